@@ -1,0 +1,1 @@
+"""The small built-in model: its world of questions, its manners and the script that trains it."""
