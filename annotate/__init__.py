@@ -1,0 +1,1 @@
+"""Prompts in, preference pairs out. Knows nothing of GPUs, rounds or torch."""

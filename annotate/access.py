@@ -1,0 +1,42 @@
+"""Who may do what in a project. A stranger gets 404, a member without the right gets 403."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+
+from annotate.models import Membership, Project, User
+
+Role = Membership.Role
+
+
+def project_for(
+    request: HttpRequest, slug: str, *, manage: bool = False
+) -> tuple[Project, Membership]:
+    """The project and the asking user's membership in it.
+
+    A superuser manages every project: where no membership exists, an unsaved manager's one
+    is returned. Raises Http404 for strangers, PermissionDenied where ``manage`` is asked of
+    somebody who may not.
+    """
+    user = request.user
+    if not isinstance(user, User):
+        raise Http404
+    project = Project.objects.filter(slug=slug).first()
+    if project is None:
+        raise Http404
+    membership = Membership.objects.filter(project=project, user=user).first()
+    if membership is None:
+        if not user.is_superuser:
+            raise Http404
+        membership = Membership(project=project, user=user, role=Role.MANAGER)
+    if manage and not (membership.role == Role.MANAGER or user.is_superuser):
+        raise PermissionDenied
+    return project, membership
+
+
+def projects_of(user: User) -> list[Project]:
+    """The projects that ``user`` sees, by name."""
+    if user.is_superuser:
+        return list(Project.objects.all())
+    return list(Project.objects.filter(memberships__user=user))

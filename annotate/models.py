@@ -1,0 +1,331 @@
+"""The annotation side's tables, with the rules that the database itself holds."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+Message = dict[str, str]
+"""One chat message: ``role`` (system, user or assistant) and ``content``."""
+
+
+class User(AbstractUser):
+    """A person who logs in. What they may do is decided by their memberships."""
+
+
+class Project(models.Model):
+    """One campaign: guidelines, prompts, policies, raters, rounds."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    question = models.CharField(max_length=200, default="Which response is better?")
+    guidelines = models.TextField(blank=True, help_text="Markdown, one key away while rating.")
+    consent_text = models.TextField(blank=True)
+    criteria = models.JSONField(default=list, blank=True)
+    judgements_wanted = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(99)],
+        help_text="How many raters judge each comparison.",
+    )
+    lease_minutes = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1)],
+        help_text="How long a comparison is kept for a rater who has it open.",
+    )
+    held_out_percent = models.PositiveSmallIntegerField(
+        default=20,
+        validators=[MaxValueValidator(50)],
+        help_text="Share of the prompts that no round ever trains on.",
+    )
+    is_paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("project", args=[self.slug])
+
+
+class Membership(models.Model):
+    """A person's part in a project."""
+
+    class Role(models.TextChoices):
+        RATER = "rater", "Rater"
+        REVIEWER = "reviewer", "Reviewer"
+        MANAGER = "manager", "Manager"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.RATER)
+    consented_at = models.DateTimeField(null=True, blank=True)
+    practised_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="one_membership_a_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project} ({self.role})"
+
+
+class Prompt(models.Model):
+    """A conversation that awaits an assistant turn."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    messages = models.JSONField(help_text="Chat messages, the last one from the user.")
+    digest = models.CharField(max_length=64, editable=False)
+    source = models.CharField(max_length=200, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    details = models.JSONField(default=dict, blank=True, help_text="Whatever else came with it.")
+    is_held_out = models.BooleanField(
+        editable=False, help_text="Decided by the digest; never trained on."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "digest"], name="one_prompt_a_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.messages[-1]["content"])[:80]
+
+
+class Policy(models.Model):
+    """A named source of completions."""
+
+    class Kind(models.TextChoices):
+        BASE = "base", "Base model"
+        ADAPTER = "adapter", "Base model with an adapter"
+        ENDPOINT = "endpoint", "OpenAI-compatible endpoint"
+        IMPORT = "import", "Imported completions"
+
+    class State(models.TextChoices):
+        CANDIDATE = "candidate", "Candidate"
+        ACTIVE = "active", "Active"
+        CHAMPION = "champion", "Champion"
+        RETIRED = "retired", "Retired"
+
+    IN_POOL = (State.CANDIDATE, State.ACTIVE, State.CHAMPION)
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="policies")
+    slug = models.SlugField(max_length=80)
+    kind = models.CharField(max_length=10, choices=Kind)
+    base_model = models.CharField(max_length=500, blank=True, help_text="Hub name or local path.")
+    base_revision = models.CharField(max_length=100, blank=True)
+    adapter_path = models.CharField(max_length=500, blank=True)
+    endpoint = models.URLField(max_length=500, blank=True)
+    parent = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="children"
+    )
+    weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.0)])
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "policies"
+        constraints = [
+            models.UniqueConstraint(fields=["project", "slug"], name="one_policy_a_slug"),
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(state="champion"), name="one_champion_a_project"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def is_in_pool(self) -> bool:
+        return self.state in self.IN_POOL
+
+
+class Completion(models.Model):
+    """One answer by one policy to one prompt, with everything needed to write it again."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="completions")
+    policy = models.ForeignKey(Policy, models.PROTECT, related_name="completions")
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True, editable=False, help_text="Made safe once, when stored.")
+    seed = models.BigIntegerField(default=0)
+    sampling = models.JSONField(default=dict, blank=True)
+    sampling_digest = models.CharField(max_length=64, editable=False)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    token_count = models.PositiveIntegerField(null=True, blank=True)
+    logprob = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["prompt", "policy", "seed", "sampling_digest"],
+                name="one_completion_a_draw",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Comparison(models.Model):
+    """Two completions of one prompt, waiting for judgements."""
+
+    class Purpose(models.TextChoices):
+        NORMAL = "normal", "Normal"
+        GOLD = "gold", "Gold"
+        REPEAT = "repeat", "Repeat"
+        GATE = "gate", "Gate"
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        SETTLED = "settled", "Settled"
+        VOID = "void", "Withdrawn"
+
+    class Result(models.TextChoices):
+        PAIR = "pair", "Preference pair"
+        TIE = "tie", "Tie"
+        BOTH_BAD = "both_bad", "Both bad"
+        NO_MAJORITY = "no_majority", "No majority"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="comparisons")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="comparisons")
+    a = models.ForeignKey(Completion, models.PROTECT, related_name="comparisons_as_a")
+    b = models.ForeignKey(Completion, models.PROTECT, related_name="comparisons_as_b")
+    purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.NORMAL)
+    priority = models.IntegerField(default=0, help_text="Higher ones are served first.")
+    shuffle = models.PositiveIntegerField(editable=False, help_text="Random order in the queue.")
+    judgements_wanted = models.PositiveSmallIntegerField(default=1)
+    judgements_taken = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    result = models.CharField(max_length=12, choices=Result, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(a=F("b")), name="comparison_of_two"),
+            models.UniqueConstraint(fields=["a", "b", "purpose"], name="one_comparison_a_purpose"),
+            models.CheckConstraint(
+                condition=Q(judgements_taken__lte=F("judgements_wanted")),
+                name="no_more_judgements_than_wanted",
+            ),
+            models.CheckConstraint(
+                condition=Q(judgements_wanted__gte=1), name="some_judgement_wanted"
+            ),
+            models.CheckConstraint(
+                condition=(Q(state="settled") & ~Q(result=""))
+                | (~Q(state="settled") & Q(result="")),
+                name="settled_with_a_result",
+            ),
+        ]
+        indexes = [
+            # serving.serve_next: the open queue of a project in serving order
+            models.Index(
+                fields=["project", "-priority", "shuffle", "id"],
+                condition=Q(state="open"),
+                name="comparison_queue",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"comparison {self.pk}"
+
+
+class Judgement(models.Model):
+    """One rater's verdict on one comparison, from the moment the card is served.
+
+    ``outcome`` is in the comparison's own terms: "a" means that completion ``a`` is better,
+    on whichever side of the screen it stood (``swapped``: ``b`` stood on the left).
+    """
+
+    class Outcome(models.TextChoices):
+        A = "a", "A is better"
+        B = "b", "B is better"
+        TIE = "tie", "Tie"
+        BOTH_BAD = "both_bad", "Both are bad"
+        SKIP = "skip", "Skipped"
+
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="judgements")
+    rater = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="judgements")
+    swapped = models.BooleanField()
+    outcome = models.CharField(max_length=10, choices=Outcome, null=True, blank=True)
+    strength = models.PositiveSmallIntegerField(null=True, blank=True)
+    criteria = models.JSONField(default=dict, blank=True)
+    reason = models.TextField(blank=True)
+    edited_text = models.TextField(blank=True)
+    served_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="When an expired lease gave its slot back."
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    retracted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["comparison", "rater"],
+                condition=Q(retracted_at=None),
+                name="one_judgement_a_rater",
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome=None, decided_at=None)
+                | Q(outcome__isnull=False, decided_at__isnull=False),
+                name="decided_with_an_outcome",
+            ),
+        ]
+        indexes = [
+            # serving: a rater's open card; undo: the last decided one
+            models.Index(fields=["rater", "decided_at"], name="judgement_by_rater"),
+            # serving.release_expired
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(outcome=None, released_at=None, retracted_at=None),
+                name="judgement_leases",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"judgement {self.code}"
+
+
+class PreferencePair(models.Model):
+    """Chosen and rejected, settled from the judgements of one comparison."""
+
+    comparison = models.OneToOneField(Comparison, models.PROTECT, related_name="pair")
+    chosen = models.ForeignKey(Completion, models.PROTECT, related_name="chosen_in")
+    rejected = models.ForeignKey(Completion, models.PROTECT, related_name="rejected_in")
+    weight = models.FloatField(validators=[MinValueValidator(0.0), MaxValueValidator(1.0)])
+    agreement = models.FloatField(help_text="Share of the votes that went to the chosen one.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    frozen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a snapshot first took it; no undo after that."
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(chosen=F("rejected")), name="pair_of_two"),
+        ]
+
+    def __str__(self) -> str:
+        return f"pair {self.pk}"
+
+    def as_messages(self) -> dict[str, Any]:
+        """The pair in TRL's conversational preference format, without its split and weight."""
+        return {
+            "prompt": self.comparison.prompt.messages,
+            "chosen": [{"role": "assistant", "content": self.chosen.text}],
+            "rejected": [{"role": "assistant", "content": self.rejected.text}],
+        }

@@ -1,0 +1,201 @@
+"""The training side's tables. A row is the job; the Celery message is only a nudge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from annotate.models import Policy, PreferencePair, Project
+
+
+class LoopSettings(models.Model):
+    """How a project's loop turns by itself, and with what."""
+
+    class StartFrom(models.TextChoices):
+        BASE = "base", "the base model"
+        CHAMPION = "champion", "the champion"
+        LATEST = "latest", "the latest round's policy"
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="loop")
+    base_model = models.CharField(
+        max_length=500, blank=True, help_text="A Hugging Face model by hub name or local path."
+    )
+    base_revision = models.CharField(max_length=100, blank=True)
+    completions_per_prompt = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(32)]
+    )
+    temperature = models.FloatField(default=1.0, validators=[MinValueValidator(0.0)])
+    top_p = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.01), MaxValueValidator(1.0)]
+    )
+    top_k = models.PositiveIntegerField(default=0, help_text="0 means all tokens.")
+    max_new_tokens = models.PositiveIntegerField(default=512, validators=[MinValueValidator(1)])
+    round_after_pairs = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Start a round after this many new pairs."
+    )
+    round_after_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Start a round this long after the last one, if any is new.",
+    )
+    start_from = models.CharField(max_length=10, choices=StartFrom, default=StartFrom.LATEST)
+    round_config = models.JSONField(
+        default=dict, blank=True, help_text="Fields of a DPO job that differ from the defaults."
+    )
+
+    class Meta:
+        verbose_name_plural = "loop settings"
+
+    def __str__(self) -> str:
+        return f"loop of {self.project}"
+
+
+class Snapshot(models.Model):
+    """An immutable, hashed dataset: what a round trains on and what is exported."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="snapshots")
+    pairs = models.ManyToManyField(PreferencePair, related_name="snapshots")
+    filters = models.JSONField(default=dict)
+    counts = models.JSONField(help_text="Pairs by split.")
+    sha256 = models.CharField(max_length=64, unique=True)
+    path = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def file(self) -> Path:
+        return Path(self.path)
+
+
+class Job(models.Model):
+    """Work for the engine. Claimed by compare-and-swap; ``attempt`` is the fencing token."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    nudged_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a message was last sent."
+    )
+    run_dir = models.CharField(max_length=500, blank=True)
+    seed = models.BigIntegerField(default=0)
+    config = models.JSONField(default=dict, help_text="The engine's job, as written to job.json.")
+    code_version = models.CharField(max_length=100, blank=True)
+    phase = models.CharField(max_length=100, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state not in self.UNFINISHED
+
+
+class Round(Job):
+    """One training run from a snapshot; makes one adapter, one policy."""
+
+    class Kind(models.TextChoices):
+        DPO = "dpo", "DPO"
+        SFT = "sft", "SFT warm-up"
+
+    class Trigger(models.TextChoices):
+        BUTTON = "button", "a manager"
+        PAIRS = "pairs", "enough new pairs"
+        TIME = "time", "the clock"
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="rounds")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=5, choices=Kind, default=Kind.DPO)
+    trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.BUTTON)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="rounds")
+    start = models.ForeignKey(
+        Policy, models.PROTECT, related_name="rounds_from", help_text="Trained on from here."
+    )
+    reference = models.ForeignKey(
+        Policy, models.PROTECT, related_name="rounds_against", help_text="Frozen in the loss."
+    )
+    policy = models.OneToOneField(
+        Policy, models.PROTECT, null=True, blank=True, related_name="made_by"
+    )
+    result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
+
+    class Meta:
+        ordering = ["project", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="one_round_a_number"),
+            models.CheckConstraint(
+                condition=Q(state="succeeded", policy__isnull=False)
+                | (~Q(state="succeeded") & Q(policy=None)),
+                name="succeeded_round_has_a_policy",
+            ),
+            # Two managers, or a manager and the clock, cannot start two rounds at once.
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=Q(state__in=("queued", "running")),
+                name="one_unfinished_round_a_project",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"round {self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("round", args=[self.project.slug, self.number])
+
+
+class SamplingJob(Job):
+    """Completions that the engine is to write."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="sampling_jobs")
+    policies = models.ManyToManyField(Policy, related_name="sampling_jobs")
+    completions_per_prompt = models.PositiveSmallIntegerField(default=2)
+    stored = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"sampling job {self.pk}"
+
+
+class Metric(models.Model):
+    """One number of a round at one step. Names are ``train/…`` and ``held_out/…``."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="metrics")
+    step = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["round", "step", "name"], name="one_value_a_step"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.step}"
