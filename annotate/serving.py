@@ -129,9 +129,7 @@ def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
         return False
 
 
-def _take(
-    *, project: Project, rater: User, comparison_pk: int, now: datetime
-) -> Judgement | None:
+def _take(*, project: Project, rater: User, comparison_pk: int, now: datetime) -> Judgement | None:
     try:
         with transaction.atomic():
             if not _take_slot(comparison_pk):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -55,11 +56,14 @@ def verdict(request: HtmxRequest, slug: str, code: UUID) -> HttpResponse:
         done = serving.record_verdict(code=code, rater=request.user, choice=choice)
     except serving.UnknownJudgement as error:
         raise Http404 from error
+    notice = NOTICES[done.status]
     if not request.htmx:
+        if notice:
+            messages.warning(request, notice)
         return redirect("rate", project.slug)
     judgement = serving.serve_next(project=project, rater=request.user)
     status = 409 if done.status == "conflicting" else 200
-    return _show(request, project, judgement, notice=NOTICES[done.status], status=status)
+    return _show(request, project, judgement, notice=notice, status=status)
 
 
 @login_required
@@ -74,7 +78,9 @@ def undo(request: HtmxRequest, slug: str) -> HttpResponse:
     except serving.CannotUndo as error:
         notice = str(error)
         judgement = serving.serve_next(project=project, rater=request.user)
-    if not request.htmx and notice is None:
+    if not request.htmx:
+        if notice:
+            messages.warning(request, notice)
         return redirect("rate", project.slug)
     return _show(request, project, judgement, notice=notice)
 
