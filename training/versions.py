@@ -10,7 +10,7 @@ from django.conf import settings
 
 @functools.cache
 def code_version() -> str:
-    """The project's git commit, with "+changes" where the checkout differs; "unknown" without git."""
+    """The git commit, with "+changes" where the checkout differs; "unknown" without git."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"],
