@@ -189,10 +189,10 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
         if not claim.end(Round.State.SUCCEEDED, policy=policy, result=result, error=""):
             transaction.set_rollback(True)
             return None
-    try:
-        sampling.start_sampling(project=job.project, policies=[policy])
-    except NotNow as error:
-        logger.info("%s: nothing to sample: %s", policy, error)
+        try:
+            sampling.start_sampling(project=job.project, policies=[policy])
+        except NotNow as error:
+            logger.info("%s: nothing to sample: %s", policy, error)
     return policy
 
 

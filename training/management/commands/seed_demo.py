@@ -41,7 +41,7 @@ class Command(BaseCommand):
     help = "Make the demo project, if there is none yet. Every superuser manages it."
 
     @transaction.atomic
-    def handle(self, **options: Any) -> None:
+    def handle(self, **_options: Any) -> None:
         project, is_new = Project.objects.get_or_create(
             slug="demo", defaults={"name": "Demo", "guidelines": GUIDELINES}
         )
