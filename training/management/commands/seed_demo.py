@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotate.prompts import is_held_out, prompt_digest
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from annotate.models import Membership, Project, Prompt, User
+from annotate.prompts import is_held_out, prompt_digest
 from training.demo import MODEL_DIR
 from training.demo.world import prompts
 from training.models import LoopSettings
