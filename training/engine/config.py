@@ -207,9 +207,7 @@ def _build(cls: type[Any], data: Any, path: str) -> Any:
         name = f"{path}{field.name}"
         if field.name in data:
             values[field.name] = _value(hints[field.name], data[field.name], name)
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{name}: missing")
     return cls(**values)
 
@@ -255,7 +253,9 @@ def _check_ranges(job: Job) -> None:
         need(o.max_length >= 8, "optimisation.max_length", "at least 8 tokens")
         need(o.max_grad_norm > 0, "optimisation.max_grad_norm", "above 0")
         need(0 < o.eval_fraction <= 1, "optimisation.eval_fraction", "above 0, at most 1")
-        need(0 < o.checkpoint_fraction <= 1, "optimisation.checkpoint_fraction", "above 0, at most 1")
+        need(
+            0 < o.checkpoint_fraction <= 1, "optimisation.checkpoint_fraction", "above 0, at most 1"
+        )
         need(o.token_budget >= 1, "optimisation.token_budget", "at least 1")
     lora = getattr(job, "lora", None)
     if lora is not None:
