@@ -1,5 +1,10 @@
 """Addresses of the annotation side."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from annotate.views import moving
+
+urlpatterns: list[URLPattern] = [
+    path("p/<slug:slug>/import/", moving.import_page, name="import"),
+    path("p/<slug:slug>/pairs.jsonl", moving.download_pairs, name="download_pairs"),
+]
