@@ -80,7 +80,7 @@ def _configuration(processes: Sequence[Process], logs: Path, directory: Path) ->
             f"directory={literal(directory)}",
             f"priority={process.priority}",
             "autorestart=true",
-            "startsecs=2",
+            "startsecs=10",
             "startretries=1000000",
             f"stopwaitsecs={process.seconds_to_stop}",
             "killasgroup=true",
