@@ -96,7 +96,7 @@ class Visitor:
     def post(self, path: str, data: dict[str, str], *, htmx: bool = False) -> str:
         """What the server answers to a form, with the CSRF token of the cookie."""
         headers = {
-            "X-CSRFToken": self._client.cookies.get("csrftoken", ""),
+            "X-CSRFToken": self._client.cookies.get("csrftoken") or "",
             "Referer": str(self._client.base_url),
         }
         if htmx:
