@@ -31,8 +31,7 @@ def check_port(host: str, port: int) -> None:
                 f"another port: PORT={port + 1} make up"
             ) from error
         raise PortTakenError(
-            f"The web server cannot listen on port {port} of {host}: {error}. "
-            "Change HOST or PORT."
+            f"The web server cannot listen on port {port} of {host}: {error}. Change HOST or PORT."
         ) from error
 
 

@@ -129,7 +129,7 @@ class _Keeper(Supervisor):  # type: ignore[misc]
     def runforever(self) -> None:
         events.subscribe(events.ProcessStateExitedEvent, self.tell_of_exit)
         events.subscribe(events.ProcessStateBackoffEvent, self.tell_of_failed_start)
-        events.subscribe(events.SupervisorStoppingEvent, lambda event: self.say("Stopping…"))
+        events.subscribe(events.SupervisorStoppingEvent, self.tell_of_stopping)
         super().runforever()
 
     def handle_signal(self) -> None:
@@ -152,6 +152,9 @@ class _Keeper(Supervisor):  # type: ignore[misc]
                 f"{self.title(event)} does not stay up (start {failures} failed); "
                 f"trying again. {self.log(event)}"
             )
+
+    def tell_of_stopping(self, _event: Any) -> None:
+        self.say("Stopping…")
 
     def title(self, event: Any) -> str:
         return f"The {self.processes[event.process.config.name].title}"
