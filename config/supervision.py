@@ -80,7 +80,7 @@ def _configuration(processes: Sequence[Process], logs: Path, directory: Path) ->
             f"directory={literal(directory)}",
             f"priority={process.priority}",
             "autorestart=true",
-            "startsecs=2",
+            "startsecs=10",
             "startretries=1000000",
             f"stopwaitsecs={process.seconds_to_stop}",
             "killasgroup=true",
@@ -129,7 +129,7 @@ class _Keeper(Supervisor):  # type: ignore[misc]
     def runforever(self) -> None:
         events.subscribe(events.ProcessStateExitedEvent, self.tell_of_exit)
         events.subscribe(events.ProcessStateBackoffEvent, self.tell_of_failed_start)
-        events.subscribe(events.SupervisorStoppingEvent, lambda event: self.say("Stopping…"))
+        events.subscribe(events.SupervisorStoppingEvent, self.tell_of_stopping)
         super().runforever()
 
     def handle_signal(self) -> None:
@@ -152,6 +152,9 @@ class _Keeper(Supervisor):  # type: ignore[misc]
                 f"{self.title(event)} does not stay up (start {failures} failed); "
                 f"trying again. {self.log(event)}"
             )
+
+    def tell_of_stopping(self, _event: Any) -> None:
+        self.say("Stopping…")
 
     def title(self, event: Any) -> str:
         return f"The {self.processes[event.process.config.name].title}"
