@@ -153,9 +153,11 @@ def _generations(project: Project) -> dict[int, int]:
     parents = dict(Policy.objects.filter(project=project).values_list("pk", "parent_id"))
     ages: dict[int, int] = {}
     for pk in parents:
-        age, ancestor = 0, parents[pk]
+        age = 0
+        ancestor: int | None = parents[pk]
         while ancestor is not None:
-            age, ancestor = age + 1, parents.get(ancestor)
+            age += 1
+            ancestor = parents.get(ancestor)
         ages[pk] = age
     return ages
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Exists, F, Min, OuterRef
 from django.utils import timezone
 
 from annotate.models import Comparison, Judgement, Project, User
@@ -170,19 +170,21 @@ def _give_slot_back(comparison_pk: int) -> None:
 
 def _draw_side(*, project: Project, rater: User, comparison_pk: int) -> bool:
     """Balanced within the comparison first, then within the rater's last hundred cards."""
-    counts = Count("pk", filter=Q(swapped=True)), Count("pk", filter=Q(swapped=False))
-    here = Judgement.objects.filter(comparison_id=comparison_pk).aggregate(
-        swapped=counts[0], straight=counts[1]
-    )
-    if here["swapped"] == here["straight"]:
+    sides = Judgement.objects.filter(comparison_id=comparison_pk).values_list("swapped", flat=True)
+    swapped, straight = _count_sides(sides)
+    if swapped == straight:
         recent = (
             Judgement.objects.filter(rater=rater, comparison__project=project)
             .order_by("-pk")
-            .values("pk", "swapped")[:100]
+            .values_list("swapped", flat=True)[:100]
         )
-        sides = [row["swapped"] for row in recent]
-        here = {"swapped": sum(sides), "straight": len(sides) - sum(sides)}
-    return draw_swapped(**here, random=_draw)
+        swapped, straight = _count_sides(recent)
+    return draw_swapped(swapped=swapped, straight=straight, random=_draw)
+
+
+def _count_sides(sides: Iterable[bool]) -> tuple[int, int]:
+    drawn = list(sides)
+    return sum(drawn), len(drawn) - sum(drawn)
 
 
 def release_expired(*, project: Project | None = None, now: datetime | None = None) -> int:

@@ -45,23 +45,26 @@ def plan(project: Project) -> RoundPlan:
     """The next round as it would be if it were started now. Changes nothing but the base policy."""
     pairs = usable_pairs(project)
     held_out = pairs.filter(comparison__prompt__is_held_out=True).count()
-    numbers = {
-        "number": (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1,
-        "pairs": pairs.count() - held_out,
-        "new_pairs": pairs.filter(frozen_at=None, comparison__prompt__is_held_out=False).count(),
-        "held_out": held_out,
-    }
+    planned = RoundPlan(
+        number=(project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1,
+        pairs=pairs.count() - held_out,
+        new_pairs=pairs.filter(frozen_at=None, comparison__prompt__is_held_out=False).count(),
+        held_out=held_out,
+    )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
     if unfinished is not None:
-        return RoundPlan(**numbers, reason=f"Round {unfinished.number} has not finished yet.")
+        reason = f"Round {unfinished.number} has not finished yet."
+        return dataclasses.replace(planned, reason=reason)
     try:
         base = ensure_base(project=project)
     except NotNow as error:
-        return RoundPlan(**numbers, reason=str(error))
-    reason = None
-    if not numbers["pairs"]:
+        return dataclasses.replace(planned, reason=str(error))
+    reason = ""
+    if not planned.pairs:
         reason = "There are no preference pairs to train on yet. Judge some comparisons first."
-    return RoundPlan(**numbers, start=_start_policy(project, base), reference=base, reason=reason)
+    return dataclasses.replace(
+        planned, start=_start_policy(project, base), reference=base, reason=reason or None
+    )
 
 
 def _start_policy(project: Project, base: Policy) -> Policy:
@@ -189,10 +192,10 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
         if not claim.end(Round.State.SUCCEEDED, policy=policy, result=result, error=""):
             transaction.set_rollback(True)
             return None
-    try:
-        sampling.start_sampling(project=job.project, policies=[policy])
-    except NotNow as error:
-        logger.info("%s: nothing to sample: %s", policy, error)
+        try:
+            sampling.start_sampling(project=job.project, policies=[policy])
+        except NotNow as error:
+            logger.info("%s: nothing to sample: %s", policy, error)
     return policy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -30,7 +31,7 @@ NOTICES = {
 
 class HtmxRequest(HttpRequest):
     htmx: HtmxDetails
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 @login_required
@@ -40,7 +41,8 @@ def rate(request: HtmxRequest, slug: str) -> HttpResponse:
     """The rating page, with the card that the rater holds or the next one."""
     project, _ = project_for(request, slug)
     judgement = serving.serve_next(project=project, rater=request.user)
-    return _show(request, project, judgement)
+    told = " ".join(str(message) for message in messages.get_messages(request))
+    return _show(request, project, judgement, notice=told or None)
 
 
 @login_required
@@ -94,7 +96,7 @@ def _show(
     status: int = 200,
 ) -> HttpResponse:
     rater = request.user
-    context = {
+    context: dict[str, Any] = {
         "project": project,
         "judgement": judgement,
         "question": project.question,

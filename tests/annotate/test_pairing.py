@@ -26,7 +26,6 @@ def candidates(spec: str) -> list[Candidate]:
         ("1a* 1b* 2c 2d 2e", {2: 1}, [(2, 0), (3, 4)]),
         ("1a* 1b 2c", {2: 1}, [(2, 1)]),
         ("1a* 2c* 2d 2e", {2: 1}, [(2, 3)]),
-        ("1a  1 a", {}, []),
     ],
     ids=str,
 )

@@ -1,0 +1,97 @@
+"""Storing completions: cleaned so that any database holds them, rendered once, never twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+
+from annotate.models import Completion, Policy
+from annotate.rendering import render
+
+BATCH = 500
+
+Draw = tuple[int, int, int, str]
+"""What makes a completion unique: prompt, policy, seed, digest of the sampling parameters."""
+
+
+def sampling_digest(sampling: dict[str, Any]) -> str:
+    """SHA-256 in hex of the sampling parameters, whatever their order; 1 and 1.0 are equal.
+
+    Raises ValueError where a parameter is no JSON, such as NaN.
+    """
+    text = json.dumps(_plain_numbers(sampling), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def storable(text: str) -> str:
+    """``text`` as PostgreSQL and UTF-8 can hold it; almost always ``text`` itself.
+
+    A model can emit what no database column takes. NUL becomes its visible symbol (U+2400),
+    half a surrogate pair becomes the replacement character (U+FFFD), and two halves that
+    belong together become their character. A rater sees, and a round trains on, what is stored.
+    """
+    if text.isascii() and "\0" not in text:
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\0", "\u2400")
+
+
+def store_completions(*, rows: Iterable[Completion]) -> int:
+    """Store the unsaved ``rows`` and return how many are new.
+
+    Each needs its prompt, policy, text, seed and sampling; finish reason, token count and
+    log-probability where known. Text is made storable, the digest is set, and HTML is rendered
+    unless a row brings it. A draw that is already there (same prompt, policy, seed and sampling)
+    is left as it is, so sending the same rows again adds nothing. Any number of rows is
+    taken, in batches; put a transaction around the call to store all or nothing.
+    """
+    iterator = iter(rows)
+    new = 0
+    while batch := list(islice(iterator, BATCH)):
+        new += _store_batch(batch)
+    return new
+
+
+def _store_batch(rows: list[Completion]) -> int:
+    wanted: dict[Draw, Completion] = {}
+    for row in rows:
+        row.text = storable(row.text)
+        row.sampling_digest = sampling_digest(row.sampling)
+        row.html = row.html or render(row.text)
+        wanted.setdefault(_draw(row), row)
+    with transaction.atomic():
+        # Without this lock two writers on PostgreSQL could both take the same draw for new.
+        policies = {row.policy_id for row in wanted.values()}
+        list(
+            Policy.objects.select_for_update(no_key=True)
+            .filter(pk__in=policies)
+            .order_by("pk")
+            .values_list("pk")
+        )
+        stored: set[Draw] = set(
+            Completion.objects.filter(
+                prompt_id__in={row.prompt_id for row in wanted.values()},
+                policy_id__in=policies,
+                seed__in={row.seed for row in wanted.values()},
+            ).values_list("prompt_id", "policy_id", "seed", "sampling_digest")
+        )
+        new = [row for draw, row in wanted.items() if draw not in stored]
+        Completion.objects.bulk_create(new)
+    return len(new)
+
+
+def _draw(row: Completion) -> Draw:
+    return row.prompt_id, row.policy_id, row.seed, row.sampling_digest

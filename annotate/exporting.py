@@ -1,0 +1,56 @@
+"""Preference pairs as JSON Lines, in TRL's conversational preference format.
+
+The one place that turns pairs into bytes: downloads, the command and the snapshots that rounds
+train on all use it, so what is exported is what is trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from django.db.models import QuerySet
+
+from annotate.completions import storable
+from annotate.models import PreferencePair, Project
+
+ROWS_AT_ONCE = 1000
+
+
+def pairs_of(project: Project) -> QuerySet[PreferencePair]:
+    """All preference pairs of ``project``."""
+    return PreferencePair.objects.filter(comparison__project=project)
+
+
+def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:
+    """One line of JSON for each of ``pairs``, by id, in constant memory.
+
+    Same pairs, same bytes: the order of the keys is fixed, the text is UTF-8 and unescaped where
+    JSON allows it, and every line ends with a newline. ``split`` is ``held_out`` where the
+    prompt is kept from training, else ``train``.
+    """
+    rows = pairs.order_by("pk").values_list(
+        "comparison__prompt__messages",
+        "chosen__text",
+        "rejected__text",
+        "pk",
+        "weight",
+        "agreement",
+        "comparison__prompt__is_held_out",
+    )
+    for messages, chosen, rejected, pk, weight, agreement, held_out in rows.iterator(ROWS_AT_ONCE):
+        line = json.dumps(
+            {
+                "prompt": [{"role": m["role"], "content": m["content"]} for m in messages],
+                "chosen": [{"role": "assistant", "content": chosen}],
+                "rejected": [{"role": "assistant", "content": rejected}],
+                "id": pk,
+                "weight": weight,
+                "agreement": agreement,
+                "split": "held_out" if held_out else "train",
+            },
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+        # The importers refuse half surrogate pairs; a row made by other means may have one.
+        yield storable(line).encode() + b"\n"

@@ -1,0 +1,58 @@
+"""The forms with which a manager brings files in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_slug
+from django.template.defaultfilters import filesizeformat
+
+from annotate.importing import Kind
+
+
+class ImportForm(forms.Form):
+    """A file of one kind. Only its size is looked at here; the importer reads it."""
+
+    kind: Kind
+    file = forms.FileField(
+        label="File",
+        help_text="JSON Lines (.jsonl), plain or gzipped.",
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.json,.gz"}),
+    )
+
+    def clean_file(self) -> UploadedFile[Any]:
+        file: UploadedFile[Any] = self.cleaned_data["file"]
+        if (file.size or 0) > settings.MAX_UPLOAD_BYTES:
+            largest = filesizeformat(settings.MAX_UPLOAD_BYTES)
+            raise forms.ValidationError(
+                f"This file is larger than {largest}. An operator can import it with "
+                f"manage.py import_{self.kind}."
+            )
+        return file
+
+
+class PromptsForm(ImportForm):
+    kind = Kind.PROMPTS
+
+
+class CompletionsForm(ImportForm):
+    kind = Kind.COMPLETIONS
+    policy = forms.CharField(
+        label="Policy",
+        required=False,
+        max_length=80,
+        validators=[validate_slug],
+        help_text="For a file of one model. Left empty, each model named in the file is a policy.",
+    )
+
+
+class PairsForm(ImportForm):
+    kind = Kind.PAIRS
+
+
+FORMS: dict[Kind, type[ImportForm]] = {
+    form.kind: form for form in (PromptsForm, CompletionsForm, PairsForm)
+}

@@ -1,0 +1,19 @@
+"""Prompts, completions and pairs come in from files: all of a file, or nothing of it."""
+
+from annotate.importing.completions import import_completions
+from annotate.importing.pairs import import_pairs
+from annotate.importing.prompts import import_prompts
+from annotate.importing.refusal import BadLine, ImportRefused
+from annotate.importing.report import ImportReport, Kind
+from annotate.importing.services import import_file
+
+__all__ = [
+    "BadLine",
+    "ImportRefused",
+    "ImportReport",
+    "Kind",
+    "import_completions",
+    "import_file",
+    "import_pairs",
+    "import_prompts",
+]

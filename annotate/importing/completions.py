@@ -1,0 +1,177 @@
+"""Completions of other models from a file, each model as a policy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from typing import IO, Any
+
+from django.db import transaction
+from django.utils.text import slugify
+
+from annotate.completions import sampling_digest, store_completions
+from annotate.importing.lines import MAX_BYTES, Record
+from annotate.importing.records import CompletionRecord, completion_from
+from annotate.importing.refusal import FieldError, Problems
+from annotate.importing.report import ImportReport, Kind
+from annotate.importing.staging import checked_rows, policy_for
+from annotate.models import Completion, Policy, Project
+from annotate.prompts import NewPrompt, prompt_digest, store_prompts
+from annotate.rendering import render
+
+
+def import_completions(
+    *,
+    project: Project,
+    file: IO[bytes],
+    source: str = "",
+    policy_slug: str | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> ImportReport:
+    """Add the completions in ``file`` to ``project``, with their prompts and policies.
+
+    Every model named in the file is a policy of kind import; with ``policy_slug`` the file holds
+    one model, and that is its policy. Completions without a seed are numbered in their order
+    of arrival; one is already there if the project has its text as often as the file did so far,
+    for the same prompt, policy and sampling. Raises ImportRefused.
+    """
+    report = ImportReport(kind=Kind.COMPLETIONS)
+    naming = _Naming(project, policy_slug)
+
+    def read(record: Record) -> tuple[str, CompletionRecord]:
+        completion = completion_from(record)
+        return naming.slug_for(completion.model), completion
+
+    def as_data(item: tuple[str, CompletionRecord]) -> dict[str, Any]:
+        slug, completion = item
+        return asdict(completion) | {"slug": slug, "html": render(completion.text)}
+
+    staged = checked_rows(file, read=read, as_data=as_data, max_bytes=max_bytes)
+    with staged as batches, transaction.atomic():
+        policies = {
+            slug: policy_for(project, slug, base_model=model)
+            for slug, model in naming.models.items()
+        }
+        arrival = _Arrival()
+        # Given seeds go first, so that counted ones find the free places.
+        for counted in (False, True):
+            for batch in batches():
+                rows = [(n, data) for n, data in batch if (data["seed"] is None) == counted]
+                prompts = [NewPrompt(**data["prompt"]) for _, data in rows]
+                stored = store_prompts(project=project, prompts=prompts, source=source)
+                report.lines += len(rows)
+                report.prompts_new += stored.new
+                report.held_out += stored.held_out
+                candidates = [
+                    (number, _completion(data, stored.ids, policies[data["slug"]]))
+                    for number, data in rows
+                ]
+                report.new += store_completions(rows=arrival.new_among(candidates))
+        arrival.problems.refuse_if_any()
+    return report
+
+
+class _Naming:
+    """Which policy's slug a model's name gets, within one file and one project."""
+
+    def __init__(self, project: Project, policy_slug: str | None) -> None:
+        self.fixed = policy_slug
+        self.models: dict[str, str] = {}
+        self.imported = dict(
+            Policy.objects.filter(project=project, kind=Policy.Kind.IMPORT).values_list(
+                "slug", "base_model"
+            )
+        )
+
+    def slug_for(self, model: str) -> str:
+        """The slug for ``model``. Raises FieldError where it has none of its own."""
+        if not model and not self.fixed:
+            raise FieldError("model", "missing; name the policy on import, or give a model")
+        slug = self.fixed or slug_of(model)
+        if not slug:
+            raise FieldError("model", f"{model!r} has no letters or digits to make a slug of")
+        known = self.models.get(slug) or self.imported.get(slug) or model
+        self.models[slug] = known
+        if model and model != known:
+            raise FieldError("model", f"{model!r} would join {known!r} in policy {slug!r}")
+        return slug
+
+
+def slug_of(model: str) -> str:
+    """A policy's slug from a model's name: ``org/Model-1.5`` gives ``org-model-1-5``."""
+    return slugify(model.replace("/", "-").replace(".", "-"))[:80].strip("-")
+
+
+class _Arrival:
+    """Tells new completions from those already there, and counts up seeds that are not given."""
+
+    def __init__(self) -> None:
+        self.problems = Problems()
+        self._seen: Counter[bytes] = Counter()
+
+    def new_among(self, candidates: list[tuple[int, Completion]]) -> list[Completion]:
+        """Those of ``candidates`` (line number, unsaved row) that are new, with their seeds.
+
+        A given seed that is taken by another text is a problem of that line.
+        """
+        stored = self._stored(candidates)
+        new = []
+        for number, row in candidates:
+            group = (row.prompt_id, row.policy_id, row.sampling_digest)
+            drawn, text = stored[group], _fingerprint(row.text)
+            if row.seed is not None:
+                if row.seed in drawn:
+                    if drawn[row.seed] != text:
+                        self.problems.add(
+                            number,
+                            "seed",
+                            f"{row.seed} is taken by another text of the same model, prompt "
+                            "and sampling",
+                        )
+                    continue
+            else:
+                same = _fingerprint(f"{group} {row.text}")
+                earlier = self._seen[same]
+                self._seen[same] += 1
+                if sum(other == text for other in drawn.values()) > earlier:
+                    continue
+                row.seed = len(drawn)
+                while row.seed in drawn:
+                    row.seed += 1
+            drawn[row.seed] = text
+            new.append(row)
+        return new
+
+    @staticmethod
+    def _stored(
+        candidates: list[tuple[int, Completion]],
+    ) -> defaultdict[tuple[Any, ...], dict[int, bytes]]:
+        """For each prompt, policy and sampling, the texts' fingerprints by seed."""
+        stored: defaultdict[tuple[Any, ...], dict[int, bytes]] = defaultdict(dict)
+        rows = Completion.objects.filter(
+            prompt_id__in={row.prompt_id for _, row in candidates},
+            policy_id__in={row.policy_id for _, row in candidates},
+        ).values_list("prompt_id", "policy_id", "sampling_digest", "seed", "text")
+        for prompt, policy, digest, seed, text in rows.iterator():
+            stored[prompt, policy, digest][seed] = _fingerprint(text)
+        return stored
+
+
+def _fingerprint(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _completion(data: dict[str, Any], prompt_ids: dict[str, int], policy: Policy) -> Completion:
+    return Completion(
+        prompt_id=prompt_ids[prompt_digest(data["prompt"]["messages"])],
+        policy=policy,
+        text=data["text"],
+        html=data["html"],
+        seed=data["seed"],
+        sampling=data["sampling"],
+        sampling_digest=sampling_digest(data["sampling"]),
+        finish_reason=data["finish_reason"],
+        token_count=data["token_count"],
+        logprob=data["logprob"],
+    )

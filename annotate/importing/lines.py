@@ -1,0 +1,142 @@
+"""Strict JSON Lines, plain or gzipped: a record a line, or a reason why not.
+
+Knows nothing of prompts or pairs. Stricter than ``json.loads``: NaN, infinities, doubled keys,
+NUL, half surrogate pairs and deep nesting are refused, since some part further on would
+choke on them or, worse, change them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any, cast
+
+from annotate.importing.refusal import FieldError, Problems
+from annotate.prompts import unstorable
+
+MAX_LINES = 1_000_000
+MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 2 * 1024 * 1024 * 1024
+MAX_DEPTH = 20
+
+Record = dict[str, Any]
+
+
+def read_records(
+    file: IO[bytes], problems: Problems, *, max_bytes: int = MAX_BYTES
+) -> Iterator[tuple[int, Record]]:
+    """Line numbers (from 1) and records of ``file``; what is wrong goes to ``problems``.
+
+    Gzip is recognised by its first bytes and unpacked on the way, never beyond ``max_bytes``.
+    A byte-order mark and blank lines are passed over. ``file`` must be seekable.
+    """
+    records = False
+    for number, line in _lines(file, problems, max_bytes):
+        if not line.strip():
+            continue
+        records = True
+        try:
+            yield number, parse_record(line)
+        except FieldError as error:
+            problems.add(number, error.field, error.reason)
+    if not records and not problems.total:
+        problems.add(0, "", "is empty")
+
+
+def _lines(file: IO[bytes], problems: Problems, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+    stream = _unpacked(file)
+    number = size = 0
+    try:
+        while line := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            size += len(line)
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if too_long := len(line) > MAX_LINE_BYTES:
+                problems.add(number, "", f"longer than {MAX_LINE_BYTES:,} bytes")
+            while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE_BYTES + 1)
+                size += len(line)
+                if size > max_bytes:
+                    break
+            if size > max_bytes:
+                problems.add(0, "", f"holds more than {max_bytes:,} bytes once unpacked")
+                return
+            if number > MAX_LINES:
+                problems.add(0, "", f"has more than {MAX_LINES:,} lines; split it")
+                return
+            if not too_long:
+                yield number, line
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        problems.add(number + 1, "", "the gzip data is damaged or cut off here")
+
+
+def _unpacked(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    is_gzip = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if is_gzip else file
+
+
+def parse_record(line: bytes) -> Record:
+    """The JSON object on ``line``. Raises FieldError."""
+    try:
+        value = json.loads(
+            line.decode(),
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except UnicodeDecodeError as error:
+        raise FieldError("", f"is not UTF-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise FieldError("", f"is not JSON: {error.msg} (column {error.colno})") from error
+    except RecursionError as error:
+        raise FieldError("", "is nested too deeply") from error
+    except FieldError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise FieldError("", "has a number that is too long") from error
+    if not isinstance(value, dict):
+        raise FieldError("", "must be one JSON object, with its keys in { }")
+    _check_text(value, "", 0)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        doubled = next(key for key in keys if keys.count(key) > 1)
+        raise FieldError(doubled[:50], "stands there twice")
+    return record
+
+
+def _no_constant(name: str) -> None:
+    raise FieldError("", f"{name} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise FieldError("", f"the number {digits[:20]} is too large")
+    return number
+
+
+def _check_text(value: Any, place: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise FieldError("", "is nested too deeply")
+    if isinstance(value, str):
+        if problem := unstorable(value):
+            raise FieldError(place, problem)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if unstorable(key):
+                raise FieldError(place, "has a key with a NUL character or half a surrogate pair")
+            _check_text(item, f"{place}.{key}" if place else key, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_text(item, f"{place}[{index}]", depth + 1)

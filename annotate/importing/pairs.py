@@ -1,0 +1,141 @@
+"""Settled preference pairs from a file."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import asdict
+from typing import IO, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotate.completions import store_completions
+from annotate.importing.lines import MAX_BYTES
+from annotate.importing.records import PairRecord, pair_from
+from annotate.importing.report import ImportReport, Kind
+from annotate.importing.staging import checked_rows, policy_for
+from annotate.models import Comparison, Completion, Policy, PreferencePair, Project
+from annotate.prompts import NewPrompt, prompt_digest, store_prompts
+from annotate.rendering import render
+
+PAIRS_POLICY = "imported-pairs"
+"""The policy that wrote the answers of imported pairs; retired, so raters never see them."""
+
+_draw = random.SystemRandom()
+
+
+def import_pairs(
+    *, project: Project, file: IO[bytes], source: str = "", max_bytes: int = MAX_BYTES
+) -> ImportReport:
+    """Add the settled pairs in ``file`` to ``project``, with prompts and completions.
+
+    Nobody here judged them, so they have a settled comparison and no judgement. A pair is already
+    there if this prompt has a pair of the same two texts, the same one chosen. Raises
+    ImportRefused.
+    """
+    report = ImportReport(kind=Kind.PAIRS)
+
+    def as_data(pair: PairRecord) -> dict[str, Any]:
+        return asdict(pair) | {
+            "html": {"chosen": render(pair.chosen), "rejected": render(pair.rejected)}
+        }
+
+    staged = checked_rows(file, read=pair_from, as_data=as_data, max_bytes=max_bytes)
+    with staged as batches, transaction.atomic():
+        policy = policy_for(project, PAIRS_POLICY, state=Policy.State.RETIRED)
+        for batch in batches():
+            rows = [data for _, data in batch]
+            prompts = [NewPrompt(**data["prompt"]) for data in rows]
+            stored = store_prompts(project=project, prompts=prompts, source=source)
+            report.lines += len(rows)
+            report.prompts_new += stored.new
+            report.held_out += stored.held_out
+            report.new += _store_pairs(project, policy, stored.ids, rows)
+    return report
+
+
+def _store_pairs(
+    project: Project, policy: Policy, prompt_ids: dict[str, int], rows: list[dict[str, Any]]
+) -> int:
+    """Store the pairs in ``rows`` that are new; returns how many."""
+    answers = _answers(policy, prompt_ids, rows)
+    comparisons, pairs = [], []
+    ids = {row.pk for row in answers.values()}
+    met = set(
+        PreferencePair.objects.filter(chosen_id__in=ids, rejected_id__in=ids).values_list(
+            "chosen_id", "rejected_id"
+        )
+    )
+    orders = set(
+        Comparison.objects.filter(
+            a_id__in=ids, b_id__in=ids, purpose=Comparison.Purpose.NORMAL
+        ).values_list("a_id", "b_id")
+    )
+    now = timezone.now()
+    for data in rows:
+        prompt = prompt_ids[prompt_digest(data["prompt"]["messages"])]
+        chosen = answers[prompt, seed_of(data["chosen"])].pk
+        rejected = answers[prompt, seed_of(data["rejected"])].pk
+        if (chosen, rejected) in met:
+            continue
+        met.add((chosen, rejected))
+        order = (chosen, rejected) if _draw.random() < 0.5 else (rejected, chosen)
+        if order in orders:  # the file also prefers them the other way round
+            order = order[::-1]
+        orders.add(order)
+        comparison = Comparison(
+            project=project,
+            prompt_id=prompt,
+            a_id=order[0],
+            b_id=order[1],
+            shuffle=_draw.randrange(2**31),
+            state=Comparison.State.SETTLED,
+            result=Comparison.Result.PAIR,
+            settled_at=now,
+        )
+        comparisons.append(comparison)
+        pairs.append(
+            PreferencePair(
+                comparison=comparison,
+                chosen_id=chosen,
+                rejected_id=rejected,
+                weight=data["weight"],
+                agreement=data["agreement"],
+            )
+        )
+    Comparison.objects.bulk_create(comparisons)
+    PreferencePair.objects.bulk_create(pairs)
+    return len(pairs)
+
+
+def _answers(
+    policy: Policy, prompt_ids: dict[str, int], rows: list[dict[str, Any]]
+) -> dict[tuple[int, int], Completion]:
+    """The completions of ``rows``, stored where new, by prompt and seed."""
+    wanted = [
+        Completion(
+            prompt_id=prompt_ids[prompt_digest(data["prompt"]["messages"])],
+            policy=policy,
+            text=data[side],
+            html=data["html"][side],
+            seed=seed_of(data[side]),
+        )
+        for data in rows
+        for side in ("chosen", "rejected")
+    ]
+    store_completions(rows=wanted)
+    stored = Completion.objects.filter(
+        policy=policy,
+        prompt_id__in={row.prompt_id for row in wanted},
+        seed__in={row.seed for row in wanted},
+    ).only("pk", "prompt_id", "seed")
+    return {(row.prompt_id, row.seed): row for row in stored}
+
+
+def seed_of(text: str) -> int:
+    """The seed that an imported pair's answer is stored under: 63 bits of its text's hash.
+
+    One text to one prompt is thus one completion, however many pairs and imports it is in.
+    """
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

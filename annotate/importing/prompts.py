@@ -1,0 +1,39 @@
+"""Prompts from a file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import IO
+
+from django.db import transaction
+
+from annotate.importing.lines import MAX_BYTES
+from annotate.importing.records import FOLLOW_UPS, prompt_from
+from annotate.importing.report import ImportReport, Kind, counted
+from annotate.importing.staging import checked_rows
+from annotate.models import Project
+from annotate.prompts import NewPrompt, store_prompts
+
+
+def import_prompts(
+    *, project: Project, file: IO[bytes], source: str = "", max_bytes: int = MAX_BYTES
+) -> ImportReport:
+    """Add the prompts in ``file`` that ``project`` does not have. Raises ImportRefused."""
+    report = ImportReport(kind=Kind.PROMPTS)
+    shortened = 0
+    staged = checked_rows(file, read=prompt_from, as_data=asdict, max_bytes=max_bytes)
+    with staged as batches, transaction.atomic():
+        for batch in batches():
+            prompts = [NewPrompt(**data) for _, data in batch]
+            stored = store_prompts(project=project, prompts=prompts, source=source)
+            report.lines += len(batch)
+            report.new += stored.new
+            report.held_out += stored.held_out
+            shortened += sum(FOLLOW_UPS in prompt.details for prompt in prompts)
+    report.prompts_new = report.new
+    if shortened:
+        report.notes.append(
+            f"{counted(shortened, 'prompts')} had several turns: the first became the prompt, "
+            "the later ones are kept in its details."
+        )
+    return report

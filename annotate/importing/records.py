@@ -1,0 +1,361 @@
+"""The formats that are understood: from a JSON record to a prompt, a completion or a pair.
+
+Pure functions; every one raises FieldError naming the field. docs/formats.md shows each format.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annotate.importing.lines import Record
+from annotate.importing.refusal import FieldError
+from annotate.models import Message
+from annotate.prompts import (
+    MAX_TAG_CHARS,
+    MAX_TAGS,
+    MessagesError,
+    NewPrompt,
+    check_messages,
+)
+
+MAX_COMPLETION_CHARS = 200_000
+MAX_INT64 = 2**63 - 1
+MAX_INT32 = 2**31 - 1
+
+FOLLOW_UPS = "follow_ups"
+"""Where a prompt's details keep the later turns of an MT-Bench question."""
+
+_CONVERSATION_KEYS = ("prompt", "messages", "conversations", "turns")
+_SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionRecord:
+    """One answer of one model, as a file gives it. ``seed`` None: it is to be counted up."""
+
+    prompt: NewPrompt
+    text: str
+    model: str
+    sampling: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    finish_reason: str = ""
+    token_count: int | None = None
+    logprob: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRecord:
+    """A settled preference, as a file gives it."""
+
+    prompt: NewPrompt
+    chosen: str
+    rejected: str
+    weight: float = 1.0
+    agreement: float = 1.0
+
+
+def prompt_from(record: Record) -> NewPrompt:
+    """The prompt in ``record``, with its tags; further keys are kept as its details."""
+    key = _conversation_key(record)
+    if key is None:
+        raise FieldError("", f"has none of {', '.join(_CONVERSATION_KEYS)}")
+    messages, tags = _conversation(record, key), _tags(record)
+    taken = {key, "system", "tags"}
+    details: dict[str, Any] = {}
+    if key == "turns":
+        taken.add("category")
+        category = _text(record, "category", MAX_TAG_CHARS)
+        tags = list(dict.fromkeys([*tags, *([category] if category else [])]))
+        if record["turns"][1:]:
+            details[FOLLOW_UPS] = record["turns"][1:]
+    details |= {name: value for name, value in record.items() if name not in taken}
+    return NewPrompt(messages=messages, tags=tags, details=details)
+
+
+def completion_from(record: Record) -> CompletionRecord:
+    """The completion in ``record``, with its prompt."""
+    key = _conversation_key(record)
+    if key is None:
+        raise FieldError("", f"has none of {', '.join(_CONVERSATION_KEYS)}")
+    given = [name for name in ("completion", "text", "response") if name in record]
+    if len(given) != 1:
+        raise FieldError("completion", "missing" if not given else f"given twice, as {given}")
+    sampling = record.get("sampling")
+    if not isinstance(sampling, dict | None):
+        raise FieldError("sampling", "must be an object")
+    return CompletionRecord(
+        prompt=NewPrompt(messages=_conversation(record, key)),
+        text=_answer(record, given[0], is_transcript=_is_transcript(record[key])),
+        model=_text(record, "model", 500),
+        sampling=sampling or {},
+        seed=_integer(record, "seed", MAX_INT64),
+        finish_reason=_text(record, "finish_reason", 20),
+        token_count=_integer(record, "token_count", MAX_INT32),
+        logprob=_number(record, "logprob"),
+    )
+
+
+def pair_from(record: Record) -> PairRecord:
+    """The pair in ``record``: with its prompt, or with the prompt that both answers begin with."""
+    for name in ("chosen", "rejected"):
+        if name not in record:
+            raise FieldError(name, "missing")
+    messages, chosen, rejected = _explicit(record) or _implicit(record)
+    if chosen.strip() == rejected.strip():
+        raise FieldError("rejected", "is the same text as chosen")
+    return PairRecord(
+        prompt=NewPrompt(messages=messages, tags=_tags(record)),
+        chosen=chosen,
+        rejected=rejected,
+        weight=_share(record, "weight"),
+        agreement=_share(record, "agreement"),
+    )
+
+
+def as_data(value: NewPrompt | CompletionRecord | PairRecord) -> dict[str, Any]:
+    """``value`` as JSON-ready data."""
+    return asdict(value)
+
+
+# --- pairs ---
+
+Sides = tuple[list[Message], str, str]
+
+
+def _explicit(record: Record) -> Sides | None:
+    """The pair where the prompt has a key of its own."""
+    key = _conversation_key(record)
+    if key is None:
+        return None
+    prompt = _conversation(record, key)
+    whole = [_whole(record, name) for name in ("chosen", "rejected")]
+    if all(whole):
+        # Some sets repeat the whole conversation in both answers, beside a prompt.
+        messages, chosen, rejected = _implicit(record)
+        if prompt[-1]["content"].strip() != messages[-1]["content"].strip():
+            raise FieldError(key, "is not the conversation that chosen and rejected begin with")
+        return messages, chosen, rejected
+    is_transcript = _is_transcript(record[key])
+    return (
+        prompt,
+        _answer(record, "chosen", is_transcript=is_transcript),
+        _answer(record, "rejected", is_transcript=is_transcript),
+    )
+
+
+def _implicit(record: Record) -> Sides:
+    """The pair where chosen and rejected are whole conversations with one beginning."""
+    chosen, rejected = _whole(record, "chosen"), _whole(record, "rejected")
+    if chosen is None or rejected is None:
+        raise FieldError(
+            "prompt", "missing, and chosen and rejected are not both whole conversations"
+        )
+    for name, messages in (("chosen", chosen), ("rejected", rejected)):
+        if messages[-1].get("role") != "assistant":
+            raise FieldError(f"{name}[{len(messages) - 1}].role", "must be assistant")
+    if chosen[:-1] != rejected[:-1]:
+        raise FieldError("rejected", "must differ from chosen in the last message alone")
+    prompt = _checked(_with_system(record, chosen[:-1]), "chosen")
+    answers = [_answer_text(messages[-1], "chosen") for messages in (chosen, rejected)]
+    return prompt, answers[0], answers[1]
+
+
+def _whole(record: Record, name: str) -> list[Any] | None:
+    """The whole conversation under ``name``, or None where it is an answer alone."""
+    value = record[name]
+    if isinstance(value, str):
+        return _merged(split_transcript(value) or []) or None
+    if isinstance(value, list) and len(value) > 1:
+        messages = _from_sharegpt(value)
+        if all(isinstance(message, dict) for message in messages):
+            return messages
+        raise FieldError(name, "must be a list of messages")
+    return None
+
+
+# --- conversations ---
+
+
+def _conversation_key(record: Record) -> str | None:
+    given = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
+    if len(given) > 1:
+        raise FieldError(given[1], f"stands beside {given[0]}; one of them is wanted")
+    return given[0] if given else None
+
+
+def _conversation(record: Record, key: str) -> list[Message]:
+    value = record[key]
+    if key == "turns":
+        if not isinstance(value, list) or not value:
+            raise FieldError("turns", "must be a list of texts")
+        if not all(isinstance(turn, str) for turn in value):
+            raise FieldError("turns", "must hold texts alone")
+        messages: list[Any] = [_user(value[0])]
+    elif isinstance(value, str) and key == "prompt":
+        transcript = split_transcript(value)
+        if transcript and transcript[-1] == {"role": "assistant", "content": ""}:
+            transcript.pop()
+        messages = _merged(transcript) if transcript else [_user(value)]
+    elif isinstance(value, list):
+        messages = _from_sharegpt(value)
+    else:
+        wanted = "text or a list of messages" if key == "prompt" else "a list of messages"
+        raise FieldError(key, f"must be {wanted}")
+    return _checked(_with_system(record, messages), key, is_list=isinstance(value, list))
+
+
+def _checked(messages: list[Any], key: str, *, is_list: bool = True) -> list[Message]:
+    try:
+        return check_messages(messages)
+    except MessagesError as error:
+        raise FieldError(f"{key}{error.field}" if is_list else key, error.reason) from error
+
+
+def _user(content: str) -> Message:
+    return {"role": "user", "content": content}
+
+
+def _with_system(record: Record, messages: list[Any]) -> list[Any]:
+    system = record.get("system")
+    if system is None or system == "":
+        return messages
+    if not isinstance(system, str):
+        raise FieldError("system", "must be text")
+    if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
+        raise FieldError("system", "the conversation has a system message of its own")
+    return [{"role": "system", "content": system}, *messages]
+
+
+def _from_sharegpt(messages: list[Any]) -> list[Any]:
+    return [_message_from_sharegpt(message) for message in messages]
+
+
+def _message_from_sharegpt(message: Any) -> Any:
+    if not isinstance(message, dict) or "from" not in message or "role" in message:
+        return message
+    role = message["from"]
+    if isinstance(role, str):
+        role = _SHAREGPT_ROLES.get(role, role)
+    return {"role": role, "content": message.get("value")}
+
+
+# --- transcripts: "\n\nHuman: …\n\nAssistant: …" ---
+
+_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+
+
+def split_transcript(text: str) -> list[Message] | None:
+    """The turns of a transcript in the markup of the HH data set, or None if it is none.
+
+    A transcript begins with a human turn and has an assistant's. The spaces around a turn belong
+    to the markup and are left out. The last turn may be empty: there the answer goes.
+    """
+    text = text.lstrip()
+    parts = _TURN.split(text)
+    roles, contents = parts[1::2], parts[2::2]
+    if not text.startswith("Human:") or "Assistant" not in roles:
+        return None
+    return [
+        {"role": "user" if role == "Human" else "assistant", "content": content.strip()}
+        for role, content in zip(roles, contents, strict=True)
+    ]
+
+
+def _merged(messages: list[Message]) -> list[Message]:
+    """Neighbours of one role joined by a blank line: chat templates want the roles to alternate."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1]["role"] == message["role"]:
+            joined = f"{merged[-1]['content']}\n\n{message['content']}"
+            merged[-1] = {"role": message["role"], "content": joined}
+        else:
+            merged.append(message)
+    return merged
+
+
+def _is_transcript(value: Any) -> bool:
+    return isinstance(value, str) and split_transcript(value) is not None
+
+
+# --- answers and small fields ---
+
+
+def _answer(record: Record, name: str, *, is_transcript: bool) -> str:
+    """The answer under ``name``: text, one message, or a list of one message."""
+    value = record[name]
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise FieldError(name, f"has {len(value)} messages; one answer is wanted")
+        value = value[0]
+    text = _answer_text(value, name)
+    return text.strip() if is_transcript else text
+
+
+def _answer_text(value: Any, name: str) -> str:
+    if isinstance(value, dict):
+        message = _message_from_sharegpt(value)
+        if message.get("role") != "assistant":
+            raise FieldError(f"{name}.role", "must be assistant")
+        value = message.get("content")
+    if not isinstance(value, str):
+        raise FieldError(name, "must be text or a message of the assistant")
+    if len(value) > MAX_COMPLETION_CHARS:
+        raise FieldError(
+            name, f"{len(value):,} characters, at most {MAX_COMPLETION_CHARS:,} are taken"
+        )
+    return value
+
+
+def _tags(record: Record) -> list[str]:
+    value = record.get("tags")
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise FieldError("tags", "must be a list of texts")
+    if len(value) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS for tag in value):
+        raise FieldError("tags", f"at most {MAX_TAGS}, each of {MAX_TAG_CHARS} characters")
+    return list(dict.fromkeys(value))
+
+
+def _text(record: Record, name: str, longest: int) -> str:
+    value = record.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise FieldError(name, "must be text")
+    if len(value) > longest:
+        raise FieldError(name, f"{len(value):,} characters, at most {longest:,} are taken")
+    return value.strip()
+
+
+def _integer(record: Record, name: str, largest: int) -> int | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+        raise FieldError(name, f"must be a whole number from 0 to {largest}")
+    return value
+
+
+def _number(record: Record, name: str) -> float | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise FieldError(name, "must be a number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise FieldError(name, "is too large") from error
+
+
+def _share(record: Record, name: str) -> float:
+    value = _number(record, name)
+    if value is None:
+        return 1.0
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise FieldError(name, "must be a number from 0 to 1")
+    return value

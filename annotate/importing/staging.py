@@ -1,0 +1,71 @@
+"""From a file to checked records: first all of it is read, then batches of it are stored.
+
+Checked records wait in a temporary file, so memory stays bounded, and whatever takes time
+(such as rendering) happens on the way into it, before any transaction: raters wait for no more
+than the inserts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeVar
+
+from annotate.completions import BATCH
+from annotate.importing.lines import Record, read_records
+from annotate.importing.refusal import FieldError, Problems
+from annotate.models import Policy, Project
+
+SPOOL_MEMORY = 8 * 1024 * 1024
+
+Item = TypeVar("Item")
+Row = tuple[int, dict[str, Any]]
+"""A checked record as plain data, with its line's number."""
+
+
+@contextmanager
+def checked_rows(
+    file: IO[bytes],
+    *,
+    read: Callable[[Record], Item],
+    as_data: Callable[[Item], dict[str, Any]],
+    max_bytes: int,
+) -> Iterator[Callable[[], Iterator[list[Row]]]]:
+    """Read all of ``file``, then give a function that walks through its rows in batches.
+
+    ``as_data`` gives JSON-ready data. Raises ImportRefused where any line is bad.
+    """
+    problems = Problems()
+    with SpooledTemporaryFile(SPOOL_MEMORY, "w+", encoding="utf-8", newline="\n") as spool:
+        for number, record in read_records(file, problems, max_bytes=max_bytes):
+            try:
+                item = read(record)
+            except FieldError as error:
+                problems.add(number, error.field, error.reason)
+            else:
+                if not problems.total:
+                    spool.write(json.dumps([number, as_data(item)]) + "\n")
+        problems.refuse_if_any()
+
+        def batches() -> Iterator[list[Row]]:
+            spool.seek(0)
+            rows = (tuple(json.loads(line)) for line in spool)
+            while batch := list(islice(rows, BATCH)):
+                yield batch
+
+        yield batches
+
+
+def policy_for(project: Project, slug: str, **wanted: Any) -> Policy:
+    """The import policy of that slug, made where it is new. Raises ImportRefused."""
+    policy, _ = Policy.objects.get_or_create(
+        project=project, slug=slug, defaults={"kind": Policy.Kind.IMPORT, **wanted}
+    )
+    if policy.kind != Policy.Kind.IMPORT:
+        problems = Problems()
+        problems.add(0, "", f"the project has a policy {slug!r} that is not an import")
+        problems.refuse_if_any()
+    return policy
