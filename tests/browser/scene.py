@@ -42,7 +42,30 @@ GUIDELINES = """Choose the response that **you would rather have received**.
 
 Take the time you need. Nothing on the page tells who wrote which response.
 """
-PASSWORD = "a-long-password"
+CODE = """Use `binary search` on a **sorted** list:
+
+```python
+def find(items: list[int], wanted: int) -> int | None:
+    low, high = 0, len(items)
+    while low < high:
+        middle = (low + high) // 2
+        if items[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(items) and items[low] == wanted else None
+```
+
+1. It halves the range at each step.
+2. After *log₂ n* steps one place is left.
+
+| n | steps |
+|---|---|
+| 1,000 | 10 |
+| 1,000,000 | 20 |
+
+> Mind the empty list.
+"""
 # The share of each of world.MANNERS, in their order, after each round.
 SHARES = [
     list(world.MANNERS.values()),
@@ -53,12 +76,12 @@ SHARES = [
 
 
 @transaction.atomic
-def build() -> User:
+def build(*, password: str) -> User:
     """Fill the database. Returns the manager ``ada``; raters are ben, cleo, dan and eva."""
     rng = random.Random(7)
-    ada = User.objects.create_superuser("ada", password=PASSWORD)
+    ada = User.objects.create_superuser("ada", password=password)
     names = ("ben", "cleo", "dan", "eva")
-    raters = [User.objects.create_user(name, password=PASSWORD) for name in names]
+    raters = [User.objects.create_user(name, password=password) for name in names]
     demo = _project("demo", "Demo", ada, raters)
     _turns(demo, raters, rng, rounds=2, prompts=260)
     _round_in_training(demo, ada, rng)
@@ -72,23 +95,34 @@ def build() -> User:
     return ada
 
 
-def long_answers(project: Project, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Comparisons at the head of the queue, from (prompt, one answer, another answer)."""
-    policy = project.policies.order_by("pk")[0]
-    for index, (question, *answers) in enumerate(rows):
-        messages = [{"role": "user", "content": question}]
-        stored = store_prompts(project=project, prompts=[NewPrompt(messages=messages)])
-        (prompt,) = stored.ids.values()
-        store_completions(
-            rows=[
-                Completion(prompt_id=prompt, policy=policy, text=text, seed=seed)
-                for seed, text in enumerate(answers)
-            ]
-        )
-        a, b = Completion.objects.filter(prompt_id=prompt, policy=policy).order_by("seed")
-        Comparison.objects.create(
-            project=project, prompt_id=prompt, a=a, b=b, priority=100 - index, shuffle=index
-        )
+def show_long_answers() -> None:
+    """Put Markdown, code and many paragraphs at the head of two queues."""
+    with_code = (
+        "How do I find a number in a sorted list with Python? Please say why it is fast.",
+        CODE,
+        "Just loop over it, or use the `in` operator: Python will do the rest for you.",
+    )
+    _first_in_queue(Project.objects.get(slug="demo"), *with_code)
+    sea = "The sea came in, the sea went out, and nobody was about. " * 6
+    poem = (
+        "Write a ballad about the sea. " + "Let it have many verses, and a refrain. " * 8,
+        "\n\n".join([sea] * 7),
+        "\n\n".join([sea] * 2),
+    )
+    _first_in_queue(Project.objects.get(slug="trouble"), *poem)
+
+
+def _first_in_queue(project: Project, question: str, *answers: str) -> None:
+    policy = project.policies.get(slug="base")
+    new = NewPrompt(messages=[{"role": "user", "content": question}])
+    (prompt,) = store_prompts(project=project, prompts=[new]).ids.values()
+    rows = [
+        Completion(prompt_id=prompt, policy=policy, text=text, seed=seed)
+        for seed, text in enumerate(answers)
+    ]
+    store_completions(rows=rows)
+    a, b = Completion.objects.filter(prompt_id=prompt).order_by("seed")
+    Comparison.objects.create(project=project, prompt_id=prompt, a=a, b=b, priority=100, shuffle=0)
 
 
 def _project(slug: str, name: str, manager: User, raters: Sequence[User]) -> Project:

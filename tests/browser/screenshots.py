@@ -1,0 +1,201 @@
+"""Pictures of every page, wide and narrow, light and dark, for people to look at.
+
+Run it as ``python -m tests.browser.screenshots [PART_OF_A_NAME …]``. It fills a data folder of
+its own, starts the product's web server on it, and writes PNG files to var/screenshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
+
+from tests.browser.find_chromium import ABSENT, find_chromium, launch_arguments
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TARGET = ROOT / "var" / "screenshots"
+SIZES = {"wide": (1280, 800), "narrow": (390, 780)}
+DESK, PHONE = ("wide",), ("narrow",)
+THEMES = ("light", "dark")
+PASSWORD = secrets.token_urlsafe()
+
+
+def press(*keys: str) -> Callable[[Page], None]:
+    """A step that presses ``keys``, one after the other."""
+
+    def step(page: Page) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_timeout(200)
+
+    return step
+
+
+def tap(selector: str) -> Callable[[Page], None]:
+    """A step that clicks on what ``selector`` finds."""
+    return lambda page: page.click(selector)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One page: its name, its path, who looks, what is done first, and how much is shown."""
+
+    name: str
+    path: str
+    user: str = "ada"
+    before: Callable[[Page], None] = field(default=lambda page: None)
+    full: bool = True
+    sizes: tuple[str, ...] = tuple(SIZES)
+
+
+SHOTS = [
+    Shot("sign-in", "/login/", user=""),
+    Shot("projects", "/"),
+    Shot("new-project", "/new/"),
+    Shot("home-round-in-training", "/p/demo/"),
+    Shot("home-idle", "/p/helpdesk/"),
+    Shot("home-empty", "/p/fresh/"),
+    Shot("rate", "/p/helpdesk/rate/", user="ben", full=False),
+    Shot("rate-code", "/p/demo/rate/", user="ben", full=False),
+    Shot("rate-long", "/p/trouble/rate/", user="ben", full=False),
+    Shot("rate-other-side", "/p/demo/rate/", "ben", tap("label[for=show-right]"), False, PHONE),
+    Shot("rate-keys", "/p/helpdesk/rate/", "ben", press("?"), False, DESK),
+    Shot("rate-guidelines", "/p/helpdesk/rate/", "ben", press("g"), False),
+    Shot("rate-menu", "/p/helpdesk/rate/", "ben", tap(".menu summary"), False),
+    Shot("rate-empty", "/p/fresh/rate/", full=False),
+    Shot("guidelines", "/p/demo/guidelines/", user="ben"),
+    Shot("rounds", "/p/demo/rounds/"),
+    Shot("round-running", "/p/demo/rounds/3/"),
+    Shot("round-cancel", "/p/demo/rounds/3/", before=tap("text=Cancel round 3…")),
+    Shot("round-finished", "/p/demo/rounds/2/"),
+    Shot("round-failed", "/p/trouble/rounds/1/"),
+    Shot("completions", "/p/demo/completions/"),
+    Shot("pairs", "/p/demo/pairs/"),
+    Shot("import", "/p/demo/import/"),
+    Shot("settings", "/p/demo/settings/", full=False),
+    Shot("not-found", "/p/nowhere/"),
+    Shot("not-yours", "/p/demo/settings/", user="ben"),
+]
+
+
+def main(wanted: list[str]) -> int:
+    chromium = find_chromium()
+    if chromium is None:
+        print(ABSENT, file=sys.stderr)
+        return 1
+    shots = [shot for shot in SHOTS if not wanted or any(part in shot.name for part in wanted)]
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with serving() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium),
+            args=launch_arguments(),
+            chromium_sandbox=os.geteuid() != 0,
+        )
+        sessions: dict[str, StorageState | None] = {"": None}
+        for shot in shots:
+            if shot.user not in sessions:
+                sessions[shot.user] = sign_in(browser, address, shot.user)
+            take(browser, address, shot, sessions[shot.user])
+        browser.close()
+    print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET.relative_to(ROOT)}")
+    return 0
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """The product on a folder and a port of its own; yields its address."""
+    with tempfile.TemporaryDirectory(prefix="whetstone-pictures-") as home:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        environment = {
+            **os.environ,
+            "WHETSTONE_HOME": home,
+            "PORT": str(port),
+            "LOG_LEVEL": "CRITICAL",
+        }
+        environment.pop("DEBUG", None)
+        build = (
+            "from tests.browser import scene; "
+            f"scene.build(password={PASSWORD!r}); scene.show_long_answers()"
+        )
+        for command in (
+            ["manage.py", "migrate", "-v0"],
+            ["manage.py", "collectstatic", "--noinput", "-v0"],
+            ["manage.py", "shell", "-v0", "-c", build],
+        ):
+            subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True)
+        options = ["--bind", f"127.0.0.1:{port}", "--threads", "4", "--log-level", "warning"]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "config.wsgi", *options, "--no-control-socket"],
+            cwd=ROOT,
+            env=environment,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(f"{address}/login/")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_for(address: str) -> None:
+    for _ in range(100):
+        try:
+            urlopen(address, timeout=5).close()
+        except URLError:
+            time.sleep(0.2)
+        else:
+            return
+    raise SystemExit("the web server did not start")
+
+
+def sign_in(browser: Browser, address: str, user: str) -> StorageState:
+    with browser.new_context(base_url=address) as context:
+        page = context.new_page()
+        page.goto("/login/")
+        page.fill("[name=username]", user)
+        page.fill("[name=password]", PASSWORD)
+        page.click("button.main")
+        page.wait_for_load_state()
+        return context.storage_state()
+
+
+def take(browser: Browser, address: str, shot: Shot, session: StorageState | None) -> None:
+    for size in shot.sizes:
+        width, height = SIZES[size]
+        for theme in THEMES:
+            with browser.new_context(
+                base_url=address,
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if theme == "dark" else "light",
+                reduced_motion="reduce",
+                is_mobile=size == "narrow",
+                has_touch=size == "narrow",
+                storage_state=session,
+                locale="en-GB",
+            ) as context:
+                page = context.new_page()
+                page.goto(shot.path)
+                shot.before(page)
+                page.wait_for_timeout(100)
+                page.screenshot(
+                    path=TARGET / f"{shot.name}-{size}-{theme}.png", full_page=shot.full
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
