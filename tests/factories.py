@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import count
 
 from annotate.completions import store_completions
-from annotate.prompts import is_held_out, prompt_digest
-
 from annotate.models import (
     Comparison,
     Completion,
@@ -16,6 +14,7 @@ from annotate.models import (
     Prompt,
     User,
 )
+from annotate.prompts import is_held_out, prompt_digest
 
 _numbers = count(1)
 

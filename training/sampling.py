@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotate.completions import sampling_digest, store_completions
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from annotate.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
 from training.claims import Claim
 from training.engine.config import ConfigError, job_from_dict, job_to_dict

@@ -7,12 +7,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from annotate.exporting import pair_lines
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from annotate.exporting import pair_lines
 from annotate.models import PreferencePair, Project
 from training.errors import NotNow
 from training.models import Snapshot

@@ -116,9 +116,7 @@ def test_a_worker_that_was_replaced_publishes_nothing(project, rater, tmp_path, 
 @pytest.mark.parametrize(
     ("wish", "start"), [("base", "base"), ("latest", "round-1"), ("champion", "base")]
 )
-def test_the_next_round_starts_where_the_loop_says(
-    project, rater, tmp_path, settings, wish, start
-):
+def test_the_next_round_starts_where_the_loop_says(project, rater, tmp_path, settings, wish, start):
     settings.ADAPTERS_DIR = tmp_path / "published"
     judge(project, rater)
     adopt(rounds.start_round(project=project), tmp_path)
