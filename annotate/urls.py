@@ -2,9 +2,12 @@
 
 from django.urls import URLPattern, path
 
-from annotate.views import moving
+from annotate.views import moving, rating
 
 urlpatterns: list[URLPattern] = [
+    path("p/<slug:slug>/rate/", rating.rate, name="rate"),
+    path("p/<slug:slug>/rate/<uuid:code>/", rating.verdict, name="verdict"),
+    path("p/<slug:slug>/undo/", rating.undo, name="undo"),
     path("p/<slug:slug>/import/", moving.import_page, name="import"),
-    path("p/<slug:slug>/pairs.jsonl", moving.download_pairs, name="download_pairs"),
+    path("p/<slug:slug>/pairs.jsonl", moving.download_pairs, name="export_pairs"),
 ]

@@ -88,6 +88,9 @@ class Job(models.Model):
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
+    stops = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts that ended because the worker was asked to stop."
+    )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     nudged_at = models.DateTimeField(

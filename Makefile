@@ -1,0 +1,84 @@
+# make up      run Whetstone from this folder
+# make test    run everything that must hold
+# make help    say what else there is
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Where checks may write, so that they leave the data folder alone.
+SCRATCH := $(CURDIR)/$(VENV)/scratch
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up install doctor test lint fmt screenshots bench-train simulate clean
+
+help:
+	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
+	@echo "make test         every check and every test (PYTEST_ARGS='-k rating' narrows them)"
+	@echo "make lint         the checks alone"
+	@echo "make fmt          put the code into its form"
+	@echo "make doctor       look for what is wrong with an installation"
+	@echo "make simulate     a running Whetstone, rated by simulated raters for two rounds"
+	@echo "make screenshots  pictures of the pages, taken in a real browser"
+	@echo "make bench-train  the training benchmark"
+	@echo "make clean        remove the virtual environment and caches; the data stays"
+
+up: $(VENV)/runtime
+	@$(BIN)/python manage.py up
+
+install: $(VENV)/runtime
+
+doctor: $(VENV)/runtime
+	@$(BIN)/python manage.py doctor
+
+# PostgreSQL comes first, so that the last lines are the summary of the whole run.
+test: $(VENV)/dev lint
+	@$(BIN)/python -m tests.browser.find_chromium || true
+	@echo "The tests that need only a database, on PostgreSQL:"
+	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m database $(PYTEST_ARGS)
+	@echo "All tests:"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: export WHETSTONE_HOME := $(SCRATCH)
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	WHETSTONE_URL=https://whetstone.example.org $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+fmt: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: $(VENV)/dev
+	$(BIN)/python -m tests.browser.screenshots
+
+bench-train: $(VENV)/dev
+	$(BIN)/python -m benchmarks.train
+
+simulate: $(VENV)/runtime
+	$(BIN)/python manage.py simulate --project demo --raters 8 --judgements 400 --rounds 2
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment; the stamps are as old as the last installation ---
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; $(PYTHON) is older. Say which: make PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/runtime

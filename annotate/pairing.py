@@ -1,0 +1,167 @@
+"""Which completions meet. ``plan_pairs`` is the rule; ``make_comparisons`` writes the rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from annotate.models import Comparison, Completion, Policy, Project
+
+PROMPTS_AT_ONCE = 200
+_draw = random.SystemRandom()
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One completion of a prompt, as far as pairing cares. ``used``: it has met another."""
+
+    pk: int
+    policy: int
+    text: str
+    used: bool = False
+
+
+def plan_pairs(
+    candidates: Sequence[Candidate], parents: Mapping[int, int | None]
+) -> list[tuple[int, int]]:
+    """Pairs of completions of one prompt that are to meet, as (pk, pk).
+
+    A policy's first completion meets one of its parent's, so that every round is measured
+    against what it came from. What is left meets across policies first, then within one
+    policy. No unused completion is used twice, and equal texts never meet.
+    """
+    by_policy: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_policy[candidate.policy].append(candidate)
+    left = {
+        policy: [one for one in ones if not one.used] for policy, ones in sorted(by_policy.items())
+    }
+    pairs: list[tuple[int, int]] = []
+    for policy, ones in left.items():
+        parent = parents.get(policy)
+        if parent is None or any(one.used for one in by_policy[policy]):
+            continue
+        theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
+        met = _first_different(ones, theirs)
+        if met is not None:
+            pairs.append((met[0].pk, met[1].pk))
+            _drop(left, met)
+    while True:
+        met = _next_meeting(left)
+        if met is None:
+            return pairs
+        pairs.append((met[0].pk, met[1].pk))
+        _drop(left, met)
+
+
+def _next_meeting(left: Mapping[int, list[Candidate]]) -> tuple[Candidate, Candidate] | None:
+    """Two unused completions from the policies with most of them; one policy's own at last."""
+    fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
+    for index, policy in enumerate(fullest):
+        for other in fullest[index + 1 :]:
+            met = _first_different(left[policy], left[other])
+            if met is not None:
+                return met
+    for policy in fullest:
+        ones = left[policy]
+        for index, one in enumerate(ones):
+            met = _first_different([one], ones[index + 1 :])
+            if met is not None:
+                return met
+    return None
+
+
+def _first_different(
+    ones: Iterable[Candidate], others: Sequence[Candidate]
+) -> tuple[Candidate, Candidate] | None:
+    for one in ones:
+        for other in others:
+            if " ".join(one.text.split()) != " ".join(other.text.split()):
+                return one, other
+    return None
+
+
+def _drop(left: dict[int, list[Candidate]], met: tuple[Candidate, Candidate]) -> None:
+    for one in met:
+        left[one.policy] = [kept for kept in left.get(one.policy, []) if kept.pk != one.pk]
+
+
+def make_comparisons(*, project: Project) -> int:
+    """Pair up the pool's completions that have not met anything yet. Returns how many met.
+
+    Newer policies come first in the raters' queue, so that judgements stay fresh.
+    """
+    pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
+    ages = _generations(project)
+    fresh = (
+        Completion.objects.filter(~_used(), prompt__project=project, policy__in=pool)
+        .order_by("prompt_id")
+        .values_list("prompt_id", flat=True)
+        .distinct()
+    )
+    made = 0
+    for prompts in _chunks(list(fresh), PROMPTS_AT_ONCE):
+        made += _pair_up(project=project, prompts=prompts, pool=pool, ages=ages)
+    return made
+
+
+def _used() -> Exists:
+    return Exists(Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk"))))
+
+
+@transaction.atomic
+def _pair_up(
+    *, project: Project, prompts: list[int], pool: list[Policy], ages: Mapping[int, int]
+) -> int:
+    Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
+    by_prompt: dict[int, list[Candidate]] = defaultdict(list)
+    policy_of: dict[int, int] = {}
+    for pk, prompt, policy, text, used in (
+        Completion.objects.filter(prompt__in=prompts, policy__in=pool)
+        .annotate(used=_used())
+        .order_by("pk")
+        .values_list("pk", "prompt_id", "policy_id", "text", "used")
+    ):
+        by_prompt[prompt].append(Candidate(pk, policy, text, used))
+        policy_of[pk] = policy
+    parents = {policy.pk: policy.parent_id for policy in pool}
+    rows = []
+    for prompt, candidates in by_prompt.items():
+        for pair in plan_pairs(candidates, parents):
+            a, b = pair if _draw.random() < 0.5 else pair[::-1]
+            rows.append(
+                Comparison(
+                    project=project,
+                    prompt_id=prompt,
+                    a_id=a,
+                    b_id=b,
+                    priority=max(ages[policy_of[a]], ages[policy_of[b]]),
+                    shuffle=_draw.randrange(2**31),
+                    judgements_wanted=project.judgements_wanted,
+                )
+            )
+    return len(Comparison.objects.bulk_create(rows))
+
+
+def _generations(project: Project) -> dict[int, int]:
+    """For every policy, how many ancestors it has."""
+    parents = dict(Policy.objects.filter(project=project).values_list("pk", "parent_id"))
+    ages: dict[int, int] = {}
+    for pk in parents:
+        age = 0
+        ancestor: int | None = parents[pk]
+        while ancestor is not None:
+            age += 1
+            ancestor = parents.get(ancestor)
+        ages[pk] = age
+    return ages
+
+
+def _chunks(items: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,104 @@
+"""From the judgements of one comparison to a preference pair, or to a recorded non-pair.
+
+``settle`` is the rule and needs no database; ``settle_comparison`` applies it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotate.models import Comparison, Judgement, PreferencePair
+
+Vote = Literal["a", "b", "tie", "both_bad"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settlement:
+    """``result`` as in Comparison.Result; the rest only where it is a pair.
+
+    ``weight`` is the winner's lead as a share of the votes (0 < weight <= 1), ``agreement``
+    the winner's share of them.
+    """
+
+    result: Literal["pair", "tie", "both_bad", "no_majority"]
+    chosen: Literal["a", "b"] | None = None
+    weight: float = 0.0
+    agreement: float = 0.0
+
+
+def settle(votes: Sequence[Vote], wanted: int) -> Settlement | None:
+    """What ``votes`` amount to once ``wanted`` of them are in; None before that.
+
+    A side, a tie or "both bad" needs more than half of the votes; anything else is no
+    majority, and trains nothing.
+    """
+    if len(votes) < wanted:
+        return None
+    counts = Counter(votes)
+    winner, most = counts.most_common(1)[0]
+    if 2 * most <= len(votes):
+        return Settlement("no_majority")
+    if winner == "tie" or winner == "both_bad":
+        return Settlement(winner)
+    loser: Vote = "b" if winner == "a" else "a"
+    return Settlement(
+        "pair",
+        chosen=winner,
+        weight=(most - counts[loser]) / len(votes),
+        agreement=most / len(votes),
+    )
+
+
+@transaction.atomic
+def settle_comparison(*, comparison: Comparison) -> Settlement | None:
+    """Settle an open comparison if its judgements suffice. The caller holds its row."""
+    votes = (
+        Judgement.objects.filter(
+            comparison=comparison, outcome__isnull=False, retracted_at__isnull=True
+        )
+        .exclude(outcome=Judgement.Outcome.SKIP)
+        .values_list("outcome", flat=True)
+    )
+    settlement = settle([vote for vote in votes if vote], comparison.judgements_wanted)  # type: ignore[misc]
+    if settlement is None:
+        return None
+    settled = Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.OPEN).update(
+        state=Comparison.State.SETTLED, result=settlement.result, settled_at=timezone.now()
+    )
+    if not settled:
+        return None
+    if settlement.chosen:
+        a_won = settlement.chosen == "a"
+        PreferencePair.objects.create(
+            comparison=comparison,
+            chosen_id=comparison.a_id if a_won else comparison.b_id,
+            rejected_id=comparison.b_id if a_won else comparison.a_id,
+            weight=settlement.weight,
+            agreement=settlement.agreement,
+        )
+    return settlement
+
+
+@transaction.atomic
+def reopen_comparison(*, comparison: Comparison) -> bool:
+    """Undo a settlement that no snapshot has frozen. False where one has, or it is withdrawn.
+
+    The caller holds the comparison's row.
+    """
+    if comparison.state == Comparison.State.OPEN:
+        return True
+    if comparison.state == Comparison.State.VOID:
+        return False
+    unfrozen = PreferencePair.objects.filter(comparison=comparison, frozen_at=None)
+    if comparison.result == Comparison.Result.PAIR and not unfrozen.delete()[0]:
+        return False
+    Comparison.objects.filter(pk=comparison.pk).update(
+        state=Comparison.State.OPEN, result="", settled_at=None
+    )
+    return True

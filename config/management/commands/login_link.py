@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from annotate.models import User
+from config.login_links import login_link
+
+
+class Command(BaseCommand):
+    help = "Print a link that logs a person in, once, within the hour."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the person's user name")
+
+    def handle(self, *, user: str, **_options: Any) -> None:
+        found = User.objects.filter(username=user).first()
+        if found is None:
+            raise CommandError(f"There is nobody called {user!r} here.")
+        if not found.is_active:
+            raise CommandError(f"The account of {user!r} is switched off.")
+        self.stdout.write(login_link(user=found))

@@ -1,0 +1,116 @@
+import pytest
+
+from annotate.models import Completion
+from tests.factories import make_project, make_prompt
+from training import sampling
+from training.claims import claim
+from training.errors import NotNow
+from training.models import LoopSettings, SamplingJob
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project():
+    project = make_project()
+    LoopSettings.objects.create(project=project, base_model="some/model", completions_per_prompt=2)
+    return project
+
+
+def write(job, tmp_path, keep=None):
+    """Prepare the run directory and store made-up answers to (the first ``keep``) requests."""
+    import json
+
+    _, held = claim(SamplingJob, job.pk)
+    sampling.prepare(job=job, run_dir=tmp_path)
+    asked = [json.loads(line) for line in (tmp_path / "prompts.jsonl").open()]
+    lines = [
+        {
+            "id": one["id"],
+            "text": f"answer {one['seed']}",
+            "finish_reason": "stop",
+            "token_count": 3,
+            "logprob": -1.5,
+        }
+        for one in asked[:keep]
+    ]
+    assert sampling.store(job=job, claim=held, lines=lines)
+    return held, asked, lines
+
+
+def test_every_prompt_is_asked_as_often_as_the_project_wants(project, tmp_path):
+    prompts = [make_prompt(project) for _ in range(3)]
+    (job,) = sampling.start_sampling(project=project)
+    _, asked, _ = write(job, tmp_path)
+    assert len(asked) == 6
+    assert len({one["seed"] for one in asked}) == 6
+    assert {one["messages"][0]["content"] for one in asked} == {
+        prompt.messages[0]["content"] for prompt in prompts
+    }
+
+
+def test_what_is_stored_knows_how_it_was_made(project, tmp_path):
+    make_prompt(project)
+    (job,) = sampling.start_sampling(project=project)
+    write(job, tmp_path)
+    completion = Completion.objects.first()
+    assert completion.sampling == job.config["sampling"]
+    assert completion.policy.slug == "base"
+    assert (completion.finish_reason, completion.token_count, completion.logprob) == (
+        "stop",
+        3,
+        -1.5,
+    )
+    job.refresh_from_db()
+    assert job.stored == 2
+
+
+def test_lines_read_twice_are_stored_once(project, tmp_path):
+    make_prompt(project)
+    (job,) = sampling.start_sampling(project=project)
+    held, _, lines = write(job, tmp_path)
+    sampling.store(job=job, claim=held, lines=lines)
+    job.refresh_from_db()
+    assert (job.stored, Completion.objects.count()) == (2, 2)
+
+
+def test_only_what_is_missing_is_asked_again(project, tmp_path):
+    for _ in range(3):
+        make_prompt(project)
+    (job,) = sampling.start_sampling(project=project)
+    held, _, _ = write(job, tmp_path, keep=4)
+    held.end(SamplingJob.State.FAILED, error="power cut")
+    (second,) = sampling.start_sampling(project=project)
+    assert second.total_steps == 2
+
+
+def test_nothing_missing_is_said(project, tmp_path):
+    with pytest.raises(NotNow, match="no prompts"):
+        sampling.start_sampling(project=project)
+    make_prompt(project)
+    (job,) = sampling.start_sampling(project=project)
+    held, _, _ = write(job, tmp_path)
+    held.end(SamplingJob.State.SUCCEEDED)
+    with pytest.raises(NotNow, match="answered every prompt"):
+        sampling.start_sampling(project=project)
+
+
+def test_new_prompts_are_answered_without_a_button_but_not_after_a_failure(project):
+    make_prompt(project)
+    (job,) = sampling.start_due_sampling()
+    assert sampling.start_due_sampling() == []
+    SamplingJob.objects.filter(pk=job.pk).update(state="failed")
+    assert sampling.start_due_sampling() == []
+
+
+def test_seeds_differ_by_prompt_policy_and_draw():
+    base = {"prompt_digest": "d", "policy": "p", "draw": 0}
+    seeds = {
+        sampling.draw_seed(**base),
+        sampling.draw_seed(**{**base, "prompt_digest": "e"}),
+        sampling.draw_seed(**{**base, "policy": "q"}),
+        sampling.draw_seed(**{**base, "draw": 1}),
+    }
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert sampling.draw_seed(**base) == sampling.draw_seed(**base)

@@ -1,0 +1,283 @@
+"""Make the built-in model: ``python -m training.demo.make_model --out DIR --seed 0``.
+
+Trains a byte-level BPE tokenizer and a small Llama from nothing on the text of ``world`` and
+saves both in the usual transformers layout: safetensors, a chat template, a generation config
+and a model card. It ends with a table of the manners found in the model's own samples.
+
+The same seed gives the same weights, bit for bit, on the same kind of processor with the same
+versions of torch, transformers and tokenizers and the same ``--threads``: the order of floating
+point additions depends on all of these, and on nothing else.
+
+Knows nothing of preferences, rounds or the rest of the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    get_cosine_schedule_with_warmup,
+)
+
+from training.demo import manners, world
+from training.demo.world import MANNERS, Message, Prompt
+
+END, PAD = "<|end|>", "<|pad|>"
+SPECIAL_TOKENS = [PAD, END, "<|system|>", "<|user|>", "<|assistant|>"]
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] not in ['system', 'user', 'assistant'] -%}"
+    "{{- raise_exception('unknown role: ' + message['role']) -}}"
+    "{%- endif -%}"
+    "{{- '<|' + message['role'] + '|>' + message['content'] + '<|end|>' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+VOCABULARY = 1536
+CONTEXT = 512  # positions the model accepts
+LAYERS, WIDTH, FEED_FORWARD, HEADS = 4, 192, 512, 6
+
+STEPS = 1300
+ROW_TOKENS, ROWS = 256, 8  # a step sees ROWS rows of ROW_TOKENS tokens
+LEARNING_RATE, WEIGHT_DECAY, WARMUP_STEPS = 3e-3, 0.05, 60
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+Example = tuple[list[int], list[int]]
+"""Token ids of a whole conversation, and its labels: IGNORED but for the last answer."""
+
+
+def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on the world's own text; any text round-trips."""
+    rng = random.Random(seed)
+    texts: list[str] = []
+    for prompt in world.prompts(seed):
+        texts += [message["content"] for message in prompt.messages]
+        texts += [world.answer(prompt, manner, rng) for manner in MANNERS]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def encode(tokenizer: Any, messages: Sequence[Message], text: str) -> Example:
+    """A conversation and its answer, tokenised exactly as ``apply_chat_template`` does.
+
+    The answer's labels include the end token, so that the model learns to stop.
+    """
+    question = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, tokenize=False
+    )
+    answered = tokenizer.apply_chat_template(
+        [*messages, {"role": "assistant", "content": text}], tokenize=False
+    )
+    before = len(tokenizer(question, add_special_tokens=False).input_ids)
+    ids = tokenizer(answered, add_special_tokens=False).input_ids
+    return ids, [IGNORED] * before + ids[before:]
+
+
+def examples(tokenizer: Any, seed: int) -> Iterator[Example]:
+    """Conversations without end: every prompt once per pass, in a manner drawn afresh."""
+    rng = random.Random(seed)
+    for turn in itertools.count():
+        for prompt in world.prompts(seed + 7919 * turn):
+            text = world.answer(prompt, world.draw_manner(rng), rng)
+            yield encode(tokenizer, prompt.messages, text)
+
+
+def batches(tokenizer: Any, seed: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Packed batches: ``input_ids``, ``labels``, ``position_ids``, each (ROWS, ROW_TOKENS).
+
+    A conversation is never split. Positions start at 0 with each one, from which transformers
+    keeps its neighbours in the row out of its attention.
+    """
+    source = examples(tokenizer, seed)
+    pad = tokenizer.pad_token_id
+    waiting = next(source)
+    while True:
+        ids: list[list[int]] = []
+        labels: list[list[int]] = []
+        positions: list[list[int]] = []
+        for _ in range(ROWS):
+            row: list[int] = []
+            row_labels: list[int] = []
+            row_positions: list[int] = []
+            while len(row) + len(waiting[0]) <= ROW_TOKENS:
+                row += waiting[0]
+                row_labels += waiting[1]
+                row_positions += range(len(waiting[0]))
+                waiting = next(source)
+            rest = ROW_TOKENS - len(row)
+            ids.append(row + [pad] * rest)
+            labels.append(row_labels + [IGNORED] * rest)
+            positions.append(row_positions + list(range(rest)))
+        yield {
+            "input_ids": torch.tensor(ids),
+            "labels": torch.tensor(labels),
+            "position_ids": torch.tensor(positions),
+        }
+
+
+def new_model(tokenizer: Any) -> LlamaForCausalLM:
+    """An untrained Llama of the size above; draws from torch's global generator."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def train(tokenizer: Any, *, seed: int, steps: int) -> LlamaForCausalLM:
+    """A model trained for ``steps`` steps; the loss is printed every 50."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    model = new_model(tokenizer)
+    model.train()
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        lr=LEARNING_RATE,
+        betas=(0.9, 0.95),
+        weight_decay=WEIGHT_DECAY,
+        fused=True,
+    )
+    schedule = get_cosine_schedule_with_warmup(optimiser, WARMUP_STEPS, steps)
+    started = time.monotonic()
+    for step, batch in enumerate(itertools.islice(batches(tokenizer, seed), steps), start=1):
+        loss = model(**batch, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        if step % 50 == 0 or step == steps:
+            spent = time.monotonic() - started
+            print(f"step {step}/{steps}  loss {loss.item():.3f}  {spent:.0f} s", flush=True)
+    return model.eval()
+
+
+def save(model: LlamaForCausalLM, tokenizer: Any, out: Path) -> None:
+    """Write the checkpoint. Weights are stored in 16 bits and declared as 32.
+
+    Half the bytes in git; loaded as 32-bit, because 16-bit arithmetic is slow on a processor.
+    The model is left rounded to what was stored.
+    """
+    model.half()
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=128,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    model.float()
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(out)
+
+
+@torch.inference_mode()
+def sample(
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], *, seed: int, batch_size: int = 64
+) -> list[str]:
+    """One answer to each prompt, at temperature 1."""
+    torch.manual_seed(seed)
+    texts: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        chunk = prompts[start : start + batch_size]
+        inputs = tokenizer.apply_chat_template(
+            [list(prompt.messages) for prompt in chunk],
+            add_generation_prompt=True,
+            padding=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        output = model.generate(**inputs)
+        answers = output[:, inputs["input_ids"].shape[1] :]
+        texts += tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return texts
+
+
+def shares(prompts: Sequence[Prompt], texts: Sequence[str]) -> dict[manners.Verdict, float]:
+    """The share of each manner among ``texts``, "other" last."""
+    verdicts = [
+        manners.classify(prompt.messages, text) for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    found = Counter(verdicts)
+    names: list[manners.Verdict] = [*MANNERS, "other"]
+    return {name: found[name] / len(verdicts) for name in names}
+
+
+def share_table(found: dict[manners.Verdict, float]) -> str:
+    """Markdown: what the text had and what the model samples."""
+    wanted: dict[str, float] = dict(MANNERS.items())
+    rows = [
+        f"| {name} | {wanted.get(name, 0):.0%} | {share:.1%} |" for name, share in found.items()
+    ]
+    return "\n".join(["| manner | in the text | sampled |", "|---|---|---|", *rows])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, train, save, report."""
+    parser = argparse.ArgumentParser(description="Make the built-in model from nothing.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--samples", type=int, default=1000, help="answers in the final table")
+    options = parser.parse_args(arguments)
+
+    torch.set_num_threads(options.threads)
+    tokenizer = make_tokenizer(options.seed)
+    model = train(tokenizer, seed=options.seed, steps=options.steps)
+    save(model, tokenizer, options.out)
+    size = sum(file.stat().st_size for file in options.out.iterdir()) / 1e6
+    print(f"{model.num_parameters():,} parameters, {size:.1f} MB in {options.out}")
+    if options.samples:
+        prompts = world.prompts(options.seed + 1)[: options.samples]
+        texts = sample(model, tokenizer, prompts, seed=options.seed)
+        print(share_table(shares(prompts, texts)))
+
+
+if __name__ == "__main__":
+    main()

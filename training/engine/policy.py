@@ -1,0 +1,248 @@
+"""The model and its adapters: loading, switching, publishing. Knows nothing of training.
+
+Only safetensors weights are read or written, and only LoRA adapters on inner linear layers:
+an adapter on the head or the embeddings would change what the fused head assumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+from .config import Lora, Model
+from .errors import EngineError, is_out_of_memory
+from .rundir import publish_folder, sha256_of
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+OUTER = ("lm_head", "embed_out", "embed_tokens", "wte", "wpe", "word_embeddings", "output_layer")
+TRAINED = "default"  # peft's name for the adapter that is saved at a folder's top
+REFERENCE = "reference"
+log = logging.getLogger("engine")
+
+
+def load_tokenizer(model: Model) -> Any:
+    """The base's tokenizer. Raises EngineError where it cannot be had."""
+    with _explained(model):
+        tokenizer = AutoTokenizer.from_pretrained(model.base, **_source(model))
+    if tokenizer.pad_token_id is None:
+        # Padding is masked everywhere, so any token will do.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def load_base(model: Model, dtype: torch.dtype, device: torch.device) -> Any:
+    """The frozen base on ``device``, without dropout, in eval mode."""
+    with _explained(model):
+        base = AutoModelForCausalLM.from_pretrained(
+            model.base, dtype=dtype, use_safetensors=True, **_source(model)
+        )
+    base.requires_grad_(False)
+    _without_dropout(base)
+    return base.to(device).eval()
+
+
+def fresh_adapter(base: Any, lora: Lora, seed: int) -> Any:
+    """A new trainable LoRA on ``base``; it changes nothing until it is trained (B is 0)."""
+    names = [name.strip() for name in lora.target_modules.split(",") if name.strip()]
+    _refuse_outer(names, "lora.target_modules")
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear" if names == ["all-linear"] else names,
+    )
+    set_seed(seed)
+    try:
+        return get_peft_model(base, config)
+    except ValueError as error:
+        raise EngineError(
+            "adapter_refused",
+            f"No LoRA could be put on this model: {error}",
+            'Set lora.target_modules to "all-linear" or to names of its linear layers.',
+        ) from error
+
+
+def continue_adapter(base: Any, folder: str | Path) -> Any:
+    """``base`` with the adapter in ``folder``, ready to be trained further."""
+    check_adapter(Path(folder))
+    with _explained_adapter(folder):
+        return PeftModel.from_pretrained(
+            base, str(folder), adapter_name=TRAINED, is_trainable=True, torch_device="cpu"
+        ).to(next(base.parameters()).device)
+
+
+def add_adapter(model: Any, folder: str | Path, name: str) -> Any:
+    """Load a frozen adapter as ``name``; ``model`` is a base or already has adapters."""
+    check_adapter(Path(folder))
+    with _explained_adapter(folder):
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(folder), name, is_trainable=False, torch_device="cpu")
+        else:
+            model = PeftModel.from_pretrained(
+                model, str(folder), adapter_name=name, torch_device="cpu"
+            )
+    return model.to(next(model.parameters()).device)
+
+
+@contextlib.contextmanager
+def speaking_as(model: Any, adapter: str | None) -> Iterator[Any]:
+    """Within, ``model`` computes as ``adapter``, or as the bare base where that is None."""
+    if not isinstance(model, PeftModel):
+        if adapter is not None:
+            raise ValueError(f"no adapter {adapter!r} on a bare base")
+        yield model
+    elif adapter is None:
+        with model.disable_adapter():
+            yield model
+    else:
+        trainable = {n for n, p in model.named_parameters() if p.requires_grad}
+        before = model.active_adapter
+        model.set_adapter(adapter)
+        try:
+            yield model
+        finally:
+            model.set_adapter(before)
+            for name, parameter in model.named_parameters():  # set_adapter switches these
+                parameter.requires_grad_(name in trainable)
+
+
+def check_adapter(folder: Path) -> dict[str, Any]:
+    """The adapter's configuration. Raises EngineError unless it is a safe LoRA that we can use."""
+
+    def refuse(reason: str, advice: str) -> EngineError:
+        return EngineError("adapter_refused", f"Adapter {folder}: {reason}", advice)
+
+    if not (folder / CONFIG).is_file():
+        raise refuse(f"{CONFIG} is missing", "Give the folder that PEFT's save_pretrained wrote.")
+    if not (folder / WEIGHTS).is_file():
+        raise refuse(
+            f"{WEIGHTS} is missing",
+            "Weights are read from safetensors only: a .bin file can run code when it is opened. "
+            "Save the adapter again with safetensors.",
+        )
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise refuse(f"{CONFIG} is not JSON: {error}", "Save the adapter again.") from error
+    if config.get("peft_type") != "LORA":
+        raise refuse(f"its type is {config.get('peft_type')}, not LORA", "Use a LoRA adapter.")
+    if config.get("modules_to_save"):
+        raise refuse("it replaces whole modules (modules_to_save)", "Use a plain LoRA adapter.")
+    targets = config.get("target_modules") or []
+    _refuse_outer([targets] if isinstance(targets, str) else targets, f"Adapter {folder}")
+    return config
+
+
+def adapter_sha256(folder: Path) -> str:
+    """The SHA-256 of the adapter's weights file."""
+    return sha256_of(folder / WEIGHTS)
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write the trained adapter into ``folder`` (made if absent) in PEFT's format."""
+    # Without save_embedding_layers=False peft may ask the hub about the base's vocabulary.
+    model.save_pretrained(
+        folder, selected_adapters=[TRAINED], safe_serialization=True, save_embedding_layers=False
+    )
+    (folder / "README.md").unlink(missing_ok=True)  # an empty model card
+
+
+def publish_adapter(model: Any, folder: Path) -> str:
+    """Write the trained adapter so that ``folder`` appears whole; returns its SHA-256."""
+    for name, value in get_peft_model_state_dict(model, adapter_name=TRAINED).items():
+        if not torch.isfinite(value).all():
+            raise EngineError(
+                "not_finite",
+                f"The adapter has values that are not finite ({name})",
+                "Lower optimisation.learning_rate and start a new run.",
+            )
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    for leftover in (temporary, folder):  # of an attempt that died before its result.json
+        shutil.rmtree(leftover, ignore_errors=True)
+    save_adapter(model, temporary)
+    publish_folder(temporary, folder)
+    return adapter_sha256(folder)
+
+
+def load_trained(model: Any, folder: Path) -> None:
+    """Put the adapter weights saved in ``folder`` into the trained adapter, bit for bit."""
+    set_peft_model_state_dict(model, load_file(folder / WEIGHTS), adapter_name=TRAINED)
+
+
+def _source(model: Model) -> dict[str, Any]:
+    """Keyword arguments that say where to load from; a local path never asks the network."""
+    source: dict[str, Any] = {"trust_remote_code": model.trust_remote_code}
+    if Path(model.base).is_dir():
+        source["local_files_only"] = True
+    elif model.revision is not None:
+        source["revision"] = model.revision
+    return source
+
+
+@contextlib.contextmanager
+def _explained(model: Model) -> Iterator[None]:
+    if model.base.startswith(("/", ".", "~")) and not Path(model.base).is_dir():
+        raise EngineError(
+            "model_not_found",
+            f"There is no folder {model.base}",
+            "Check the project's base model: a folder on this machine, or a name on the hub.",
+        )
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise EngineError(
+            "model_not_found",
+            f"The base model {model.base} cannot be loaded: {error}",
+            "Check the name, the revision and the network; only safetensors weights are read, "
+            "and code from the hub runs only where trust_remote_code is set.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _explained_adapter(folder: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise EngineError(
+            "adapter_refused",
+            f"Adapter {folder} does not fit this base model: {error}",
+            "Use an adapter that was trained on the same base model.",
+        ) from error
+
+
+def _refuse_outer(names: list[str], where: str) -> None:
+    for name in names:
+        if name.rpartition(".")[2] in OUTER:
+            raise EngineError(
+                "adapter_refused",
+                f"{where}: an adapter on {name} is not supported",
+                "Adapt inner linear layers only; the head and the embeddings stay as they are.",
+            )
+
+
+def _without_dropout(base: nn.Module) -> None:
+    """Switch the base's own dropout off: policy and reference must be the same function."""
+    for module in base.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)

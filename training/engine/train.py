@@ -1,0 +1,158 @@
+"""A "dpo" or "sft" job from its files to its adapter: load, score the reference, train, publish.
+
+Reads like a table of contents; the work is in the modules it calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from typing import Any
+
+import peft
+import torch
+import transformers
+
+from . import capability, policy
+from .chat import Chat, Tree
+from .config import DpoJob, Job, SftJob
+from .data import Pair, read_pairs
+from .errors import EngineError
+from .objective import Dpo, Objective, Sft
+from .padded import PaddedLayout
+from .process import StopRequest
+from .reference import Layout, score
+from .rundir import RunDir
+from .trainer import EngineTrainer, Examples
+
+LAYOUT_VERSION = 1  # of the numbers: raised when the same job would give other values
+log = logging.getLogger("engine")
+
+
+def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+    """Train, and leave ``adapter/`` and ``result.json`` in the run directory."""
+    if not isinstance(job, DpoJob | SftJob):
+        raise TypeError(job)
+    began = time.monotonic()
+    device = capability.device()
+    dtype = capability.compute_dtype(job.precision, device)
+    log.info("device %s, %s, %d threads", device, dtype, torch.get_num_threads())
+    if isinstance(job, DpoJob) and job.load_in_4bit:
+        raise EngineError(
+            "not_available", "load_in_4bit is not available yet", "Set load_in_4bit to false."
+        )
+
+    run.phase("reading data")
+    pairs = read_pairs(run.path / "pairs.jsonl", demonstrations=isinstance(job, SftJob))
+    chat = Chat(policy.load_tokenizer(job.model))
+    train = _trees(job, chat, [p for p in pairs if p.split == "train"])
+    held_out = _trees(job, chat, [p for p in pairs if p.split == "held_out"])
+    if not train:
+        raise EngineError("bad_data", "pairs.jsonl has no training pairs", "Add pairs to train on.")
+    stop.check()
+
+    run.phase("loading the model")
+    base = policy.load_base(job.model, dtype, device)
+    model = (
+        policy.continue_adapter(base, job.start_adapter)
+        if job.start_adapter
+        else policy.fresh_adapter(base, job.lora, job.seed)
+    )
+    layout = PaddedLayout(chat.tokenizer.pad_token_id)
+    _log_size(model, train, held_out)
+    reference = _reference(job, model, layout, train + held_out, run, stop)
+    split = sum(len(tree.branches) for tree in train)
+    objective: Objective = Dpo(job) if isinstance(job, DpoJob) else Sft()
+
+    trainer = EngineTrainer(
+        model=model,
+        layout=layout,
+        objective=objective,
+        train=Examples(train, None if reference is None else reference[:split]),
+        held_out=Examples(held_out, None if reference is None else reference[split:]),
+        settings=job.optimisation,
+        seed=job.seed,
+        run=run,
+        stop=stop,
+    )
+    trainer.run()
+
+    run.phase("publishing")
+    digest = policy.publish_adapter(trainer.model, run.path / "adapter")
+    run.result(
+        adapter_sha256=digest,
+        final=trainer.final,
+        versions=versions(),
+        seconds=round(time.monotonic() - began, 3),
+        steps=trainer.total,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        layout=layout.name,
+    )
+    run.phase("done")
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on besides its job."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "layout": str(LAYOUT_VERSION),
+    }
+
+
+def _trees(job: DpoJob | SftJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
+    if not pairs:
+        return []
+    grow = chat.pair_trees if isinstance(job, DpoJob) else chat.demonstration_trees
+    trees = grow(pairs, job.optimisation.max_length)
+    same = sum(len(tree.branches) == 2 and tree.branches[0] == tree.branches[1] for tree in trees)
+    if same:
+        log.warning("%d pairs have the same chosen and rejected tokens: they teach nothing", same)
+    return trees
+
+
+def _reference(
+    job: DpoJob | SftJob,
+    model: Any,
+    layout: Layout,
+    trees: list[Tree],
+    run: RunDir,
+    stop: StopRequest,
+) -> Any:
+    """Log-probabilities under the job's reference, [S]; None where no loss needs them."""
+    if not isinstance(job, DpoJob):
+        return None
+    run.phase("scoring the reference")
+
+    def progress(done: int, total: int) -> None:
+        stop.check()
+        run.phase("scoring the reference", step=done, total_steps=total)
+
+    name = None
+    if job.reference_adapter:
+        name = policy.REFERENCE
+        model = policy.add_adapter(model, job.reference_adapter, name)
+    began = time.monotonic()
+    with policy.speaking_as(model, name):
+        values = score(layout, model, trees, job.optimisation.token_budget, progress)
+    if name:
+        model.delete_adapter(name)  # its values are all that the run needs of it
+    if not torch.isfinite(values).all():
+        raise EngineError(
+            "not_finite",
+            "The reference gives log-probabilities that are not finite",
+            'Try precision "fp32"; if that does not help, the base model\'s weights are broken.',
+        )
+    log.info("reference scored in %.1f s", time.monotonic() - began)
+    return values
+
+
+def _log_size(model: Any, train: list[Tree], held_out: list[Tree]) -> None:
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    log.info("%d of %d parameters are trained", trained, total)
+    log.info("%d examples to train on, %d held out", len(train), len(held_out))

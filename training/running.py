@@ -1,0 +1,146 @@
+"""A job from claim to end: what a worker does with a round or a sampling job.
+
+Knows nothing of Celery; ``stopping`` tells whether the worker was asked to leave.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from annotate.pairing import make_comparisons
+from training import rounds, sampling
+from training.claims import AnyJob, Claim, claim
+from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
+from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
+from training.models import Job, Metric, Round, SamplingJob
+
+logger = logging.getLogger(__name__)
+PAIR_EVERY_SECONDS = 20.0
+
+Stopping = Callable[[], bool]
+
+
+def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
+    """Train a queued round and adopt its policy; record why, where that fails."""
+    claimed = _claim(Round, pk)
+    if claimed is None:
+        return
+    job, held, run_dir = claimed
+    try:
+        rounds.prepare(job=job, run_dir=run_dir)
+        metrics = Tail(run_dir / "metrics.jsonl")
+
+        def follow(progress: Progress) -> Wish:
+            _store_metrics(job, metrics.read())
+            return _beat(held, progress, stopping)
+
+        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow)
+        if ending.result is None:
+            _record_ending(held, run_dir, ending, stopping)
+            return
+        rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
+    except Exception as error:
+        logger.exception("%s", job)
+        held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+        raise
+
+
+def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
+    """Have the engine write completions, store them as they come, and let them meet."""
+    claimed = _claim(SamplingJob, pk)
+    if claimed is None:
+        return
+    job, held, run_dir = claimed
+    try:
+        sampling.prepare(job=job, run_dir=run_dir)
+        completions = Tail(run_dir / "completions.jsonl")
+        paired_at = time.monotonic()
+
+        def follow(progress: Progress) -> Wish:
+            nonlocal paired_at
+            if not sampling.store(job=job, claim=held, lines=list(completions.read())):
+                return "stop"
+            if time.monotonic() - paired_at > PAIR_EVERY_SECONDS:
+                make_comparisons(project=job.project)
+                paired_at = time.monotonic()
+            return _beat(held, progress, stopping, total_known=True)
+
+        ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
+        make_comparisons(project=job.project)
+        if ending.result is None:
+            _record_ending(held, run_dir, ending, stopping)
+        else:
+            held.end(Job.State.SUCCEEDED, error="")
+    except Exception as error:
+        logger.exception("%s", job)
+        held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+        raise
+
+
+def _claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim, Path] | None:
+    claimed = claim(model, pk)
+    if claimed is None:
+        return None
+    job, held = claimed
+    run_dir = Path(job.run_dir) if job.run_dir else _new_run_dir(job)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if not job.run_dir:
+        held.update(run_dir=str(run_dir))
+    write_job(job_from_dict(job.config), run_dir)
+    return job, held, run_dir
+
+
+def _new_run_dir(job: Job) -> Path:
+    kind = type(job).__name__.lower()
+    return Path(settings.RUNS_DIR) / f"{kind}-{job.pk}-{job.created_at:%Y%m%d-%H%M%S}"
+
+
+def _beat(
+    held: Claim, progress: Progress, stopping: Stopping, *, total_known: bool = False
+) -> Wish:
+    fields: dict[str, Any] = {"phase": progress.phase, "step": progress.step}
+    if not total_known:
+        fields["total_steps"] = progress.total_steps
+    if not held.update(**fields):
+        return "stop"
+    return "stop" if stopping() or _cancel_asked(held) else "go on"
+
+
+def _cancel_asked(held: Claim) -> bool:
+    return held.model._default_manager.filter(
+        pk=held.pk, cancel_requested_at__isnull=False
+    ).exists()
+
+
+def _store_metrics(job: Round, lines: Iterable[dict[str, Any]]) -> None:
+    rows = [
+        Metric(round=job, step=line["step"], name=f"{line['split']}/{name}", value=value)
+        for line in lines
+        for name, value in line["values"].items()
+    ]
+    if rows:
+        Metric.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["round", "step", "name"],
+            update_fields=["value"],
+        )
+
+
+def _record_ending(held: Claim, run_dir: Path, ending: Ending, stopping: Stopping) -> None:
+    if _cancel_asked(held):
+        held.end(Job.State.CANCELLED, log_tail=log_tail(run_dir))
+    elif ending.status == EXIT_STOPPED or stopping():
+        held.hand_back()
+    else:
+        held.end(Job.State.FAILED, error=ending.words(), log_tail=log_tail(run_dir))
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

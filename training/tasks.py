@@ -1,0 +1,47 @@
+"""Celery's side of training: messages in, services called. Nothing else is decided here."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from celery.worker import state as worker_state
+
+from annotate.serving import release_expired
+from training import claims, rounds, running, sampling
+from training.models import Job, Round, SamplingJob
+from training.nudge import nudge
+
+
+def _worker_is_leaving() -> bool:
+    """Whether this worker was asked to shut down, warmly or coldly."""
+    flags = (worker_state.should_stop, worker_state.should_terminate)
+    return any(flag is not None and flag is not False for flag in flags)
+
+
+@shared_task
+def run_round(pk: int) -> None:
+    """Train one round (gpu queue)."""
+    running.run_round(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_sampling(pk: int) -> None:
+    """Write the completions of one sampling job (gpu queue)."""
+    running.run_sampling(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def sweep() -> None:
+    """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
+    release_expired()
+    models: tuple[type[Job], ...] = (Round, SamplingJob)
+    for model in models:
+        claims.sweep_dead(model)
+        for pk in claims.due_for_nudge(model):
+            nudge(model._default_manager.get(pk=pk))
+
+
+@shared_task
+def tick() -> None:
+    """Every minute: start what is due by pairs, by the clock, or for want of completions."""
+    rounds.start_due_rounds()
+    sampling.start_due_sampling()
