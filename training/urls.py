@@ -1,5 +1,43 @@
-"""Addresses of the training side."""
+"""Addresses of the training side: the managers' pages."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from training.views import (
+    guidelines,
+    home,
+    pairs,
+    policies,
+    projects,
+    rounds,
+    sampling,
+    settings,
+)
+
+urlpatterns: list[URLPattern] = [
+    path("", projects.projects, name="projects"),
+    path("new/", projects.new_project, name="new_project"),
+    path("p/<slug:slug>/", home.project, name="project"),
+    path("p/<slug:slug>/live/", home.project_live, name="project_live"),
+    path("p/<slug:slug>/pair-up/", home.pair_up, name="pair_up"),
+    path("p/<slug:slug>/pause/", home.pause, name="pause"),
+    path("p/<slug:slug>/guidelines/", guidelines.guidelines, name="guidelines"),
+    path("p/<slug:slug>/settings/", settings.project_settings, name="project_settings"),
+    path("p/<slug:slug>/pairs/", pairs.pairs, name="pairs"),
+    path("p/<slug:slug>/snapshots/<str:sha256>.jsonl", pairs.snapshot, name="snapshot"),
+    path("p/<slug:slug>/completions/", sampling.sampling, name="sampling"),
+    path("p/<slug:slug>/completions/live/", sampling.sampling_live, name="sampling_live"),
+    path("p/<slug:slug>/completions/start/", sampling.start_sampling, name="start_sampling"),
+    path(
+        "p/<slug:slug>/completions/<int:pk>/cancel/",
+        sampling.cancel_sampling,
+        name="cancel_sampling",
+    ),
+    path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
+    path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),
+    path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),
+    path("p/<slug:slug>/rounds/<int:number>/live/", rounds.round_live, name="round_live"),
+    path("p/<slug:slug>/rounds/<int:number>/cancel/", rounds.cancel_round, name="cancel_round"),
+    path("p/<slug:slug>/policies/<slug:policy>/promote/", policies.promote, name="promote"),
+    path("p/<slug:slug>/policies/<slug:policy>/retire/", policies.retire, name="retire"),
+    path("p/<slug:slug>/policies/<slug:policy>/rejoin/", policies.rejoin, name="rejoin"),
+]

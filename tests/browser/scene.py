@@ -1,0 +1,382 @@
+"""A site as it looks after some weeks of use, made row by row: for pictures, not for proofs.
+
+Four projects, each in another state: ``demo`` has a round in training, ``helpdesk`` waits for
+a manager, ``trouble`` has a failed round, ``fresh`` has nothing yet.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from annotate.completions import store_completions
+from annotate.models import (
+    Comparison,
+    Completion,
+    Judgement,
+    Membership,
+    Policy,
+    PreferencePair,
+    Project,
+    Prompt,
+    User,
+)
+from annotate.pairing import make_comparisons
+from annotate.prompts import NewPrompt, store_prompts
+from annotate.settling import settle_comparison
+from training.demo import manners, world
+from training.engine.config import DpoJob, Model, SampleJob, Sampling, job_to_dict
+from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
+
+GUIDELINES = """Choose the response that **you would rather have received**.
+
+- It answers what was asked, and the answer is right.
+- It is polite; a short answer beats a long one that says the same.
+- If both are equally good, say *Tie*. If neither is of any use, say *Both are bad*.
+
+Take the time you need. Nothing on the page tells who wrote which response.
+"""
+PASSWORD = "a-long-password"
+SHARES = [
+    dict(world.MANNERS),
+    {"direct": 0.48, "rambling": 0.12, "curt": 0.1, "rude": 0.05, "over-long": 0.15, "wrong": 0.1},
+    {"direct": 0.66, "rambling": 0.06, "curt": 0.07, "rude": 0.02, "over-long": 0.11, "wrong": 0.08},
+    {"direct": 0.74, "rambling": 0.04, "curt": 0.06, "rude": 0.01, "over-long": 0.08, "wrong": 0.07},
+]
+
+
+@transaction.atomic
+def build() -> User:
+    """Fill the database. Returns the manager ``ada``; raters are ben, cleo, dan and eva."""
+    rng = random.Random(7)
+    ada = User.objects.create_superuser("ada", password=PASSWORD)
+    raters = [User.objects.create_user(name, password=PASSWORD) for name in "ben cleo dan eva".split()]
+    demo = _project("demo", "Demo", ada, raters)
+    _turns(demo, raters, rng, rounds=2, prompts=260)
+    _round_in_training(demo, ada, rng)
+    _sampling_under_way(demo)
+    helpdesk = _project("helpdesk", "Help desk, first answers", ada, raters)
+    _turns(helpdesk, raters, rng, rounds=3, prompts=200)
+    trouble = _project("trouble", "Poetry corner", ada, raters)
+    _turns(trouble, raters, rng, rounds=0, prompts=40)
+    _failed_round(trouble, ada)
+    _project("fresh", "Fresh start", ada, [])
+    return ada
+
+
+def long_answers(project: Project, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Comparisons at the head of the queue, from (prompt, one answer, another answer)."""
+    policy = project.policies.order_by("pk")[0]
+    for index, (question, *answers) in enumerate(rows):
+        messages = [{"role": "user", "content": question}]
+        stored = store_prompts(project=project, prompts=[NewPrompt(messages=messages)])
+        (prompt,) = stored.ids.values()
+        store_completions(
+            rows=[
+                Completion(prompt_id=prompt, policy=policy, text=text, seed=seed)
+                for seed, text in enumerate(answers)
+            ]
+        )
+        a, b = Completion.objects.filter(prompt_id=prompt, policy=policy).order_by("seed")
+        Comparison.objects.create(
+            project=project, prompt_id=prompt, a=a, b=b, priority=100 - index, shuffle=index
+        )
+
+
+def _project(slug: str, name: str, manager: User, raters: Sequence[User]) -> Project:
+    project = Project.objects.create(slug=slug, name=name, guidelines=GUIDELINES)
+    LoopSettings.objects.create(
+        project=project, base_model="built-in", max_new_tokens=128, round_after_pairs=400
+    )
+    Membership.objects.create(project=project, user=manager, role=Membership.Role.MANAGER)
+    for rater in raters:
+        Membership.objects.create(project=project, user=rater)
+    return project
+
+
+def _turns(
+    project: Project, raters: Sequence[User], rng: random.Random, *, rounds: int, prompts: int
+) -> None:
+    """The loop, ``rounds`` times round: completions, comparisons, judgements, a round."""
+    asked = rng.sample(world.prompts(), prompts)
+    by_digest = {}
+    for prompt in asked:
+        new = NewPrompt(messages=list(prompt.messages))
+        stored = store_prompts(project=project, prompts=[new], source="demo world")
+        by_digest.update({pk: prompt for pk in stored.ids.values()})
+    champion = Policy.objects.create(
+        project=project,
+        slug="base",
+        kind=Policy.Kind.BASE,
+        base_model="built-in",
+        state=Policy.State.CHAMPION,
+    )
+    began = timezone.now() - timedelta(days=2 * rounds + 1)
+    _answer(champion, by_digest, SHARES[0], 2, rng)
+    make_comparisons(project=project)
+    parent = champion
+    for number in range(1, rounds + 1):
+        _judge(project, raters, rng, began, share=0.8)
+        parent = _finished_round(project, number, parent, champion, rng, began)
+        _answer(parent, by_digest, SHARES[number], 2, rng)
+        make_comparisons(project=project)
+        began += timedelta(days=2)
+    _judge(project, raters, rng, timezone.now() - timedelta(hours=30), share=0.5, hours=29)
+    if rounds:
+        Policy.objects.filter(pk=champion.pk).update(state=Policy.State.ACTIVE)
+        Policy.objects.filter(project=project, slug=f"round-{max(1, rounds - 1)}").update(
+            state=Policy.State.CHAMPION
+        )
+
+
+def _answer(
+    policy: Policy,
+    asked: dict[int, world.Prompt],
+    shares: dict[str, float],
+    draws: int,
+    rng: random.Random,
+) -> None:
+    rows = []
+    for pk, prompt in asked.items():
+        for seed in range(draws):
+            manner = rng.choices(list(shares), weights=list(shares.values()))[0]
+            text = world.answer(prompt, manner, rng)  # type: ignore[arg-type]
+            rows.append(
+                Completion(
+                    prompt_id=pk,
+                    policy=policy,
+                    text=text,
+                    seed=seed,
+                    sampling={"temperature": 1.0, "max_new_tokens": 128},
+                    finish_reason="stop",
+                    token_count=len(text.split()) + 4,
+                )
+            )
+    store_completions(rows=rows)
+
+
+def _judge(
+    project: Project,
+    raters: Sequence[User],
+    rng: random.Random,
+    began: datetime,
+    *,
+    share: float,
+    hours: float = 30,
+) -> None:
+    open_ones = list(
+        Comparison.objects.filter(project=project, state=Comparison.State.OPEN).select_related(
+            "prompt", "a", "b"
+        )
+    )
+    chosen = rng.sample(open_ones, int(share * len(open_ones)))
+    for index, comparison in enumerate(chosen):
+        when = began + timedelta(hours=hours * index / len(chosen), minutes=rng.random() * 4)
+        outcome: str = manners.better(
+            comparison.prompt.messages, comparison.a.text, comparison.b.text
+        )
+        if rng.random() < 0.08:
+            outcome = {"a": "b", "b": "a", "tie": "both_bad"}[outcome]
+        Judgement.objects.create(
+            comparison=comparison,
+            rater=rng.choice(raters),
+            swapped=rng.random() < 0.5,
+            outcome=outcome,
+            served_at=when - timedelta(seconds=rng.uniform(4, 40)),
+            expires_at=when,
+            decided_at=when,
+        )
+        settle_comparison(comparison=comparison)
+        Comparison.objects.filter(pk=comparison.pk).update(judgements_taken=1)
+        PreferencePair.objects.filter(comparison=comparison).update(created_at=when)
+
+
+def _job(base: Policy) -> dict[str, object]:
+    return job_to_dict(DpoJob(model=Model(base=base.base_model)))
+
+
+def _snapshot(project: Project, number: int) -> Snapshot:
+    pairs = PreferencePair.objects.filter(comparison__project=project)
+    held_out = pairs.filter(comparison__prompt__is_held_out=True).count()
+    snapshot = Snapshot.objects.create(
+        project=project,
+        counts={"train": pairs.count() - held_out, "held_out": held_out},
+        sha256=random.Random(f"{project.slug}{number}").randbytes(32).hex(),
+        path=str(settings.SNAPSHOTS_DIR / "absent.jsonl"),
+    )
+    snapshot.pairs.set(pairs)
+    pairs.filter(frozen_at=None).update(frozen_at=timezone.now())
+    return snapshot
+
+
+def _finished_round(
+    project: Project,
+    number: int,
+    start: Policy,
+    base: Policy,
+    rng: random.Random,
+    began: datetime,
+) -> Policy:
+    policy = Policy.objects.create(
+        project=project,
+        slug=f"round-{number}",
+        kind=Policy.Kind.ADAPTER,
+        base_model=base.base_model,
+        adapter_path=str(settings.ADAPTERS_DIR / "absent"),
+        parent=start,
+        state=Policy.State.CANDIDATE if number > 1 else Policy.State.ACTIVE,
+    )
+    steps = 60
+    ended = began + timedelta(hours=31)
+    made = Round.objects.create(
+        project=project,
+        number=number,
+        trigger=Round.Trigger.PAIRS,
+        state=Round.State.SUCCEEDED,
+        snapshot=_snapshot(project, number),
+        start=start,
+        reference=base,
+        policy=policy,
+        attempt=1,
+        seed=number,
+        config=_job(base),
+        code_version="4fdc1ab0e2c7",
+        step=steps,
+        total_steps=steps,
+        started_at=ended - timedelta(minutes=3, seconds=12),
+        finished_at=ended,
+        result={"seconds": 186.2, "steps": steps, "device": "cpu", "dtype": "float32"},
+    )
+    Round.objects.filter(pk=made.pk).update(created_at=ended - timedelta(minutes=3, seconds=20))
+    Policy.objects.filter(pk=policy.pk).update(created_at=ended)
+    _metrics(made, steps, steps, rng)
+    return policy
+
+
+def _metrics(made: Round, steps: int, total: int, rng: random.Random) -> None:
+    def rows() -> Iterator[tuple[int, str, float]]:
+        for step in range(steps + 1):
+            way = 1 - math.exp(-3 * step / total)
+            for split, lag, noise in (("train", 1.0, 0.025), ("held_out", 0.82, 0.006)):
+                if split == "train" and step == 0:
+                    continue
+                if split == "held_out" and step % 6:
+                    continue
+                far, wobble = way * lag, rng.gauss(0, noise)
+                yield step, f"{split}/loss", 0.693 - 0.34 * far + wobble
+                yield step, f"{split}/reward_accuracy", min(1, 0.5 + 0.38 * far + 2 * wobble)
+                yield step, f"{split}/reward_margin", 1.6 * far + 3 * wobble
+                yield step, f"{split}/logp_chosen", -31 + 3.2 * far + 20 * wobble
+                yield step, f"{split}/logp_rejected", -35 - 12 * far + 20 * wobble
+                if split == "train":
+                    yield step, "train/grad_norm", 2.1 - far + 10 * abs(wobble)
+                    yield step, "train/learning_rate", 2e-5 * (1 - step / total)
+
+    Metric.objects.bulk_create(
+        Metric(round=made, step=step, name=name, value=value) for step, name, value in rows()
+    )
+
+
+def _round_in_training(project: Project, manager: User, rng: random.Random) -> None:
+    now = timezone.now()
+    start = project.policies.get(slug="round-2")
+    base = project.policies.get(slug="base")
+    run_dir = settings.RUNS_DIR / "round-in-training"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    made = Round.objects.create(
+        project=project,
+        number=3,
+        requested_by=manager,
+        state=Round.State.RUNNING,
+        snapshot=_snapshot(project, 3),
+        start=start,
+        reference=base,
+        attempt=1,
+        seed=3,
+        config=_job(base),
+        code_version="4fdc1ab0e2c7",
+        phase="training",
+        step=41,
+        total_steps=90,
+        started_at=now - timedelta(minutes=2, seconds=40),
+        heartbeat_at=now - timedelta(seconds=1),
+        run_dir=str(run_dir),
+    )
+    _metrics(made, 41, 90, rng)
+    with (run_dir / "metrics.jsonl").open("w") as file:
+        for step in range(1, 42):
+            line = {"time": (now - timedelta(seconds=3 * (41 - step))).timestamp(), "step": step}
+            file.write(json.dumps(line | {"total_steps": 90, "split": "train", "values": {}}) + "\n")
+
+
+def _sampling_under_way(project: Project) -> None:
+    now = timezone.now()
+    policy = project.policies.get(slug="round-2")
+    for state, stored, hours in (("succeeded", 520, 50), ("cancelled", 112, 26), ("running", 188, 0)):
+        running = state == "running"
+        job = SamplingJob.objects.create(
+            project=project,
+            state=state,
+            attempt=1,
+            phase="sampling" if running else "",
+            stored=stored,
+            step=stored,
+            total_steps=520,
+            config=job_to_dict(
+                SampleJob(
+                    model=Model(base="built-in"),
+                    adapters={policy.slug: policy.adapter_path},
+                    sampling=Sampling(max_new_tokens=128),
+                )
+            ),
+            started_at=now - timedelta(hours=hours, seconds=95),
+            heartbeat_at=now - timedelta(hours=hours),
+            finished_at=None if running else now - timedelta(hours=hours),
+        )
+        job.policies.set([policy])
+
+
+def _failed_round(project: Project, manager: User) -> None:
+    now = timezone.now()
+    base = project.policies.get(slug="base")
+    Round.objects.create(
+        project=project,
+        number=1,
+        requested_by=manager,
+        state=Round.State.FAILED,
+        snapshot=_snapshot(project, 1),
+        start=base,
+        reference=base,
+        attempt=1,
+        seed=1,
+        config=_job(base),
+        code_version="4fdc1ab0e2c7",
+        step=4,
+        total_steps=30,
+        started_at=now - timedelta(minutes=12),
+        finished_at=now - timedelta(minutes=11),
+        error=(
+            "The loss is not a number at step 5. Lower optimisation.learning_rate, or look for "
+            "broken pairs; the last checkpoint is kept as it was."
+        ),
+        log_tail="\n".join(
+            [
+                "2026-11-20 09:14:02 INFO engine: phase: loading the model",
+                "2026-11-20 09:14:09 INFO engine: phase: scoring the reference",
+                "2026-11-20 09:14:31 INFO engine: phase: training",
+                "2026-11-20 09:14:52 ERROR engine: the loss is not a number at step 5",
+            ]
+        ),
+    )
+
+
+def prompts_of(project: Project) -> list[Prompt]:
+    """The project's prompts, oldest first."""
+    return list(project.prompts.order_by("pk"))

@@ -1,0 +1,150 @@
+"""A project's settings as forms, with help in plain words beside each field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from annotate.models import Project
+from training.models import LoopSettings
+
+
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What raters see and how they work."""
+
+    class Meta:
+        model = Project
+        fields = [
+            "name",
+            "question",
+            "guidelines",
+            "judgements_wanted",
+            "lease_minutes",
+            "held_out_percent",
+        ]
+        labels = {
+            "judgements_wanted": "Judgements for each comparison",
+            "lease_minutes": "Minutes to judge",
+            "held_out_percent": "Held-out prompts, in per cent",
+        }
+        help_texts = {
+            "name": "Shown to everybody in the project.",
+            "question": "Asked beneath every two responses.",
+            "guidelines": (
+                "What makes a response better, in a few sentences. Markdown; raters reach it "
+                "with one key."
+            ),
+            "judgements_wanted": (
+                "How many raters judge each comparison. One is the fastest; with three, a "
+                "majority decides and disagreement shows. Holds for comparisons made from now on."
+            ),
+            "lease_minutes": (
+                "How long an open comparison is kept for the rater who has it before it goes to "
+                "somebody else."
+            ),
+            "held_out_percent": (
+                "Share of the prompts that no round ever trains on, so that progress is measured "
+                "on questions the model has not seen. Holds for prompts imported from now on."
+            ),
+        }
+
+
+class NewProjectForm(ProjectForm):
+    """The few things a project must know before the first import."""
+
+    base_model = forms.CharField(
+        max_length=500,
+        required=False,
+        label="Base model",
+        help_text=(
+            "The model to sharpen: a Hugging Face name such as Qwen/Qwen2.5-0.5B-Instruct, or a "
+            "folder on the server. Leave it empty to compare imported responses only."
+        ),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+    field_order = ["name", "slug", "base_model", "guidelines"]
+
+    class Meta(ProjectForm.Meta):
+        fields = ["name", "slug", "guidelines", "judgements_wanted", "held_out_percent"]
+        labels = {**ProjectForm.Meta.labels, "slug": "Short name"}
+        help_texts = {
+            **ProjectForm.Meta.help_texts,
+            "slug": "Part of every address, such as /p/help-desk/. Letters, digits and hyphens.",
+        }
+        error_messages = {"slug": {"unique": "Another project has this short name already."}}
+
+    def loop(self) -> LoopSettings:
+        """Unsaved loop settings with what the form asked for."""
+        return LoopSettings(base_model=self.cleaned_data["base_model"])
+
+
+class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
+    """How completions are written and when rounds start."""
+
+    class Meta:
+        model = LoopSettings
+        fields = [
+            "base_model",
+            "base_revision",
+            "completions_per_prompt",
+            "temperature",
+            "top_p",
+            "max_new_tokens",
+            "round_after_pairs",
+            "round_after_minutes",
+            "start_from",
+        ]
+        labels = {
+            "base_model": "Base model",
+            "base_revision": "Revision",
+            "completions_per_prompt": "Completions for each prompt",
+            "top_p": "Top-p",
+            "max_new_tokens": "Longest completion, in tokens",
+            "round_after_pairs": "Start a round after this many new pairs",
+            "round_after_minutes": "Start a round after this many minutes",
+            "start_from": "Each round goes on from",
+        }
+        help_texts = {
+            "base_model": (
+                "A Hugging Face name or a folder on the server. Another model begins a line of "
+                "its own: rounds trained on the present one stay, but none goes on from them."
+            ),
+            "base_revision": "A branch, tag or commit of that model; empty means its newest.",
+            "completions_per_prompt": (
+                "How many answers each policy in the pool writes to each prompt. Two can already "
+                "be compared with each other."
+            ),
+            "temperature": (
+                "How freely answers vary. 1 samples as the model was trained; 0 always takes the "
+                "likeliest word, and then two answers of one policy are the same."
+            ),
+            "top_p": (
+                "Only the likeliest words that together make up this share are considered. 1 "
+                "leaves out none."
+            ),
+            "max_new_tokens": "Longer answers are cut off here; a token is about ¾ of a word.",
+            "round_after_pairs": "Empty: the number of new pairs starts nothing.",
+            "round_after_minutes": (
+                "Counted from the last round's start, if there is any new pair. Empty: the clock "
+                "starts nothing."
+            ),
+            "start_from": (
+                "The latest policy builds on all that was learnt; the champion on what has proved "
+                "itself; the base model forgets and learns anew from all pairs."
+            ),
+        }
+        widgets = {
+            "base_model": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+            "temperature": forms.NumberInput(attrs={"step": "0.05"}),
+            "top_p": forms.NumberInput(attrs={"step": "0.05"}),
+        }
+
+    def groups(self) -> list[tuple[str, list[Any]]]:
+        """The fields under their headings."""
+        names = {
+            "The model": ["base_model", "base_revision"],
+            "Completions": ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"],
+            "Rounds": ["round_after_pairs", "round_after_minutes", "start_from"],
+        }
+        return [(title, [self[name] for name in fields]) for title, fields in names.items()]

@@ -1,0 +1,68 @@
+"""How far a piece of work is and how long it has to go. Pure functions of numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+Mark = tuple[float, int]
+"""A moment (Unix time, seconds) at which a step was done."""
+
+RECENT_MARKS = 20
+
+
+def seconds_left(marks: Sequence[Mark], *, total_steps: int, now: float) -> float | None:
+    """Seconds until ``total_steps``, at the pace of the last twenty ``marks`` (oldest first).
+
+    None before two marks give a pace. The recent ones alone count, so neither a slow start nor
+    a pause between two attempts is carried along.
+    """
+    recent = marks[-RECENT_MARKS:]
+    if len(recent) < 2:
+        return None
+    (began, first), (ended, last) = recent[0], recent[-1]
+    if last <= first or ended <= began or total_steps <= last:
+        return None
+    left = (total_steps - last) * (ended - began) / (last - first)
+    return max(0.0, left - max(0.0, now - ended))
+
+
+def marks_of(run_dir: Path) -> list[Mark]:
+    """The training steps that ``metrics.jsonl`` of a run directory has times for.
+
+    Empty where there is no such file here; a line still being written is left out.
+    """
+    try:
+        lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    marks = []
+    for line in lines[-4 * RECENT_MARKS :]:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("split") == "train":
+            marks.append((float(entry["time"]), int(entry["step"])))
+    return marks
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as a person would say it: "about 4 minutes"."""
+    if seconds < 45:
+        return "less than a minute"
+    for size, unit, until in ((60, "minute", 90), (3600, "hour", 36), (86400, "day", math.inf)):
+        count = round(seconds / size)
+        if count < until:
+            count = max(1, count)
+            return f"about {count} {unit}{'s' if count > 1 else ''}"
+    raise AssertionError
+
+
+def percent(done: int, total: int) -> int:
+    """Whole per cent, 100 only when all is done."""
+    if total <= 0:
+        return 0
+    return min(100, 100 * done // total)

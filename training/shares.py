@@ -1,0 +1,88 @@
+"""Shares of wins and how sure they are. Pure functions; knows no database."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from functools import cached_property
+
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """How often one side won. Ties and "both bad" are counted apart and belong to neither."""
+
+    wins: int
+    losses: int
+    undecided: int = 0
+
+    def __add__(self, other: Share) -> Share:
+        return Share(
+            self.wins + other.wins, self.losses + other.losses, self.undecided + other.undecided
+        )
+
+    @property
+    def decided(self) -> int:
+        return self.wins + self.losses
+
+    @property
+    def value(self) -> float | None:
+        """Wins as a share of the decided; None where nothing is decided."""
+        return self.wins / self.decided if self.decided else None
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's score interval at 95 % (Wilson 1927); None where nothing is decided."""
+        if not self.decided:
+            return None
+        from scipy.stats import binomtest  # slow to import, and only managers' pages need it
+
+        found = binomtest(self.wins, self.decided).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+    @property
+    def verdict(self) -> str:
+        """"won" or "lost" where the whole interval is on one side of a half, else "open"."""
+        if self.interval is None:
+            return "open"
+        low, high = self.interval
+        return "won" if low > 0.5 else "lost" if high < 0.5 else "open"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bouts:
+    """How many judgements of ``a`` against ``b`` ended in ``outcome`` (of Judgement.Outcome)."""
+
+    a: int
+    b: int
+    is_held_out: bool
+    outcome: str
+    count: int
+
+
+def share_of(
+    policy: int, bouts: Iterable[Bouts], *, against: int | None = None, held_out: bool = False
+) -> Share:
+    """The share of wins of ``policy`` (a key) over all others, or over ``against`` alone.
+
+    ``held_out`` counts only prompts that no round trains on. A policy's meetings with itself
+    say nothing and do not count.
+    """
+    total = Share(0, 0)
+    for bout in bouts:
+        if held_out and not bout.is_held_out:
+            continue
+        if bout.a == bout.b or policy not in (bout.a, bout.b):
+            continue
+        opponent = bout.b if bout.a == policy else bout.a
+        if against is not None and opponent != against:
+            continue
+        own = "a" if bout.a == policy else "b"
+        if bout.outcome not in ("a", "b"):
+            total += Share(0, 0, bout.count)
+        elif bout.outcome == own:
+            total += Share(bout.count, 0)
+        else:
+            total += Share(0, bout.count)
+    return total

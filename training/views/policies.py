@@ -1,0 +1,54 @@
+"""The pool's buttons: promote, retire, rejoin. Each can be undone by another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST
+
+from annotate.access import project_for
+from annotate.models import Policy
+from training import pool
+from training.errors import NotNow
+from training.views.requests import MemberRequest
+
+
+@login_required
+@require_POST
+def promote(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
+    """Make a policy the champion."""
+    return _change(request, slug, policy, pool.promote, "{} is the champion now.")
+
+
+@login_required
+@require_POST
+def retire(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
+    """Take a policy out of the pool."""
+    return _change(
+        request, slug, policy, pool.retire, "{} has left the pool; what it wrote is kept."
+    )
+
+
+@login_required
+@require_POST
+def rejoin(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
+    """Put a retired policy back into the pool."""
+    return _change(request, slug, policy, pool.rejoin, "{} is back in the pool.")
+
+
+def _change(
+    request: MemberRequest, slug: str, policy: str, change: Callable[..., None], words: str
+) -> HttpResponse:
+    project, _ = project_for(request, slug, manage=True)
+    found = get_object_or_404(Policy, project=project, slug=policy)
+    try:
+        change(policy=found)
+    except NotNow as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, words.format(found.slug))
+    return redirect(project)

@@ -1,0 +1,161 @@
+"""Rounds: the list, the page of one while it runs and after, and its two buttons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseStopPolling
+
+from annotate.access import project_for
+from annotate.models import Completion, Project
+from training import rounds as service
+from training.claims import request_cancel
+from training.concerns import concerns
+from training.errors import NotNow
+from training.models import Round
+from training.progress import percent
+from training.views.figures import curves_of, round_figures, time_left_of
+from training.views.requests import MemberRequest
+
+SAMPLE_ANSWERS = 5
+
+
+@login_required
+@require_GET
+def rounds(request: MemberRequest, slug: str) -> HttpResponse:
+    """All rounds of the project, and what the next one would be."""
+    project, membership = project_for(request, slug, manage=True)
+    found = project.rounds.select_related("policy", "start", "snapshot", "requested_by")
+    context = {
+        "project": project,
+        "membership": membership,
+        "rounds": found.order_by("-number"),
+        "plan": service.plan(project),
+    }
+    return render(request, "training/rounds.html", context)
+
+
+@login_required
+@require_POST
+def start_round(request: MemberRequest, slug: str) -> HttpResponse:
+    """Freeze the pairs and queue a round on them."""
+    project, _ = project_for(request, slug, manage=True)
+    try:
+        made = service.start_round(project=project, requested_by=request.user)
+    except NotNow as error:
+        messages.error(request, str(error))
+        return redirect("rounds", project.slug)
+    return redirect(made)
+
+
+@login_required
+@never_cache
+@require_GET
+def round_page(request: MemberRequest, slug: str, number: int) -> HttpResponse:
+    """One round: live while it runs, its report afterwards."""
+    project, membership = project_for(request, slug, manage=True)
+    found = _round(project, number)
+    context = {**_live(found), "project": project, "membership": membership}
+    return render(request, "training/round.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def round_live(request: MemberRequest, slug: str, number: int) -> HttpResponse:
+    """The changing part of a round's page: 204 while nothing changed, 286 with the last one."""
+    project, membership = project_for(request, slug, manage=True)
+    found = _round(project, number)
+    if not found.is_finished and request.GET.get("seen") == _state(found):
+        return HttpResponse(status=204)
+    context = {**_live(found), "project": project, "membership": membership}
+    response = render(request, "training/_round_live.html", context)
+    return HttpResponseStopPolling(response.content) if found.is_finished else response
+
+
+@login_required
+@require_POST
+def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
+    """Ask the round to stop."""
+    project, _ = project_for(request, slug, manage=True)
+    found = _round(project, number)
+    if found.is_finished:
+        messages.info(request, f"Round {number} had finished already.")
+    else:
+        request_cancel(job=found)
+        messages.info(request, f"Round {number} was asked to stop. Its pairs are kept.")
+    return redirect(found)
+
+
+def _round(project: Project, number: int) -> Round:
+    return get_object_or_404(
+        Round.objects.select_related(
+            "project", "policy", "start", "reference", "snapshot", "requested_by"
+        ),
+        project=project,
+        number=number,
+    )
+
+
+def _state(round_: Round) -> str:
+    """Changes whenever the page would."""
+    return f"{round_.state}.{round_.attempt}.{round_.phase}.{round_.step}".replace(" ", "-")
+
+
+def _live(round_: Round) -> dict[str, Any]:
+    curves = curves_of(round_)
+    return {
+        "round": round_,
+        "seen": _state(round_),
+        "figures": round_figures(round_, curves),
+        "concerns": concerns(curves),
+        "percent_done": percent(round_.step, round_.total_steps),
+        "time_left": time_left_of(round_),
+        "answers": _answers(round_) if round_.policy else [],
+        "config": _flat(round_.config),
+        "is_measured": round_.phase in ("training", "evaluating"),
+    }
+
+
+def _answers(round_: Round) -> list[dict[str, Completion]]:
+    """Before and now: up to five held-out prompts that both policies have answered."""
+    if round_.policy is None:
+        return []
+    now = (
+        Completion.objects.filter(
+            policy=round_.policy,
+            prompt__is_held_out=True,
+            prompt__completions__policy=round_.start,
+        )
+        .select_related("prompt")
+        .order_by("prompt_id", "pk")
+    )
+    rows: dict[int, Completion] = {}
+    for one in now[: 8 * SAMPLE_ANSWERS]:
+        rows.setdefault(one.prompt_id, one)
+    chosen = list(rows.values())[:SAMPLE_ANSWERS]
+    before: dict[int, Completion] = {}
+    for one in Completion.objects.filter(
+        policy=round_.start, prompt__in=[one.prompt_id for one in chosen]
+    ).order_by("pk"):
+        before.setdefault(one.prompt_id, one)
+    return [
+        {"now": one, "before": before[one.prompt_id]} for one in chosen if one.prompt_id in before
+    ]
+
+
+def _flat(config: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    """The engine's job as rows of a table."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{path}{name}.")
+        else:
+            rows.append((f"{path}{name}", value))
+    return rows

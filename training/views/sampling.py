@@ -1,0 +1,113 @@
+"""Completions: the jobs that write them, and what was written."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseStopPolling
+
+from annotate.access import project_for
+from annotate.models import Completion, Project
+from training import sampling as service
+from training.claims import request_cancel
+from training.errors import NotNow
+from training.models import SamplingJob
+from training.pool import loop_of
+from training.progress import percent
+from training.views.requests import MemberRequest
+
+JOBS_SHOWN = 6
+COMPLETIONS_A_PAGE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class JobRow:
+    """A sampling job with what its progress bar shows."""
+
+    job: SamplingJob
+    percent_done: int
+    seconds_left: int | None
+
+
+@login_required
+@never_cache
+@require_GET
+def sampling(request: MemberRequest, slug: str) -> HttpResponse:
+    """The jobs, and the completions of one policy or of all."""
+    project, membership = project_for(request, slug, manage=True)
+    policies = project.policies.annotate(written=Count("completions")).order_by("-pk")
+    chosen = policies.filter(slug=request.GET.get("policy", "")).first()
+    completions = Completion.objects.filter(prompt__project=project).select_related(
+        "prompt", "policy"
+    )
+    if chosen is not None:
+        completions = completions.filter(policy=chosen)
+    page = Paginator(completions.order_by("-pk"), COMPLETIONS_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        **_live(project),
+        "project": project,
+        "membership": membership,
+        "policies": policies,
+        "chosen": chosen,
+        "page": page,
+        "loop": loop_of(project),
+    }
+    return render(request, "training/sampling.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def sampling_live(request: MemberRequest, slug: str) -> HttpResponse:
+    """The jobs' progress, until none is at work."""
+    project, _ = project_for(request, slug, manage=True)
+    context = {**_live(project), "project": project}
+    response = render(request, "training/_sampling_live.html", context)
+    return response if context["is_busy"] else HttpResponseStopPolling(response.content)
+
+
+@login_required
+@require_POST
+def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
+    """Queue the completions that the pool still owes."""
+    project, _ = project_for(request, slug, manage=True)
+    try:
+        service.start_sampling(project=project)
+    except NotNow as error:
+        messages.info(request, str(error))
+    return redirect("sampling", project.slug)
+
+
+@login_required
+@require_POST
+def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
+    """Ask a sampling job to stop."""
+    project, _ = project_for(request, slug, manage=True)
+    job = get_object_or_404(SamplingJob, project=project, pk=pk)
+    request_cancel(job=job)
+    messages.info(request, "Asked to stop. What has been written is kept.")
+    return redirect("sampling", project.slug)
+
+
+def _live(project: Project) -> dict[str, Any]:
+    jobs = SamplingJob.objects.filter(project=project).prefetch_related("policies")[:JOBS_SHOWN]
+    rows = [
+        JobRow(
+            job,
+            percent(job.stored, job.total_steps),
+            service.seconds_left(job) if job.state == SamplingJob.State.RUNNING else None,
+        )
+        for job in jobs
+    ]
+    return {"rows": rows, "is_busy": any(not row.job.is_finished for row in rows)}
