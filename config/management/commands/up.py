@@ -60,8 +60,7 @@ class Command(BaseCommand):
         user, is_new = ensure_administrator()
         if is_new:
             self.say(f"Made the first account, {user.username}, which manages everything.")
-        if seed():
-            self.say("Made the demo project.")
+        seed()  # says so itself
         processes = all_processes()
         titles = ", ".join(process.title for process in processes)
         self.say(f"Starting {titles}…")
