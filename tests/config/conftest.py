@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT, outer_environment, wait_for
 
 READY = "Whetstone is ready"
 
@@ -40,10 +39,8 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        outer = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         return {
-            **outer,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
+            **outer_environment(),
             "WHETSTONE_HOME": str(self.home),
             "PORT": str(self.port),
             "WEB_WORKERS": "1",
