@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pygal
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from pygal.etree import etree
 from pygal.style import Style
 
@@ -23,17 +23,25 @@ _NOT_ALLOWED = {"style", "script", "defs", "desc"}
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One value; ``words`` are shown on hover, ``low`` and ``high`` are its interval."""
+    """One value of a line; ``words`` are shown on hover."""
 
     x: float
     y: float
     words: str
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
+class Estimate:
+    """One value with its interval; ``words`` are shown on hover."""
+
+    y: float
+    low: float
+    high: float
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
     """A named line. ``look`` is the CSS class that charts.css draws it by."""
 
     name: str
@@ -41,61 +49,70 @@ class Series:
     points: Sequence[Point]
 
 
-def chart(
-    series: Sequence[Series],
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """A named row of estimates, one for each label of the chart, None where there is none."""
+
+    name: str
+    look: str
+    estimates: Sequence[Estimate | None]
+
+
+def line_chart(
+    lines: Sequence[Line],
     *,
     summary: str,
     y_words: Callable[[float], str],
-    x_labels: Sequence[float] | None = None,
-    x_words: Callable[[float], str] = "{:g}".format,
-    x_range: tuple[float, float] | None = None,
-    y_labels: Sequence[float] | None = None,
-    y_range: tuple[float, float] | None = None,
-    height: int = 220,
+    x_range: tuple[float, float],
 ) -> SafeString:
-    """An ``<svg>`` with one line a series; empty where there is no finite value.
+    """An ``<svg>`` of values over x; empty where there is no finite value.
 
     ``summary`` says in words what the chart shows, for those who do not see it.
     """
-    finite = [
-        dataclasses.replace(one, points=[p for p in one.points if math.isfinite(p.y)])
-        for one in series
-    ]
-    finite = [one for one in finite if one.points]
-    if not finite:
+    kept = []
+    for line in lines:
+        points = thinned([point for point in line.points if math.isfinite(point.y)])
+        if points:
+            kept.append(dataclasses.replace(line, points=points))
+    if not kept:
         return SafeString("")
-    options: dict[str, Any] = {
-        "x_labels": x_labels and list(x_labels),
-        "xrange": x_range,
-        "y_labels": y_labels and list(y_labels),
-        "range": y_range,
-    }
     drawing = pygal.XY(
-        width=480,
-        height=height,
-        explicit_size=False,
-        margin=8,
-        show_legend=False,
-        js=[],
-        style=Style(label_font_size=12, major_label_font_size=12),
-        truncate_label=-1,
-        dots_size=5,
+        **_shape(width=480, height=220, y_words=y_words),
+        xrange=x_range,
         min_scale=3,
         max_scale=5,
-        x_value_formatter=x_words,
-        value_formatter=y_words,
-        **{name: value for name, value in options.items() if value is not None},
+        x_value_formatter="{:g}".format,
     )
-    for one in finite:
-        drawing.add(one.name, [_value(point) for point in one.points])
-    root = drawing.render_tree()
-    _clean(root)
-    for index, one in enumerate(finite):
-        _dress(root, index, one)
-    root.set("class", "chart")
-    root.set("role", "img")
-    root.set("aria-label", summary)
-    return mark_safe(etree.tostring(root, encoding="unicode"))  # noqa: S308 - escaped by lxml
+    for line in kept:
+        drawing.add(line.name, [(point.x, point.y) for point in line.points])
+    return _finish(
+        drawing, summary, [(line.look, [point.words for point in line.points]) for line in kept]
+    )
+
+
+def estimate_chart(
+    rows: Sequence[Estimates],
+    *,
+    labels: Sequence[str],
+    summary: str,
+    y_words: Callable[[float], str],
+    y_labels: Sequence[float],
+) -> SafeString:
+    """An ``<svg>`` of estimates with their intervals, one column a label; empty without any."""
+    kept = [row for row in rows if any(row.estimates)]
+    if not kept:
+        return SafeString("")
+    drawing = pygal.Line(
+        **_shape(width=600, height=270, y_words=y_words),
+        x_labels=["", *labels, ""],  # air on both sides
+        y_labels=list(y_labels),
+        range=(min(y_labels), max(y_labels)),
+    )
+    for row in kept:
+        drawing.add(row.name, [None, *map(_with_interval, row.estimates), None])
+    return _finish(
+        drawing, summary, [(row.look, [one.words for one in row.estimates if one]) for row in kept]
+    )
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
@@ -106,11 +123,37 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return list(points[::-1][::step][::-1])
 
 
-def _value(point: Point) -> dict[str, Any]:
-    value: dict[str, Any] = {"value": (point.x, point.y)}
-    if point.low is not None and point.high is not None:
-        value["ci"] = {"low": point.low, "high": point.high}
-    return value
+def _shape(*, width: int, height: int, y_words: Callable[[float], str]) -> dict[str, Any]:
+    """What every chart has in common."""
+    return {
+        "width": width,
+        "height": height,
+        "explicit_size": False,
+        "margin": 8,
+        "show_legend": False,
+        "js": [],
+        "style": Style(label_font_size=12, major_label_font_size=12),
+        "truncate_label": -1,
+        "dots_size": 5,
+        "value_formatter": y_words,
+    }
+
+
+def _with_interval(one: Estimate | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {"value": one.y, "ci": {"low": one.low, "high": one.high}}
+
+
+def _finish(drawing: Any, summary: str, looks: Sequence[tuple[str, Sequence[str]]]) -> SafeString:
+    root = drawing.render_tree()
+    _clean(root)
+    for index, (look, words) in enumerate(looks):
+        _dress(root, index, look, words)
+    root.set("class", "chart")
+    root.set("role", "img")
+    root.set("aria-label", summary)
+    return SafeString(etree.tostring(root, encoding="unicode"))  # escaped by lxml
 
 
 def _clean(node: Any) -> None:
@@ -124,17 +167,16 @@ def _clean(node: Any) -> None:
         node.attrib.pop(attribute, None)
 
 
-def _dress(root: Any, index: int, series: Series) -> None:
-    """Give the drawn series its look, and every dot its words."""
+def _dress(root: Any, index: int, look: str, words: Sequence[str]) -> None:
+    """Give a drawn row its look, and every dot its words."""
     for group in root.iter():
-        classes = (group.get("class") or "").split()
-        if f"serie-{index}" not in classes:
+        if f"serie-{index}" not in (group.get("class") or "").split():
             continue
-        group.set("class", f"series {series.look}")
+        group.set("class", f"series {look}")
         dots = [node for node in group.iter() if _name(node) == "circle"]
-        for dot, point in zip(dots, series.points, strict=False):
+        for dot, text in zip(dots, words, strict=False):
             dot.set("class", "dot")
-            etree.SubElement(dot, "title").text = point.words
+            etree.SubElement(dot, "title").text = text
 
 
 def _name(node: Any) -> str:

@@ -9,13 +9,15 @@ import dataclasses
 from typing import Literal
 
 from training.progress import in_words
-from training.shares import Share
+from training.shares import Share, in_percent, interval_in_percent
 
 ENOUGH_HELD_OUT = 20
 """With fewer decided verdicts on held-out prompts, all prompts are reported, and said to be."""
 
 READY_WITHOUT_SCHEDULE = 100
 """New pairs from which a round is suggested where the project names no number of its own."""
+
+NOTHING = Share(0, 0)
 
 Step = Literal["import", "sample", "watch", "round", "rate", "wait"]
 
@@ -46,8 +48,8 @@ class Facts:
     last: int | None = None
     last_failed: int | None = None  # a newer round that failed
     opponent: str = ""
-    held_out: Share = Share(0, 0)
-    everywhere: Share = Share(0, 0)
+    held_out: Share = NOTHING
+    everywhere: Share = NOTHING
     # the pairs, and when the next round is due
     new_pairs: int = 0
     due_at_pairs: int | None = None
@@ -64,7 +66,7 @@ class Facts:
 def headline(facts: Facts) -> Headline:
     """How the loop stands."""
     if facts.training is not None:
-        return _training(facts)
+        return dataclasses.replace(_training(facts), then=_so_far(facts))
     if facts.last_failed is not None:
         return Headline(
             f"Round {facts.last_failed} failed.", then=f"Its page says why. {_pairs(facts)}".strip()
@@ -92,6 +94,17 @@ def _training(facts: Facts) -> Headline:
         return Headline(f"{name}: {facts.phase or 'starting'}.")
     left = f", {in_words(facts.seconds_left)} left" if facts.seconds_left is not None else ""
     return Headline(f"{name}: step {facts.step:,} of {facts.total_steps:,}{left}.")
+
+
+def _so_far(facts: Facts) -> str:
+    """How the newest finished round fares, in one line."""
+    if facts.last is None:
+        return ""
+    told = _measured(facts)
+    if told.share is None:
+        return told.before
+    number = f"{in_percent(told.share.value)} ({interval_in_percent(told.share)})"
+    return f"{told.before} {number} {told.after}"
 
 
 def _measured(facts: Facts) -> Headline:

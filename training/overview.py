@@ -128,18 +128,16 @@ def bouts(project: Project) -> list[Bouts]:
     rows = (
         verdicts(project)
         .values_list(
-            "comparison__a__policy", "comparison__b__policy", "comparison__prompt__is_held_out"
-        )
-        .annotate(count=Count("pk"))
-        .values_list(
             "comparison__a__policy",
             "comparison__b__policy",
             "comparison__prompt__is_held_out",
             "outcome",
-            "count",
         )
+        .annotate(count=Count("pk"))
     )
-    return [Bouts(*row) for row in rows]
+    return [
+        Bouts(a, b, is_held_out, outcome or "", count) for a, b, is_held_out, outcome, count in rows
+    ]
 
 
 def ladder(project: Project, met: Sequence[Bouts]) -> list[Rung]:
@@ -150,9 +148,7 @@ def ladder(project: Project, met: Sequence[Bouts]) -> list[Rung]:
         Policy.State.ACTIVE: 1,
         Policy.State.RETIRED: 2,
     }
-    made_by = dict(
-        project.rounds.filter(policy__isnull=False).values_list("policy_id", "number")
-    )
+    made_by = dict(project.rounds.filter(policy__isnull=False).values_list("policy_id", "number"))
     policies = project.policies.annotate(written=Count("completions")).order_by("-pk")
     rungs = [
         Rung(
@@ -173,16 +169,23 @@ def meetings(project: Project, met: Sequence[Bouts]) -> list[Meeting]:
         .select_related("policy", "start")
         .order_by("number")
     )
-    return [
-        Meeting(
-            round=one,
-            opponent=one.start,
-            held_out=share_of(one.policy.pk, met, against=one.start_id, held_out=True),
-            everywhere=share_of(one.policy.pk, met, against=one.start_id),
-        )
-        for one in finished
-        if one.policy is not None
-    ]
+    return [found for one in finished if (found := _meeting(one, met))]
+
+
+def meeting(round_: Round) -> Meeting | None:
+    """One round's policy against what it came from; None before there is a policy."""
+    return _meeting(round_, bouts(round_.project)) if round_.policy_id else None
+
+
+def _meeting(round_: Round, met: Sequence[Bouts]) -> Meeting | None:
+    if round_.policy_id is None:
+        return None
+    return Meeting(
+        round=round_,
+        opponent=round_.start,
+        held_out=share_of(round_.policy_id, met, against=round_.start_id, held_out=True),
+        everywhere=share_of(round_.policy_id, met, against=round_.start_id),
+    )
 
 
 def raters(project: Project, *, now: datetime | None = None) -> list[RaterRow]:

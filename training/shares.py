@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 CONFIDENCE = 0.95
+THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Share:
 
     @property
     def verdict(self) -> str:
-        """"won" or "lost" where the whole interval is on one side of a half, else "open"."""
+        """ "won" or "lost" where the whole interval is on one side of a half, else "open"."""
         if self.interval is None:
             return "open"
         low, high = self.interval
@@ -86,3 +87,16 @@ def share_of(
         else:
             total += Share(0, bout.count)
     return total
+
+
+def in_percent(value: float | None) -> str:
+    """A share as "61 %"; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.0f}{THIN}%"
+
+
+def interval_in_percent(share: Share) -> str:
+    """A share's interval as "55–67 %"; empty where there is none."""
+    if share.interval is None:
+        return ""
+    low, high = share.interval
+    return f"{100 * low:.0f}–{100 * high:.0f}{THIN}%"

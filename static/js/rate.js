@@ -10,16 +10,15 @@
     x: "both_bad",
     s: "skip",
   };
+  const TOO_SOON = 300; // ms; nobody has read a card by then
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
 
   if (navigator.clipboard) root.classList.add("can-copy");
 
   function isTyping(target) {
-    return (
-      target.isContentEditable ||
-      target.matches("textarea, select, input:not([type=radio], [type=checkbox], [type=button])")
-    );
+    const fields = "textarea, select, input:not([type=radio], [type=checkbox], [type=button])";
+    return target instanceof Element && (target.isContentEditable || target.matches(fields));
   }
 
   function press(button) {
@@ -84,6 +83,21 @@
     if (top < 0) window.scrollBy({ top, behavior: "instant" });
   });
 
+  // The second half of a double click must not judge the card that the first half brought.
+  let shownAt = -TOO_SOON;
+  document.addEventListener(
+    "click",
+    (event) => {
+      const byPointer = event.isTrusted && event.detail > 0;
+      if (!byPointer || !event.target.closest("#card [name=choice]")) return;
+      if (performance.now() - shownAt < TOO_SOON) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+      }
+    },
+    { capture: true },
+  );
+
   function say(words) {
     const said = byId("said");
     said.textContent = "";
@@ -100,6 +114,7 @@
 
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id !== "card") return;
+    shownAt = performance.now();
     const card = byId("card");
     const heading = byId("card-heading");
     const waiting = event.detail.requestConfig.verb === "get" && card.classList.contains("nothing");
@@ -122,10 +137,10 @@
   });
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
-    notify(
-      status === 404
-        ? "Not saved: this comparison is gone. Reload the page for the next one."
-        : `Not saved: the server answered with an error (${status}). Choose again.`,
-    );
+    const why = {
+      403: "you seem to be signed out. Reload the page to sign in.",
+      404: "this comparison is gone. Reload the page for the next one.",
+    };
+    notify(`Not saved: ${why[status] || `the server had an error (${status}). Choose again.`}`);
   });
 })();

@@ -25,7 +25,6 @@ from annotate.models import (
     Policy,
     PreferencePair,
     Project,
-    Prompt,
     User,
 )
 from annotate.pairing import make_comparisons
@@ -44,11 +43,12 @@ GUIDELINES = """Choose the response that **you would rather have received**.
 Take the time you need. Nothing on the page tells who wrote which response.
 """
 PASSWORD = "a-long-password"
+# The share of each of world.MANNERS, in their order, after each round.
 SHARES = [
-    dict(world.MANNERS),
-    {"direct": 0.48, "rambling": 0.12, "curt": 0.1, "rude": 0.05, "over-long": 0.15, "wrong": 0.1},
-    {"direct": 0.66, "rambling": 0.06, "curt": 0.07, "rude": 0.02, "over-long": 0.11, "wrong": 0.08},
-    {"direct": 0.74, "rambling": 0.04, "curt": 0.06, "rude": 0.01, "over-long": 0.08, "wrong": 0.07},
+    list(world.MANNERS.values()),
+    [0.48, 0.12, 0.10, 0.05, 0.15, 0.10],
+    [0.66, 0.06, 0.07, 0.02, 0.11, 0.08],
+    [0.74, 0.04, 0.06, 0.01, 0.08, 0.07],
 ]
 
 
@@ -57,7 +57,8 @@ def build() -> User:
     """Fill the database. Returns the manager ``ada``; raters are ben, cleo, dan and eva."""
     rng = random.Random(7)
     ada = User.objects.create_superuser("ada", password=PASSWORD)
-    raters = [User.objects.create_user(name, password=PASSWORD) for name in "ben cleo dan eva".split()]
+    names = ("ben", "cleo", "dan", "eva")
+    raters = [User.objects.create_user(name, password=PASSWORD) for name in names]
     demo = _project("demo", "Demo", ada, raters)
     _turns(demo, raters, rng, rounds=2, prompts=260)
     _round_in_training(demo, ada, rng)
@@ -106,11 +107,11 @@ def _turns(
 ) -> None:
     """The loop, ``rounds`` times round: completions, comparisons, judgements, a round."""
     asked = rng.sample(world.prompts(), prompts)
-    by_digest = {}
+    by_pk = {}
     for prompt in asked:
         new = NewPrompt(messages=list(prompt.messages))
         stored = store_prompts(project=project, prompts=[new], source="demo world")
-        by_digest.update({pk: prompt for pk in stored.ids.values()})
+        by_pk.update(dict.fromkeys(stored.ids.values(), prompt))
     champion = Policy.objects.create(
         project=project,
         slug="base",
@@ -119,13 +120,13 @@ def _turns(
         state=Policy.State.CHAMPION,
     )
     began = timezone.now() - timedelta(days=2 * rounds + 1)
-    _answer(champion, by_digest, SHARES[0], 2, rng)
+    _answer(champion, by_pk, SHARES[0], 2, rng)
     make_comparisons(project=project)
     parent = champion
     for number in range(1, rounds + 1):
         _judge(project, raters, rng, began, share=0.8)
         parent = _finished_round(project, number, parent, champion, rng, began)
-        _answer(parent, by_digest, SHARES[number], 2, rng)
+        _answer(parent, by_pk, SHARES[number], 2, rng)
         make_comparisons(project=project)
         began += timedelta(days=2)
     _judge(project, raters, rng, timezone.now() - timedelta(hours=30), share=0.5, hours=29)
@@ -139,15 +140,15 @@ def _turns(
 def _answer(
     policy: Policy,
     asked: dict[int, world.Prompt],
-    shares: dict[str, float],
+    shares: Sequence[float],
     draws: int,
     rng: random.Random,
 ) -> None:
     rows = []
     for pk, prompt in asked.items():
         for seed in range(draws):
-            manner = rng.choices(list(shares), weights=list(shares.values()))[0]
-            text = world.answer(prompt, manner, rng)  # type: ignore[arg-type]
+            manner = rng.choices(list(world.MANNERS), weights=shares)[0]
+            text = world.answer(prompt, manner, rng)
             rows.append(
                 Completion(
                     prompt_id=pk,
@@ -312,14 +313,16 @@ def _round_in_training(project: Project, manager: User, rng: random.Random) -> N
     _metrics(made, 41, 90, rng)
     with (run_dir / "metrics.jsonl").open("w") as file:
         for step in range(1, 42):
-            line = {"time": (now - timedelta(seconds=3 * (41 - step))).timestamp(), "step": step}
-            file.write(json.dumps(line | {"total_steps": 90, "split": "train", "values": {}}) + "\n")
+            when = (now - timedelta(seconds=3 * (41 - step))).timestamp()
+            line = {"time": when, "step": step, "total_steps": 90, "split": "train", "values": {}}
+            file.write(json.dumps(line) + "\n")
 
 
 def _sampling_under_way(project: Project) -> None:
     now = timezone.now()
     policy = project.policies.get(slug="round-2")
-    for state, stored, hours in (("succeeded", 520, 50), ("cancelled", 112, 26), ("running", 188, 0)):
+    past = [("succeeded", 520, 50), ("cancelled", 112, 26), ("running", 188, 0)]
+    for state, stored, hours in past:
         running = state == "running"
         job = SamplingJob.objects.create(
             project=project,
@@ -375,8 +378,3 @@ def _failed_round(project: Project, manager: User) -> None:
             ]
         ),
     )
-
-
-def prompts_of(project: Project) -> list[Prompt]:
-    """The project's prompts, oldest first."""
-    return list(project.prompts.order_by("pk"))

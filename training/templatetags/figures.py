@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from training.progress import in_words
-from training.shares import Share
+from training.shares import THIN, Share, in_percent, interval_in_percent
 
 register = template.Library()
-THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 @register.filter
@@ -24,19 +23,8 @@ def count(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
 
-@register.filter
-def percent(value: float | None) -> str:
-    """A share as "61 %"; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.0f}{THIN}%"
-
-
-@register.filter
-def between(share: Share) -> str:
-    """A share's interval as "55–67 %"; empty where there is none."""
-    if share.interval is None:
-        return ""
-    low, high = share.interval
-    return f"{100 * low:.0f}–{100 * high:.0f}{THIN}%"
+register.filter("percent", in_percent)
+register.filter("between", interval_in_percent)
 
 
 @register.filter
@@ -45,11 +33,12 @@ def ago(moment: datetime | None) -> SafeString:
     if moment is None:
         return SafeString("–")
     local = timezone.localtime(moment)
+    since = timesince(moment, depth=1)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(timespec="seconds"),
         date_format(local, "j F Y, H:i:s T"),
-        naturaltime(moment),
+        "just now" if since.startswith("0") else f"{since} ago",
     )
 
 
@@ -69,3 +58,14 @@ def took(began: datetime | None, ended: datetime | None) -> str:
 def duration(seconds: float | None) -> str:
     """Seconds as "about 4 minutes"; empty where unknown."""
     return "" if seconds is None else in_words(seconds)
+
+
+@register.inclusion_tag("training/_interval.html")
+def interval_bar(share: Share) -> dict[str, str]:
+    """A share and its interval on a scale of 160 px from 0 to 100 %, with the half marked."""
+    low, high = share.interval or (0.0, 0.0)
+    return {
+        "low": f"{160 * low:.1f}",
+        "high": f"{160 * high:.1f}",
+        "value": f"{160 * (share.value or 0):.1f}",
+    }

@@ -112,6 +112,7 @@ def _live(project: Project) -> dict[str, Any]:
     )
     return {
         "counts": counts,
+        "queue_seconds": 3600 * (counts.hours_of_queue or 0),
         "headline": headline(facts),
         "next_step": next_step(facts),
         "facts": facts,
@@ -132,5 +133,5 @@ def _live(project: Project) -> dict[str, Any]:
 
 def _name(policy: Policy) -> str:
     if policy.state == Policy.State.CHAMPION:
-        return f"the champion, {policy.slug},"
+        return "the champion"
     return "the base model" if policy.kind == Policy.Kind.BASE else policy.slug

@@ -32,9 +32,7 @@ def pairs(request: MemberRequest, slug: str) -> HttpResponse:
         .values_list("result")
         .annotate(count=Count("pk"))
     )
-    snapshots = (
-        Snapshot.objects.filter(project=project).prefetch_related("rounds").order_by("-pk")
-    )
+    snapshots = Snapshot.objects.filter(project=project).prefetch_related("rounds").order_by("-pk")
     context = {
         "project": project,
         "membership": membership,

@@ -12,4 +12,4 @@ class MemberRequest(HttpRequest):
     """A signed-in person's request, with what htmx told about it."""
 
     htmx: HtmxDetails
-    user: User  # type: ignore[assignment]
+    user: User

@@ -14,6 +14,7 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.models import Completion, Project
+from training import overview
 from training import rounds as service
 from training.claims import request_cancel
 from training.concerns import concerns
@@ -110,6 +111,8 @@ def _state(round_: Round) -> str:
 
 def _live(round_: Round) -> dict[str, Any]:
     curves = curves_of(round_)
+    accuracy = curves.get("held_out/reward_accuracy", [])
+    meeting = overview.meeting(round_)
     return {
         "round": round_,
         "seen": _state(round_),
@@ -117,7 +120,11 @@ def _live(round_: Round) -> dict[str, Any]:
         "concerns": concerns(curves),
         "percent_done": percent(round_.step, round_.total_steps),
         "time_left": time_left_of(round_),
-        "answers": _answers(round_) if round_.policy else [],
+        "learnt": (accuracy[0][1], accuracy[-1][1]) if len(accuracy) > 1 else None,
+        "meeting": meeting,
+        "meeting_rows": meeting
+        and [(meeting.held_out, "held-out prompts"), (meeting.everywhere, "all prompts")],
+        "answers": _answers(round_),
         "config": _flat(round_.config),
         "is_measured": round_.phase in ("training", "evaluating"),
     }

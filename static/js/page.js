@@ -1,6 +1,7 @@
 // Light, dark, high contrast or the system's choice: a cookie that the server reads, so the
 // first paint is already right. Loaded in <head> without defer: it also marks <html> as "js",
-// and closes floating menus. Nothing here is needed to read or to rate.
+// closes floating menus and brings the current tab into view. Nothing here is needed to read
+// or to rate.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -29,7 +30,11 @@
 
   const openMenus = () => document.querySelectorAll("details.menu[open]");
 
-  document.addEventListener("DOMContentLoaded", mark);
+  document.addEventListener("DOMContentLoaded", () => {
+    mark();
+    const tab = document.querySelector("nav [aria-current]");
+    if (tab) tab.scrollIntoView({ block: "nearest", inline: "center", behavior: "instant" });
+  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-theme-choice]");
     if (button) choose(button.dataset.themeChoice);
