@@ -7,7 +7,13 @@ import socket
 import pytest
 
 from annotate.models import User
-from config.preparing import PortTakenError, check_port, ensure_administrator, seed
+from config.preparing import (
+    NoAdministratorError,
+    PortTakenError,
+    check_port,
+    ensure_administrator,
+    seed,
+)
 
 
 def test_a_free_port_is_fine():
@@ -45,6 +51,12 @@ def test_an_administrator_who_was_switched_off_stays_so(db):
     user, is_new = ensure_administrator()
     assert is_new
     assert user.username == "admin"
+
+
+def test_a_name_that_is_taken_is_told(db):
+    User.objects.create_user("admin")
+    with pytest.raises(NoAdministratorError, match="ADMIN_NAME"):
+        ensure_administrator()
 
 
 def test_nothing_is_seeded_where_a_project_is(cast):
