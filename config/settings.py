@@ -1,4 +1,4 @@
-"""All settings, read from the environment. docs/operating.md lists them with their defaults."""
+"""All settings, read from the environment. The README lists them with their defaults."""
 
 import secrets
 from pathlib import Path

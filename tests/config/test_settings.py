@@ -40,11 +40,11 @@ def shown(name: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_each_variable_is_documented(name):
-    assert f"`{name}`" in (ROOT / "docs" / "operating.md").read_text()
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
 
 
 def test_a_documented_variable_is_read():
-    table = (ROOT / "docs" / "operating.md").read_text()
+    table = (ROOT / "README.md").read_text()
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, flags=re.MULTILINE))
     assert documented == variables()
 
