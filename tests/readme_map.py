@@ -1,4 +1,4 @@
-"""The README's file map, from each module's first line: ``python -m tests.readme_map`` writes it."""
+"""The README's file map, from the first lines of modules: ``python -m tests.readme_map``."""
 
 from __future__ import annotations
 

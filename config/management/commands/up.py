@@ -1,3 +1,5 @@
+"""``manage.py up``: prepare what is missing and run everything until Ctrl-C."""
+
 from __future__ import annotations
 
 import contextlib
