@@ -76,9 +76,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/runtime: requirements.txt | $(BIN)/python
+	@echo "Installing what Whetstone runs on; the first time takes some minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
 	@touch $@
 
 $(VENV)/dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the tests need; the first time takes some minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -39,7 +40,7 @@ def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:
         "comparison__prompt__is_held_out",
     )
     for messages, chosen, rejected, pk, weight, agreement, held_out in rows.iterator(ROWS_AT_ONCE):
-        line = json.dumps(
+        yield json_line(
             {
                 "prompt": [{"role": m["role"], "content": m["content"]} for m in messages],
                 "chosen": [{"role": "assistant", "content": chosen}],
@@ -48,9 +49,15 @@ def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:
                 "weight": weight,
                 "agreement": agreement,
                 "split": "held_out" if held_out else "train",
-            },
-            ensure_ascii=False,
-            allow_nan=False,
+            }
         )
-        # The importers refuse half surrogate pairs; a row made by other means may have one.
-        yield storable(line).encode() + b"\n"
+
+
+def json_line(record: dict[str, Any]) -> bytes:
+    """``record`` as one line of JSON in UTF-8, its keys in their own order.
+
+    The importers refuse half a surrogate pair; a row made by other means may have one, and it
+    becomes U+FFFD. Raises ValueError where a number is NaN or infinite.
+    """
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return storable(line).encode() + b"\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -27,13 +27,17 @@ class Candidate:
 
 
 def plan_pairs(
-    candidates: Sequence[Candidate], parents: Mapping[int, int | None]
+    candidates: Sequence[Candidate],
+    parents: Mapping[int, int | None],
+    imports: Collection[int] = (),
 ) -> list[tuple[int, int]]:
     """Pairs of completions of one prompt that are to meet, as (pk, pk).
 
     A policy's first completion meets one of its parent's, so that every round is measured
-    against what it came from. What is left meets across policies first, then within one
-    policy. No unused completion is used twice, and equal texts never meet.
+    against what it came from. A newly imported policy meets those imported before it with all
+    of its completions, though theirs have met others already: that is what it was imported
+    for. What is left meets across policies first, then within one. Apart from that no
+    completion is used twice, and equal texts never meet.
     """
     by_policy: dict[int, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -42,21 +46,35 @@ def plan_pairs(
         policy: [one for one in ones if not one.used] for policy, ones in sorted(by_policy.items())
     }
     pairs: list[tuple[int, int]] = []
-    for policy, ones in left.items():
-        parent = parents.get(policy)
-        if parent is None or any(one.used for one in by_policy[policy]):
-            continue
-        theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
-        met = _first_different(ones, theirs)
-        if met is not None:
-            pairs.append((met[0].pk, met[1].pk))
-            _drop(left, met)
-    while True:
-        met = _next_meeting(left)
+
+    def meet(met: tuple[Candidate, Candidate] | None) -> bool:
         if met is None:
-            return pairs
+            return False
         pairs.append((met[0].pk, met[1].pk))
-        _drop(left, met)
+        for one in met:
+            left[one.policy] = [kept for kept in left[one.policy] if kept.pk != one.pk]
+        return True
+
+    for policy in list(left):
+        is_new = not any(one.used for one in by_policy[policy])
+        parent = parents.get(policy)
+        if is_new and parent is not None:
+            theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
+            meet(_first_different(left[policy], theirs))
+        if is_new and policy in imports:
+            earlier = [
+                one
+                for other in imports
+                if other != policy
+                for one in by_policy.get(other, [])
+                if one.used
+            ]
+            while met := _first_different(left[policy], earlier):
+                meet(met)
+                earlier.remove(met[1])
+    while meet(_next_meeting(left)):
+        pass
+    return pairs
 
 
 def _next_meeting(left: Mapping[int, list[Candidate]]) -> tuple[Candidate, Candidate] | None:
@@ -84,11 +102,6 @@ def _first_different(
             if " ".join(one.text.split()) != " ".join(other.text.split()):
                 return one, other
     return None
-
-
-def _drop(left: dict[int, list[Candidate]], met: tuple[Candidate, Candidate]) -> None:
-    for one in met:
-        left[one.policy] = [kept for kept in left.get(one.policy, []) if kept.pk != one.pk]
 
 
 def make_comparisons(*, project: Project) -> int:
@@ -130,9 +143,10 @@ def _pair_up(
         by_prompt[prompt].append(Candidate(pk, policy, text, used))
         policy_of[pk] = policy
     parents = {policy.pk: policy.parent_id for policy in pool}
+    imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
     rows = []
     for prompt, candidates in by_prompt.items():
-        for pair in plan_pairs(candidates, parents):
+        for pair in plan_pairs(candidates, parents, imports):
             a, b = pair if _draw.random() < 0.5 else pair[::-1]
             rows.append(
                 Comparison(

@@ -7,6 +7,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.db import transaction
@@ -120,6 +121,10 @@ class NewPrompt:
     tags: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def digest(self) -> str:
+        return prompt_digest(self.messages)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPrompts:
@@ -142,7 +147,7 @@ def store_prompts(
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     wanted: dict[str, NewPrompt] = {}
     for prompt in prompts:
-        wanted.setdefault(prompt_digest(prompt.messages), prompt)
+        wanted.setdefault(prompt.digest, prompt)
     stored = _ids_by_digest(project, wanted)
     new = [
         Prompt(

@@ -10,7 +10,6 @@ characters that reorder or hide text appear as their code points.
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator
 
@@ -21,6 +20,8 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+
+from annotate import mathematics
 
 MAX_MARKDOWN_CHARS = 50_000
 """Longer text is shown plain; up to here the worst input we know takes about a second."""
@@ -36,8 +37,8 @@ TAGS = {
 _BLOCKS = ("p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "th", "td")
 
 _cleaner = nh3.Cleaner(
-    tags=TAGS,
-    attributes={"ol": {"start"}},
+    tags=TAGS | mathematics.TAGS,
+    attributes={"ol": {"start"}} | mathematics.ATTRIBUTES,
     clean_content_tags=set(),
     url_schemes=set(),
     link_rel=None,
@@ -133,6 +134,10 @@ class _Renderer(RendererHTML):
             return code
         return f"<figure><figcaption>{escape(label)}</figcaption>{code}</figure>\n"
 
+    def formula(self, tokens: list[Token], idx: int, options: object, env: object) -> str:
+        del options, env
+        return mathematics.mathml(tokens[idx].content, tokens[idx].markup)
+
 
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt(
@@ -143,6 +148,7 @@ def _make_parser() -> MarkdownIt:
     parser.enable(["table", "strikethrough"])
     # A reference definition would vanish from the page although it is in the text.
     parser.disable(["image", "reference", "html_block", "html_inline"])
+    parser.inline.ruler.before("escape", "formula", mathematics.formula)
     for rule in (_inert_links, _task_boxes, _lower_headings):
         parser.core.ruler.push(rule.__name__.strip("_"), rule)
     return parser
@@ -161,7 +167,7 @@ def _hidden_characters() -> str:
     """All format and control characters, and letters without ink, as a regex class."""
     hidden = [
         chr(code)
-        for code in range(sys.maxunicode + 1)
+        for code in (*range(0x20000), *range(0xE0000, 0xE1000))  # no others are assigned
         if unicodedata.category(chr(code)) in ("Cf", "Cc")
         and chr(code) not in _VISIBLE_FORMAT
         and chr(code) not in "\t\n\r"

@@ -15,6 +15,10 @@ class PortTakenError(RuntimeError):
     """The web server could not listen; the message says where and what to do."""
 
 
+class NoAdministratorError(RuntimeError):
+    """Nobody could manage this installation; the message says why and what to do."""
+
+
 def check_port(host: str, port: int) -> None:
     """Raise PortTakenError where nothing could listen on ``port`` of ``host`` now."""
     try:
@@ -46,10 +50,19 @@ def collect_static() -> None:
 
 
 def ensure_administrator() -> tuple[User, bool]:
-    """The first active superuser, made without a password if there is none; and whether so."""
+    """The first active superuser, made without a password if there is none; and whether so.
+
+    Raises NoAdministratorError where the name for a new one is taken.
+    """
     found = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
     if found is not None:
         return found, False
+    if User.objects.filter(username=settings.ADMIN_NAME).exists():
+        raise NoAdministratorError(
+            f"There is no active administrator, and {settings.ADMIN_NAME!r} is the name of "
+            "somebody who is none. Set ADMIN_NAME to another name, or make one yourself: "
+            "manage.py createsuperuser"
+        )
     return User.objects.create_superuser(settings.ADMIN_NAME), True
 
 

@@ -72,6 +72,9 @@ def _configuration(processes: Sequence[Process], logs: Path, directory: Path) ->
         f"pidfile={literal(logs / 'supervisor.pid')}",
         f"childlogdir={literal(logs)}",
     ]
+    # Within a group all are stopped at once; Redis has its own, so that it goes last.
+    together = [process.name for process in processes if process.name != "redis"]
+    lines += ["", "[group:whetstone]", f"programs={','.join(together)}", "priority=10"]
     for process in processes:
         lines += [
             "",

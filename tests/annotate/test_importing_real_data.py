@@ -2,17 +2,16 @@
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
-from annotate.importing import Kind, import_file, import_pairs
+from annotate.importing import ImportRefused, Kind, import_file, import_pairs
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project, Prompt
+from tests.conftest import NO_SHARED_DATA, SHARED_DATA
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there"),
+    pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=NO_SHARED_DATA),
 ]
 
 
@@ -22,13 +21,13 @@ def project():
 
 
 def bring(project, kind, name):
-    with (DATA / name).open("rb") as file:
+    with (SHARED_DATA / name).open("rb") as file:
         return import_file(project=project, kind=kind, file=file, source=name)
 
 
 def rows_of(name):
     opener = gzip.open if name.endswith(".gz") else open
-    with opener(DATA / name, "rt", encoding="utf-8") as file:
+    with opener(SHARED_DATA / name, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -103,7 +102,7 @@ def test_hh_pairs_twice_add_nothing(project):
 
 def test_sharegpt_pairs(project):
     report = bring(project, Kind.PAIRS, "chat_pairs_sharegpt.jsonl")
-    assert report.new == 150
+    assert (report.new, report.present) == (149, 1)  # one stands there twice
     row = next(
         row
         for row in rows_of("chat_pairs_sharegpt.jsonl")
@@ -115,10 +114,8 @@ def test_sharegpt_pairs(project):
 
 
 def test_completions_file_is_no_file_of_pairs(project):
-    from annotate.importing import ImportRefused
-
     with (
-        (DATA / "completions_pythia-3b-deduped-sft.jsonl").open("rb") as file,
+        (SHARED_DATA / "completions_pythia-3b-deduped-sft.jsonl").open("rb") as file,
         pytest.raises(ImportRefused) as caught,
     ):
         import_pairs(project=project, file=file)

@@ -33,6 +33,21 @@ def test_plan_pairs(spec, parents, expected):
     assert plan_pairs(candidates(spec), parents) == expected
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("1a* 1b* 2c 2d", [(2, 0), (3, 1)]),
+        ("1a* 1b* 1c 2d 2e 2f", [(3, 0), (4, 1), (2, 5)]),
+        ("1a* 1b* 2a 2b 2c", [(2, 1), (3, 0)]),
+        ("1a* 1b* 2c* 2d", []),
+        ("1a 1b", [(0, 1)]),
+    ],
+    ids=str,
+)
+def test_an_import_meets_all_of_an_earlier_one(spec, expected):
+    assert plan_pairs(candidates(spec), {}, imports=[1, 2]) == expected
+
+
 def test_space_alone_is_no_difference():
     ones = [Candidate(1, 1, "Paris.  Yes"), Candidate(2, 1, "Paris. Yes\n")]
     assert plan_pairs(ones, {}) == []

@@ -78,7 +78,7 @@ def test_only_what_is_missing_is_asked_again(project, tmp_path):
     for _ in range(3):
         make_prompt(project)
     (job,) = sampling.start_sampling(project=project)
-    held, asked, _ = write(job, tmp_path, keep=4)
+    held, _, _ = write(job, tmp_path, keep=4)
     held.end(SamplingJob.State.FAILED, error="power cut")
     (second,) = sampling.start_sampling(project=project)
     assert second.total_steps == 2

@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_job(kind: str, folder: Path, stop: StopRequest | None = None) -> int:
     """Run the job in ``folder`` within this process; returns the exit status."""
-    stop = stop or StopRequest()
+    if stop is None:  # not "or": a StopRequest is false until it is set
+        stop = StopRequest()
     run = RunDir(folder.resolve(), writes=os.environ.get("RANK", "0") == "0")
     try:
         run.open()

@@ -265,6 +265,8 @@ def _check_ranges(job: Job) -> None:
     if isinstance(job, DpoJob):
         need(job.beta > 0, "beta", "above 0")
         need(0 <= job.label_smoothing < 0.5, "label_smoothing", "from 0 to below 0.5")
+        smoothed = job.loss in ("sigmoid", "robust") or job.label_smoothing == 0
+        need(smoothed, "label_smoothing", f"0 for the loss {job.loss!r}, which does not use it")
         need(job.dpop_lambda >= 0, "dpop_lambda", "at least 0")
         need(job.length_alpha >= 0, "length_alpha", "at least 0")
         need(job.sft_weight >= 0, "sft_weight", "at least 0")

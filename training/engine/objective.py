@@ -46,12 +46,12 @@ class Objective(Protocol):
 def branch_lengths(trees: list[Tree], device: torch.device) -> Tensor:
     """Tokens of every branch, [S]."""
     lengths = [len(branch) for tree in trees for branch in tree.branches]
-    return torch.tensor(lengths, dtype=torch.float32, device=device)
+    return torch.tensor(lengths, dtype=torch.float64, device=device)
 
 
 def weights_of(trees: list[Tree], device: torch.device) -> Tensor:
     """Weights of the trees, [M]."""
-    return torch.tensor([tree.weight for tree in trees], dtype=torch.float32, device=device)
+    return torch.tensor([tree.weight for tree in trees], dtype=torch.float64, device=device)
 
 
 class Dpo:

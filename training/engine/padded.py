@@ -36,7 +36,10 @@ class PaddedLayout:
         return TokenCount(in_rows=in_rows, used=in_rows, computed=len(rows) * max(map(len, rows)))
 
     def logps(self, model: Any, trees: list[Tree]) -> Tensor:
-        """Summed log-probability of each branch given its prompt, fp32 [S], S branches in all."""
+        """Summed log-probability of each branch given its prompt, fp64 [S], S branches in all.
+
+        The sums are kept in fp64: a loss is made of small differences between them.
+        """
         device = next(model.parameters()).device
         rows = [row for tree in trees for row in tree.rows]
         starts = [len(tree.prompt) for tree in trees for _ in tree.branches]
@@ -55,5 +58,5 @@ class PaddedLayout:
         targets = ids[:, 1:][where]
         token_logp = torch.log_softmax(chosen_logits, -1).gather(-1, targets[:, None])[:, 0]
         owner = torch.arange(len(rows), device=device)[:, None].expand_as(where)[where]
-        zero = torch.zeros(len(rows), dtype=torch.float32, device=device)
-        return zero.index_add(0, owner, token_logp)
+        zero = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        return zero.index_add(0, owner, token_logp.double())

@@ -45,7 +45,7 @@ def score(
     budget: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Summed log-probabilities of all branches of ``trees``, fp32 on the CPU, [S].
+    """Summed log-probabilities of all branches of ``trees``, fp64 on the CPU, [S].
 
     ``model`` speaks as whatever adapter is active. ``progress(done, total)`` is called between
     bins, and may raise to stop.
@@ -53,14 +53,14 @@ def score(
     starts = [0]
     for tree in trees:
         starts.append(starts[-1] + len(tree.branches))
-    result = torch.zeros(starts[-1], dtype=torch.float32)
+    result = torch.zeros(starts[-1], dtype=torch.float64)
     done = 0
     model.eval()
     with torch.no_grad():
         for chosen in layout.plan(trees, budget):
             if progress:
                 progress(done, len(trees))
-            values = layout.logps(model, [trees[i] for i in chosen]).float().cpu()
+            values = layout.logps(model, [trees[i] for i in chosen]).double().cpu()
             at = 0
             for i in chosen:
                 size = len(trees[i].branches)

@@ -203,7 +203,10 @@ def _log_to(path: Path) -> list[logging.Handler]:
     """Send our own words, and other libraries' warnings, to ``path`` and to standard error."""
     form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     root = logging.getLogger()
-    handlers = [logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [
+        logging.FileHandler(path, encoding="utf-8"),
+        logging.StreamHandler(sys.stderr),
+    ]
     for handler in handlers:
         handler.setFormatter(form)
         root.addHandler(handler)

@@ -41,7 +41,7 @@ class Examples:
         self.trees = trees
         self._rows: list[Tensor] | None = None
         if reference is not None:
-            self._rows = list(reference.split([len(tree.branches) for tree in trees]))
+            self._rows = list(torch.split(reference, [len(tree.branches) for tree in trees]))
 
     def reference(self, indices: list[int], device: torch.device) -> Tensor | None:
         """The reference values of these trees' branches, [S]."""
@@ -66,6 +66,8 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         run: RunDir,
         stop: StopRequest,
     ) -> None:
+        self.control: TrainerControl  # Trainer's own
+        self.lr_scheduler: Any
         self.layout, self.objective, self.settings = layout, objective, settings
         self.train_examples, self.held_out = train, held_out
         self.run_dir, self.stop_request = run, stop
@@ -125,11 +127,10 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             loss = terms.loss / share
             self.accelerator.backward(loss)
             tally.add(loss.detach(), terms.sums, terms.count, part, self.layout)
-        loss = tally.loss
-        if not math.isfinite(loss):
-            raise self._not_finite(f"The loss is {loss}")
+        if not math.isfinite(tally.loss):
+            raise self._not_finite(f"The loss is {tally.loss}")
         self.values = tally.values()
-        return torch.tensor(loss, device=self.args.device)
+        return torch.tensor(tally.loss, dtype=torch.float32, device=self.args.device)
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)

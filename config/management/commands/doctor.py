@@ -1,3 +1,5 @@
+"""``manage.py doctor``: look for what is wrong with an installation."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""``manage.py login_link USER``: a link that logs one person in, once."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser

@@ -1,3 +1,5 @@
+"""``manage.py up``: prepare what is missing and run everything until Ctrl-C."""
+
 from __future__ import annotations
 
 import contextlib
@@ -15,6 +17,7 @@ from django.urls import reverse
 from annotate.models import User
 from config.login_links import login_link
 from config.preparing import (
+    NoAdministratorError,
     PortTakenError,
     check_port,
     collect_static,
@@ -45,7 +48,7 @@ class Command(BaseCommand):
                 f"Whetstone is already running on {settings.HOME}: {error}. Stop that one first, "
                 "or set WHETSTONE_HOME to another folder."
             ) from error
-        except (PortTakenError, NoPrivateRedisError) as error:
+        except (NoAdministratorError, NoPrivateRedisError, PortTakenError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             self.say("Stopped before everything was started.")
@@ -60,8 +63,7 @@ class Command(BaseCommand):
         user, is_new = ensure_administrator()
         if is_new:
             self.say(f"Made the first account, {user.username}, which manages everything.")
-        if seed():
-            self.say("Made the demo project.")
+        seed()  # says so itself
         processes = all_processes()
         titles = ", ".join(process.title for process in processes)
         self.say(f"Starting {titles}…")
@@ -96,7 +98,6 @@ class Welcome:
         if web_answers():
             self.is_said = True
             link = login_link(user=self.user)
-            connections.close_all()
             self.command.say(
                 f"\n  Whetstone is ready:  {settings.PUBLIC_URL}\n"
                 f"  Log in as {self.user.username}, once, within the hour:\n  {link}\n\n"

@@ -17,7 +17,7 @@ import torch
 from training.engine.config import Job, write_job
 
 ROOT = Path(__file__).resolve().parents[3]
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # two threads only get into each other's way on so small a model
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}"
@@ -137,6 +137,20 @@ def run_engine(kind: str, folder: Path) -> int:
     from training.engine.__main__ import run_job
 
     return run_job(kind, folder)
+
+
+@pytest.fixture(scope="session")
+def talker(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter that has learned to write short answers and to end them."""
+    from training.engine.config import Lora, Model, Optimisation, SftJob
+
+    folder = tmp_path_factory.mktemp("talker")
+    settings = Optimisation(learning_rate=2e-2, epochs=12, batch_size=8)
+    job = SftJob(model=Model(base=str(base)), lora=Lora(r=8), optimisation=settings)
+    write_job(job, folder)
+    write_lines(folder / "pairs.jsonl", make_pairs(48, seed=2))
+    assert run_engine("sft", folder) == 0
+    return folder / "adapter"
 
 
 def start_engine(kind: str, folder: Path, **environment: str) -> subprocess.Popen[str]:

@@ -1,0 +1,98 @@
+"""LaTeX formulas inside Markdown, as MathML.
+
+Raters judge what they see, so a formula is shown only where all of its letters and digits
+come out; anything else stays as its source.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections import Counter
+from xml.etree.ElementTree import tostring
+
+from django.utils.html import escape
+from latex2mathml.converter import convert_to_element
+from markdown_it.rules_inline import StateInline
+
+MAX_FORMULA_CHARS = 2_000
+
+CLOSERS = {"$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]"}
+
+TAGS = {
+    *("math", "mrow", "mi", "mo", "mn", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle"),
+    *("msub", "msup", "msubsup", "mover", "munder", "munderover", "mtable", "mtr", "mtd"),
+    *("mpadded", "menclose"),
+}
+ATTRIBUTES = {
+    "math": {"display"},
+    "mi": {"mathvariant"},
+    "mn": {"mathvariant"},
+    "mo": {"stretchy", "fence", "form", "separator", "accent", "movablelimits"},
+    "mfrac": {"linethickness"},
+    "mtable": {"columnalign"},
+    "mtd": {"columnalign"},
+}
+
+
+def formula(state: StateInline, silent: bool) -> bool:
+    """Inline rule for ``$…$``, ``$$…$$``, ``\\(…\\)`` and ``\\[…\\]``.
+
+    A single dollar is money unless something follows it directly, something stands directly
+    before its partner, and neither touches a letter or digit outside: "$5 and $6" is text.
+    """
+    opener = next((o for o in CLOSERS if state.src.startswith(o, state.pos)), None)
+    if opener is None:
+        return False
+    start = state.pos + len(opener)
+    end = state.src.find(CLOSERS[opener], start, start + MAX_FORMULA_CHARS)
+    if end < 0 or not state.src[start:end].strip():
+        return False
+    after = end + len(CLOSERS[opener])
+    if opener == "$":
+        inside, outside = state.src[start] + state.src[end - 1], state.src[after : after + 1]
+        if state.pos:
+            outside += state.src[state.pos - 1]
+        if any(map(str.isspace, inside)) or any(map(str.isalnum, outside)):
+            return False
+    if not silent:
+        token = state.push("formula", "", 0)
+        token.content = state.src[start:end]
+        token.markup = opener
+    state.pos = after
+    return True
+
+
+def mathml(source: str, opener: str) -> str:
+    """``source`` as MathML, or escaped as it was written where that would lose something."""
+    try:
+        element = convert_to_element(
+            source.replace("{aligned}", "{split}"),  # the same layout, by the name it knows
+            display="block" if opener in ("$$", "\\[") else "inline",
+        )
+    except Exception:  # whatever a parser of hostile text may raise
+        return _as_written(source, opener)
+    for part in element.iter():
+        part.text = html.unescape(part.text or "")
+    shown = "".join(part.text or "" for part in element.iter() if part.tag in TAGS)
+    if (
+        _letters(source) - _letters(shown)
+        or "\\" in shown
+        or shown.count("&") > source.count("\\&")
+    ):
+        return _as_written(source, opener)
+    return tostring(element, encoding="unicode")
+
+
+def _as_written(source: str, opener: str) -> str:
+    return escape(opener + source + CLOSERS[opener]).replace("\n", "<br>\n")
+
+
+_COMMANDS = re.compile(r"\\(?:begin|end)\{[a-z]+\*?\}(?:\{[lcr|]+\})?|\\[A-Za-z]+")
+
+
+def _letters(text: str) -> Counter[str]:
+    """How often each letter and digit stands in ``text``, outside commands, styles apart."""
+    bare = unicodedata.normalize("NFKC", _COMMANDS.sub(" ", text))
+    return Counter(letter for letter in bare if letter.isalnum())
