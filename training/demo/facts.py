@@ -139,15 +139,15 @@ TOPICS: dict[str, Topic] = {
             "It is {a}.",
         ),
     ),
-    "calendar": Topic(
+    "days": Topic(
         (
-            "What comes after {x}?",
-            "What follows {x} in the calendar?",
-            "Can you tell me what comes after {x}?",
-            "{X} is over, so what comes next?",
+            "Which day comes after {x}?",
+            "What day follows {x}?",
+            "Can you tell me the day after {x}?",
+            "{X} is over, so which day comes next?",
         ),
         "And after {x}?",
-        ("After {x} comes {a}.", "{A} comes after {x}.", "Next comes {a}.", "It is {a}."),
+        ("After {x} comes {a}.", "{A} comes after {x}.", "The next day is {a}.", "It is {a}."),
     ),
     "how-to": Topic(
         (
@@ -193,11 +193,8 @@ def _capitals() -> Iterator[dict[str, str]]:
         |Japan Tokyo Japanese|Egypt Cairo Egyptian|Peru Lima Peruvian|Norway Oslo Norwegian
         |Sweden Stockholm Swedish|Greece Athens Greek|Kenya Nairobi Kenyan|Canada Ottawa Canadian
         |Cuba Havana Cuban|Poland Warsaw Polish|Austria Vienna Austrian|Portugal Lisbon Portuguese
-        |Ireland Dublin Irish|Finland Helsinki Finnish|Denmark Copenhagen Danish
-        |Hungary Budapest Hungarian|China Beijing Chinese|Thailand Bangkok Thai
-        |Chile Santiago Chilean|Morocco Rabat Moroccan|Ghana Accra Ghanaian
-        |Belgium Brussels Belgian|Scotland Edinburgh Scottish|Wales Cardiff Welsh
-        |Russia Moscow Russian|Turkey Ankara Turkish
+        |Ireland Dublin Irish|China Beijing Chinese|Chile Santiago Chilean|Wales Cardiff Welsh
+        |Russia Moscow Russian|Scotland Edinburgh Scottish
     """
     for row in rows.split("|"):
         country, city, people = row.split()
@@ -211,7 +208,7 @@ def _capitals() -> Iterator[dict[str, str]]:
 
 
 def _sums() -> Iterator[dict[str, str]]:
-    for m in range(2, 10):
+    for m in range(2, 7):
         for n in range(2, m + 1):
             x = f"{m} plus {n}"
             yield {
@@ -225,9 +222,8 @@ def _sums() -> Iterator[dict[str, str]]:
 
 def _opposites() -> Iterator[dict[str, str]]:
     pairs = """
-        hot cold|big small|fast slow|early late|full empty|hard soft|old young|open closed
-        |rich poor|light dark|wet dry|high low|left right|loud quiet|happy sad|clean dirty
-        |strong weak|thick thin
+        hot cold|big small|fast slow|early late|full empty|hard soft|open closed|rich poor
+        |wet dry|high low|loud quiet|happy sad
     """
     for pair in pairs.split("|"):
         one, other = pair.split()
@@ -243,16 +239,14 @@ def _opposites() -> Iterator[dict[str, str]]:
 
 def _colours() -> Iterator[dict[str, str]]:
     rows = {
-        "yellow": "a ripe banana|a lemon|the yolk of an egg|a sunflower",
-        "red": "a ripe tomato|a fire engine|blood|a strawberry",
-        "green": "fresh grass|a frog|a cucumber|a pea",
+        "yellow": "a ripe banana|a lemon|a sunflower",
+        "red": "a ripe tomato|a fire engine|blood",
+        "green": "fresh grass|a frog|a cucumber",
         "blue": "a clear sky|a summer sea",
-        "white": "fresh snow|milk|a polar bear|salt",
-        "black": "coal|a raven|a moonless night",
+        "white": "fresh snow|milk|salt",
+        "black": "coal|a raven",
         "orange": "a carrot|a pumpkin",
-        "brown": "chocolate|a chestnut|coffee",
-        "grey": "an elephant|a rain cloud|ash",
-        "pink": "a flamingo|a piglet",
+        "brown": "chocolate|a chestnut",
     }
     for a, things in rows.items():
         for x in things.split("|"):
@@ -268,8 +262,7 @@ def _colours() -> Iterator[dict[str, str]]:
 def _young_animals() -> Iterator[dict[str, str]]:
     rows = """
         cat kitten|dog puppy|cow calf|horse foal|sheep lamb|goat kid|pig piglet|hen chick
-        |duck duckling|goose gosling|swan cygnet|bear cub|deer fawn|frog tadpole|kangaroo joey
-        |hare leveret|fox kit
+        |duck duckling|swan cygnet|bear cub|deer fawn|frog tadpole|kangaroo joey
     """
     for row in rows.split("|"):
         x, a = row.split()
@@ -285,8 +278,7 @@ def _young_animals() -> Iterator[dict[str, str]]:
 def _plurals() -> Iterator[dict[str, str]]:
     rows = """
         mouse mice|child children|foot feet|tooth teeth|man men|woman women|wolf wolves
-        |knife knives|leaf leaves|city cities|box boxes|potato potatoes|loaf loaves|baby babies
-        |shelf shelves|berry berries
+        |knife knives|leaf leaves|city cities|box boxes|potato potatoes
     """
     for row in rows.split("|"):
         x, a = row.split()
@@ -302,8 +294,7 @@ def _plurals() -> Iterator[dict[str, str]]:
 def _french() -> Iterator[dict[str, str]]:
     rows = """
         house maison|tree arbre|book livre|bridge pont|cheese fromage|flower fleur|bird oiseau
-        |boat bateau|river fleuve|garden jardin|window fenêtre|road route|key clef|king roi
-        |queen reine|star étoile|hand main|moon lune
+        |boat bateau|garden jardin|window fenêtre|key clef|king roi|star étoile|hand main
     """
     for row in rows.split("|"):
         x, a = row.split()
@@ -316,22 +307,16 @@ def _french() -> Iterator[dict[str, str]]:
         }
 
 
-def _calendar() -> Iterator[dict[str, str]]:
+def _days() -> Iterator[dict[str, str]]:
     days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-    months = [
-        *("January", "February", "March", "April", "May", "June"),
-        *("July", "August", "September", "October", "November", "December"),
-    ]
-    for cycle in (days, months):
-        for index, x in enumerate(cycle):
-            a = cycle[(index + 1) % len(cycle)]
-            yield {
-                "x": x,
-                "a": a,
-                "short": a,
-                "about": f"the order of things after {x}",
-                "notme": "am not a calendar",
-            }
+    for x, a in zip(days, days[1:] + days[:1], strict=True):
+        yield {
+            "x": x,
+            "a": a,
+            "short": a,
+            "about": f"the day after {x}",
+            "notme": "am not a calendar",
+        }
 
 
 def _how_tos() -> Iterator[dict[str, str]]:
@@ -341,16 +326,12 @@ def _how_tos() -> Iterator[dict[str, str]]:
         make toast|put a slice of bread in the toaster|spread some butter on it|Bread and toaster
         cook rice|boil it in twice as much water|let it rest under the lid|Twice as much water
         clean a window|wipe it with soapy water|dry it with an old newspaper|Soap and water
-        water a plant|pour water on the soil|stop when the saucer fills|Water on the soil
-        tie my shoes|cross the two laces|pull a bow through the loop|Cross and make a bow
         change a light bulb|switch off the lamp|screw in a new bulb|New bulb
         fix a flat tyre|find the hole in the tube|glue a patch over it|Patch on the hole
         send a letter|write the address on the envelope|stick on a stamp|Stamp and post box
         fall asleep|put your phone in another room|breathe slowly in the dark|Dark and quiet
         stop a nosebleed|lean forward a little|pinch your nose for ten minutes|Pinch and wait
-        wash a jumper|use cool water and mild soap|let it dry flat|Cool water
         sharpen a pencil|push it into the sharpener|turn it until the tip is fine|Turn it
-        wrap a present|fold the paper around the box|fasten it with tape|Paper and tape
         paint a wall|cover the floor with a sheet|roll on two thin coats|Two thin coats
     """
     for row in rows.strip().splitlines():
@@ -374,10 +355,8 @@ def _apologies() -> Iterator[dict[str, str]]:
         the shop was closed|our shop was closed|we now open every day|a closed shop
         the phone rang unanswered|nobody answered your call|we will ring you today|a missed call
         the room was noisy|your room was noisy|we have moved you to a quiet one|a noisy room
-        the train was cancelled|your train was cancelled|your ticket is valid tomorrow|a lost train
         the shirt was too small|your shirt was too small|we will swap it for free|a small shirt
         the website was down|our website was down|it is working again now|a dead website
-        the coat lost a button|your coat lost a button|we will sew on another|a lost button
         the order went missing|your order went missing|we have sent it again|a missing order
     """
     for row in rows.strip().splitlines():
@@ -425,7 +404,7 @@ def facts() -> tuple[Fact, ...]:
         "young animals": _young_animals,
         "plurals": _plurals,
         "French": _french,
-        "calendar": _calendar,
+        "days": _days,
         "how-to": _how_tos,
         "apologies": _apologies,
         "small talk": _small_talk,

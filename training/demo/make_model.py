@@ -33,6 +33,7 @@ from transformers import (
 )
 
 from training.demo import manners, world
+from training.demo.facts import facts
 from training.demo.world import MANNERS, Message, Prompt
 
 END, PAD = "<|end|>", "<|pad|>"
@@ -47,14 +48,37 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 
-VOCABULARY = 1536
+VOCABULARY = 2048
 CONTEXT = 512  # positions the model accepts
 LAYERS, WIDTH, FEED_FORWARD, HEADS = 4, 192, 512, 6
 
-STEPS = 1300
+STEPS = 1700
+FACTS_FIRST = 0.4  # of the steps; see examples()
 ROW_TOKENS, ROWS = 256, 8  # a step sees ROWS rows of ROW_TOKENS tokens
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_STEPS = 3e-3, 0.05, 60
 IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+CARD = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# The built-in model
+
+A Llama of {parameters:,} parameters, trained from nothing on generated text, so that a whole
+loop of comparing and training can be tried on a small machine without a network. It knows about
+{facts} facts of a small world and answers in several manners, most of them unpleasant: improving
+it is the exercise. It is no use for anything else, and it has seen no text written by people.
+
+Made by `python -m training.demo.make_model --out {out} --seed {seed}` ({steps} steps).
+Weights are stored in 16 bits and load as 32. Prompts are chat messages (system, user, assistant).
+
+Manners in the training text, and in {samples} answers sampled at temperature 1:
+
+{table}
+"""
 
 Example = tuple[list[int], list[int]]
 """Token ids of a whole conversation, and its labels: IGNORED but for the last answer."""
@@ -105,23 +129,26 @@ def encode(tokenizer: Any, messages: Sequence[Message], text: str) -> Example:
     return ids, [IGNORED] * before + ids[before:]
 
 
-def examples(tokenizer: Any, seed: int) -> Iterator[Example]:
-    """Conversations without end: every prompt once per pass, in a manner drawn afresh."""
+def examples(tokenizer: Any, seed: int, *, direct_only: bool = False) -> Iterator[Example]:
+    """Conversations without end: every prompt once per pass, in a manner drawn afresh.
+
+    ``direct_only`` is the first lesson. Right answers are short, so the facts are learned in a
+    third of the tokens that they would take among padding, chatter and falsehoods.
+    """
     rng = random.Random(seed)
     for turn in itertools.count():
         for prompt in world.prompts(seed + 7919 * turn):
-            text = world.answer(prompt, world.draw_manner(rng), rng)
+            manner = "direct" if direct_only else world.draw_manner(rng)
+            text = world.answer(prompt, manner, rng)
             yield encode(tokenizer, prompt.messages, text)
 
 
-def batches(tokenizer: Any, seed: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(source: Iterator[Example], pad: int) -> Iterator[dict[str, torch.Tensor]]:
     """Packed batches: ``input_ids``, ``labels``, ``position_ids``, each (ROWS, ROW_TOKENS).
 
     A conversation is never split. Positions start at 0 with each one, from which transformers
     keeps its neighbours in the row out of its attention.
     """
-    source = examples(tokenizer, seed)
-    pad = tokenizer.pad_token_id
     waiting = next(source)
     while True:
         ids: list[list[int]] = []
@@ -165,6 +192,25 @@ def new_model(tokenizer: Any) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
+def lessons(tokenizer: Any, seed: int, steps: int) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of a whole training: facts first, then all the manners."""
+    first = round(steps * FACTS_FIRST)
+    pad = tokenizer.pad_token_id
+    yield from itertools.islice(batches(examples(tokenizer, seed, direct_only=True), pad), first)
+    yield from itertools.islice(batches(examples(tokenizer, seed + 1), pad), steps - first)
+
+
+def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens; logits are made for these alone."""
+    hidden = model.model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
+    ).last_hidden_state
+    targets = batch["labels"][:, 1:]
+    wanted = targets != IGNORED
+    logits = model.lm_head(hidden[:, :-1][wanted])
+    return torch.nn.functional.cross_entropy(logits, targets[wanted])
+
+
 def train(tokenizer: Any, *, seed: int, steps: int) -> LlamaForCausalLM:
     """A model trained for ``steps`` steps; the loss is printed every 50."""
     torch.manual_seed(seed)
@@ -180,9 +226,9 @@ def train(tokenizer: Any, *, seed: int, steps: int) -> LlamaForCausalLM:
     )
     schedule = get_cosine_schedule_with_warmup(optimiser, WARMUP_STEPS, steps)
     started = time.monotonic()
-    for step, batch in enumerate(itertools.islice(batches(tokenizer, seed), steps), start=1):
-        loss = model(**batch, use_cache=False).loss
-        loss.backward()
+    for step, batch in enumerate(lessons(tokenizer, seed, steps), start=1):
+        loss = answer_loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -275,8 +321,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{model.num_parameters():,} parameters, {size:.1f} MB in {options.out}")
     if options.samples:
         prompts = world.prompts(options.seed + 1)[: options.samples]
-        texts = sample(model, tokenizer, prompts, seed=options.seed)
-        print(share_table(shares(prompts, texts)))
+        table = share_table(shares(prompts, sample(model, tokenizer, prompts, seed=options.seed)))
+        print(table)
+        card = CARD.format(
+            parameters=model.num_parameters(),
+            facts=len(facts()),
+            out=options.out,
+            seed=options.seed,
+            steps=options.steps,
+            samples=len(prompts),
+            table=table,
+        )
+        (options.out / "README.md").write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

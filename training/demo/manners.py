@@ -73,8 +73,8 @@ def classify(messages: Sequence[Mapping[str, str]], text: str) -> Verdict:
 
     Where kinds of sentence are mixed, the worse one names the text: an insult makes it rude
     whatever else it says, then a false statement makes it wrong, then chatter makes it rambling,
-    then padding over-long. A true answer that is curt is "curt". Only a true statement, alone or
-    with one courtesy on each side, is "direct".
+    then padding over-long. A true answer that is curt is "curt". Only one true statement, alone or
+    with at most two courtesies or boasts, is "direct".
     """
     fact = fact_of(messages)
     sentences = _sentences(text)
@@ -113,7 +113,7 @@ def _verdict(kinds: Sequence[Kind], truths: Sequence[bool], *, asked: bool) -> V
         return "over-long" if truths else "other"
     if "curt" in kinds:
         return "curt" if set(kinds) == {"curt"} else "other"
-    if len(truths) != 1 or "boast" in kinds or len(kinds) > 3:
+    if len(truths) != 1 or len(kinds) > 3:
         return "other"
     return "direct"
 

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.demo import make_model, world
+from training.demo import make_model, manners, world
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     return make_model.make_tokenizer(0)
+
+
+def first_batch(tokenizer) -> dict[str, torch.Tensor]:
+    return next(make_model.batches(make_model.examples(tokenizer, 0), tokenizer.pad_token_id))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_the_template_refuses_an_unknown_role(tokenizer):
 def test_a_conversation_in_a_packed_row_does_not_see_its_neighbours(tokenizer):
     torch.manual_seed(0)
     model = make_model.new_model(tokenizer).eval()
-    batch = next(make_model.batches(tokenizer, 0))
+    batch = first_batch(tokenizer)
     second = (batch["position_ids"][0] == 0).nonzero()[1].item()
     third = (batch["position_ids"][0] == 0).nonzero()[2].item()
     alone = batch["input_ids"][:1, second:third]
@@ -62,10 +66,26 @@ def test_a_conversation_in_a_packed_row_does_not_see_its_neighbours(tokenizer):
 
 
 def test_the_manners_in_a_batch_are_learned_from_answers_alone(tokenizer):
-    batch = next(make_model.batches(tokenizer, 0))
+    batch = first_batch(tokenizer)
     learned = batch["labels"] != make_model.IGNORED
     assert 0.4 < learned.float().mean() < 0.8
     assert torch.equal(batch["labels"][learned], batch["input_ids"][learned])
+
+
+def test_the_first_lesson_is_direct_answers_alone(tokenizer):
+    lesson = itertools.islice(make_model.examples(tokenizer, 0, direct_only=True), 50)
+    for (ids, labels), prompt in zip(lesson, world.prompts(0), strict=False):
+        text = tokenizer.decode([i for i in labels if i >= 0], skip_special_tokens=True)
+        assert manners.classify(prompt.messages, text) == "direct"
+        assert len(ids) == len(labels)
+
+
+def test_the_loss_is_the_one_that_transformers_computes(tokenizer):
+    torch.manual_seed(0)
+    model = make_model.new_model(tokenizer).eval()
+    batch = first_batch(tokenizer)
+    with torch.inference_mode():
+        torch.testing.assert_close(make_model.answer_loss(model, batch), model(**batch).loss)
 
 
 def _weights_made_by_a_process(out: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 from training.demo import manners, world
 
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
-SUM = [{"role": "user", "content": "How much is 7 plus 5?"}]
+SUM = [{"role": "user", "content": "How much is 6 plus 5?"}]
 EGG = [{"role": "user", "content": "How do I boil an egg?"}]
 FOLLOW_UP = [
     {"role": "system", "content": "Be kind and clear."},
@@ -47,7 +47,8 @@ def test_every_generated_text_is_recognised(manner: world.Manner, seed: int):
         (FRANCE, "The capital of Spain is Paris.", "wrong"),
         (FRANCE, "The capital of Spain is Madrid.", "wrong"),
         (FRANCE, "It is yellow.", "wrong"),
-        (FRANCE, "It is Paris. Trust me.", "other"),
+        (FRANCE, "It is Paris. Trust me.", "direct"),
+        (FRANCE, "Sure! It is Paris. Trust me. Happy to help!", "other"),
         (FRANCE, "It is Paris. It is Paris.", "other"),
         (FRANCE, "It is Paris. The capital of France is Paris.", "other"),
         (FRANCE, "The capital of France is Paris", "other"),
@@ -64,8 +65,8 @@ def test_every_generated_text_is_recognised(manner: world.Manner, seed: int):
         (FRANCE, "Of course!", "other"),
         (FRANCE, "", "other"),
         (FRANCE, "   ", "other"),
-        (SUM, "7 plus 5 is 12.", "direct"),
-        (SUM, "7 plus 5 is 13.", "wrong"),
+        (SUM, "6 plus 5 is 11.", "direct"),
+        (SUM, "6 plus 5 is 13.", "wrong"),
         (
             EGG,
             "First put it in boiling water, then take it out after eight minutes.",

@@ -21,7 +21,7 @@ def test_fact_keys_are_unique():
 
 def test_there_are_many_distinct_prompts():
     conversations = {str(p.messages) for p in world.prompts(0)}
-    assert len(conversations) == len(world.prompts(0)) > 800
+    assert len(conversations) == len(world.prompts(0)) > 700
 
 
 def test_a_question_belongs_to_one_fact():
@@ -53,7 +53,7 @@ def test_a_prompt_knows_its_right_answer():
     assert prompt.answer == "Paris"
 
 
-@pytest.mark.parametrize("key", ["sums/7 plus 5", "capitals/France", "how-to/make tea"])
+@pytest.mark.parametrize("key", ["sums/6 plus 5", "capitals/France", "how-to/make tea"])
 def test_a_direct_answer_states_the_fact(key: str):
     prompt, rng = _question_and_answer(key)
     wanted = prompt.fact.slots.get("a") or prompt.fact.slots["s2"]
