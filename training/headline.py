@@ -36,7 +36,6 @@ class Headline:
 class Facts:
     """What the headline is made of."""
 
-    is_paused: bool = False
     # the round that has not finished, if any
     training: int | None = None
     training_is_queued: bool = False

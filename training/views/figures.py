@@ -16,7 +16,13 @@ from training.overview import Meeting
 from training.progress import marks_of, seconds_left
 from training.shares import Share, in_percent, interval_in_percent
 
+NAMES = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
+DRAWN = [f"{key}/{name}" for key in ("train", "held_out") for name in NAMES]
+"""The engine measures more; these are what the page draws and worries about."""
+
 Curves = dict[str, list[tuple[int, float]]]
+_Drawn = tuple[str, str, str]
+"""One line of a figure: its name, its look, its metric."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +36,10 @@ class Figure:
 
 
 def curves_of(round_: Round) -> Curves:
-    """The round's metrics by name, each as (step, value) by step."""
+    """What is drawn of the round's metrics, by name, each as (step, value) by step."""
     curves: Curves = defaultdict(list)
-    for step, name, value in round_.metrics.order_by("step").values_list("step", "name", "value"):
+    drawn = round_.metrics.filter(name__in=DRAWN).order_by("step")
+    for step, name, value in drawn.values_list("step", "name", "value"):
         curves[name].append((step, value))
     return curves
 
@@ -51,51 +58,54 @@ def time_left_of(round_: Round) -> float | None:
 def round_figures(round_: Round, curves: Curves) -> list[Figure]:
     """Loss and reward accuracy first, then margins and log-probabilities."""
 
-    def figure(title: str, help: str, words: Callable[[float], str], *lines: _Drawn) -> Figure:
-        return _figure(title, help, words, lines, curves, max(round_.total_steps, 1))
-
-    two = ("Training pairs", "train"), ("Held-out pairs", "held-out")
+    last_step = max(round_.total_steps, 1)
     return [
-        figure(
+        _figure(
             "Loss",
             "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than "
             "a coin.",
             _number(2),
-            *[(name, look, f"{key}/loss") for (name, look), key in zip(two, KEYS, strict=True)],
+            _both("loss"),
+            curves,
+            last_step,
         ),
-        figure(
+        _figure(
             "Reward accuracy",
             "How often the chosen answer gets the higher reward.",
             in_percent,
-            *[
-                (name, look, f"{key}/reward_accuracy")
-                for (name, look), key in zip(two, KEYS, strict=True)
-            ],
+            _both("reward_accuracy"),
+            curves,
+            last_step,
         ),
-        figure(
+        _figure(
             "Reward margin",
             "By how much the chosen answer's reward is ahead of the rejected one's.",
             _number(2),
-            *[
-                (name, look, f"{key}/reward_margin")
-                for (name, look), key in zip(two, KEYS, strict=True)
-            ],
+            _both("reward_margin"),
+            curves,
+            last_step,
         ),
-        figure(
+        _figure(
             "Log-probability",
             "How likely the policy finds the answers. Chosen should not fall far.",
             _number(0),
-            ("Chosen, training", "train chosen", "train/logp_chosen"),
-            ("Chosen, held-out", "held-out chosen", "held_out/logp_chosen"),
-            ("Rejected, training", "train rejected", "train/logp_rejected"),
-            ("Rejected, held-out", "held-out rejected", "held_out/logp_rejected"),
+            [
+                ("Chosen, training", "train chosen", "train/logp_chosen"),
+                ("Chosen, held-out", "held-out chosen", "held_out/logp_chosen"),
+                ("Rejected, training", "train rejected", "train/logp_rejected"),
+                ("Rejected, held-out", "held-out rejected", "held_out/logp_rejected"),
+            ],
+            curves,
+            last_step,
         ),
     ]
 
 
-KEYS = ("train", "held_out")
-_Drawn = tuple[str, str, str]
-"""Words, look, metric."""
+def _both(metric: str) -> list[_Drawn]:
+    return [
+        ("Training pairs", "train", f"train/{metric}"),
+        ("Held-out pairs", "held-out", f"held_out/{metric}"),
+    ]
 
 
 def _figure(

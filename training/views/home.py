@@ -89,7 +89,6 @@ def _live(project: Project) -> dict[str, Any]:
     newest = project.rounds.order_by("-number").first()
     last = meetings[-1] if meetings else None
     facts = Facts(
-        is_paused=project.is_paused,
         training=training.number if training else None,
         training_is_queued=training is not None and training.state == Round.State.QUEUED,
         phase=training.phase if training else "",
