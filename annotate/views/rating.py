@@ -7,17 +7,17 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.middleware import HtmxDetails
 
 from annotate import serving
 from annotate.access import project_for
-from annotate.models import Judgement, Project, User
+from annotate.models import Judgement, Project
 from annotate.rendering import render as to_safe_html
+from annotate.views.requests import MemberRequest
 
 NOTICES = {
     "stored": None,
@@ -29,15 +29,10 @@ NOTICES = {
 }
 
 
-class HtmxRequest(HttpRequest):
-    htmx: HtmxDetails
-    user: User
-
-
 @login_required
 @never_cache
 @require_GET
-def rate(request: HtmxRequest, slug: str) -> HttpResponse:
+def rate(request: MemberRequest, slug: str) -> HttpResponse:
     """The rating page, with the card that the rater holds or the next one."""
     project, _ = project_for(request, slug)
     judgement = serving.serve_next(project=project, rater=request.user)
@@ -48,7 +43,7 @@ def rate(request: HtmxRequest, slug: str) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-def verdict(request: HtmxRequest, slug: str, code: UUID) -> HttpResponse:
+def verdict(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
     """Store a verdict and answer with the next card."""
     project, _ = project_for(request, slug)
     choice = request.POST.get("choice")
@@ -71,7 +66,7 @@ def verdict(request: HtmxRequest, slug: str, code: UUID) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-def undo(request: HtmxRequest, slug: str) -> HttpResponse:
+def undo(request: MemberRequest, slug: str) -> HttpResponse:
     """Reopen the rater's last verdict."""
     project, _ = project_for(request, slug)
     notice = None
@@ -88,7 +83,7 @@ def undo(request: HtmxRequest, slug: str) -> HttpResponse:
 
 
 def _show(
-    request: HtmxRequest,
+    request: MemberRequest,
     project: Project,
     judgement: Judgement | None,
     *,

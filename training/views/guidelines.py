@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from annotate.access import project_for
-from training.views.requests import MemberRequest
+from annotate.views.requests import MemberRequest
 
 
 @login_required

@@ -16,12 +16,12 @@ from django_htmx.http import HttpResponseStopPolling
 from annotate.access import project_for
 from annotate.models import Membership, Policy, Project
 from annotate.pairing import make_comparisons
+from annotate.views.requests import MemberRequest
 from training import overview, rounds
 from training.headline import Facts, headline, next_step
 from training.models import Round
 from training.pool import loop_of, sampled_policies
 from training.views.figures import time_left_of, win_rate_chart
-from training.views.requests import MemberRequest
 
 
 @login_required

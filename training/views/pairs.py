@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET
 
 from annotate.access import project_for
 from annotate.models import Comparison
+from annotate.views.requests import MemberRequest
 from training.models import Snapshot
 from training.snapshots import usable_pairs
-from training.views.requests import MemberRequest
 
 SNAPSHOTS_SHOWN = 20
 

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_POST
 
 from annotate.access import project_for
 from annotate.models import Policy
+from annotate.views.requests import MemberRequest
 from training import pool
 from training.errors import NotNow
-from training.views.requests import MemberRequest
 
 
 @login_required

@@ -8,10 +8,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotate.access import projects_of
+from annotate.views.requests import MemberRequest
 from training import overview
 from training.forms import NewProjectForm
 from training.projects import found_project
-from training.views.requests import MemberRequest
 
 
 @login_required

@@ -14,6 +14,7 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.models import Completion, Project
+from annotate.views.requests import MemberRequest
 from training import overview
 from training import rounds as service
 from training.claims import request_cancel
@@ -22,7 +23,6 @@ from training.errors import NotNow
 from training.models import Round
 from training.progress import percent
 from training.views.figures import curves_of, round_figures, time_left_of
-from training.views.requests import MemberRequest
 
 SAMPLE_ANSWERS = 5
 

@@ -17,13 +17,13 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.models import Completion, Project
+from annotate.views.requests import MemberRequest
 from training import sampling as service
 from training.claims import request_cancel
 from training.errors import NotNow
 from training.models import SamplingJob
 from training.pool import loop_of
 from training.progress import percent
-from training.views.requests import MemberRequest
 
 JOBS_SHOWN = 6
 COMPLETIONS_A_PAGE = 10

@@ -9,9 +9,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import project_for
+from annotate.views.requests import MemberRequest
 from training.forms import LoopForm, ProjectForm
 from training.pool import loop_of
-from training.views.requests import MemberRequest
 
 
 @login_required
