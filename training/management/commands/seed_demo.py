@@ -25,13 +25,15 @@ You see a question and two answers. Choose the answer that you would rather have
 If both are equally good, choose *Tie*. If neither should ever be sent to anybody, choose *Both
 are bad*. If you cannot tell, *Skip*: somebody else will judge that one.
 """
+# Found by trying: the small model needs a far higher rate than a real one, and with beta 0.1 it
+# strays so far from its reference that a fifth of its answers are no longer sentences.
 ROUND_CONFIG = {
-    "beta": 0.1,
+    "beta": 0.3,
     "lora": {"r": 16, "alpha": 32},
     "optimisation": {
-        "learning_rate": 2e-3,
+        "learning_rate": 1e-3,
         "epochs": 3,
-        "batch_size": 16,
+        "batch_size": 8,
         "max_length": 256,
     },
 }
