@@ -1,0 +1,33 @@
+"""What import-linter cannot see: that nothing pulls torch in while the web process runs."""
+
+import subprocess
+import sys
+
+from tests.readme_map import ROOT
+
+CODE = """
+import sys
+import django
+django.setup()
+import config.urls, config.wsgi, training.tasks, training.running
+from django.core.management import get_commands, load_command_class
+for name, app in get_commands().items():
+    if not app.startswith("django"):
+        load_command_class(app, name)
+heavy = {"torch", "transformers", "peft", "accelerate", "trl"} & set(sys.modules)
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+
+
+def test_web_and_default_worker_never_import_torch():
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_engine_is_importable_without_django():
+    code = (
+        "import sys, training.engine.config, training.engine.train, training.engine.sample;"
+        "sys.exit(bool({'django', 'celery'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
