@@ -1,4 +1,5 @@
 from datetime import timedelta
+from random import Random
 
 import pytest
 from django.utils import timezone
@@ -8,6 +9,12 @@ from annotate.models import Comparison, Judgement, PreferencePair
 from tests.factories import join, make_comparison, make_project, make_user
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def known_coin(monkeypatch):
+    """The same draws in every run: what follows from chance is tested in test_sides."""
+    monkeypatch.setattr(serving, "_draw", Random(4))
 
 
 @pytest.fixture
