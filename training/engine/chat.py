@@ -9,6 +9,8 @@ models.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 from typing import Any
 
@@ -58,6 +60,12 @@ class Chat:
     def template(self) -> str:
         """What the reference cache's key must know of."""
         return str(self.tokenizer.chat_template)
+
+    @property
+    def identity(self) -> str:
+        """A hash that changes with the vocabulary, its size or the template."""
+        vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+        return hashlib.sha256(f"{self.template}\0{vocabulary}".encode()).hexdigest()
 
     def prompt_ids(self, conversations: list[list[Message]]) -> list[list[int]]:
         """Token ids of each conversation, up to where the assistant begins to speak."""
