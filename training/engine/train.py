@@ -16,7 +16,7 @@ import peft
 import torch
 import transformers
 
-from . import capability, policy
+from . import capability, fused_lora, policy
 from .architecture import choose_layout
 from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
@@ -70,13 +70,16 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         if job.start_adapter
         else policy.fresh_adapter(base, job.lora, job.seed)
     )
+    fused_lora.install(model)
     layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
     memory = _fit(base, layout, train + held_out, job, dtype, device)
     micro_batches = MicroBatches(layout, memory.budget)
+    scoring_began = time.monotonic()
     reference, cached = _reference(
         job, model, micro_batches, chat, train + held_out, run, stop, group
     )
+    reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
     objective: Objective = Dpo(job) if isinstance(job, DpoJob) else Sft()
 
@@ -110,6 +113,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
             layout=layout.name,
             fallback_reason=fallback,
             reference_cached=sum(cached),
+            reference_seconds=round(reference_seconds, 3),
             gradient_checkpointing=memory.checkpointing,
             memory_splits=micro_batches.splits,
             peak_memory_mib=round(peak_memory_mib()),
@@ -189,7 +193,6 @@ def _reference(
     if job.reference_adapter:
         name = policy.REFERENCE
         model = policy.add_adapter(model, job.reference_adapter, name)
-    began = time.monotonic()
     folder = Path(job.reference_cache) if job.reference_cache else run.path / "reference"
     cache = ReferenceCache(folder, reference_setting(job, model, micro_batches.layout, chat))
     with policy.speaking_as(model, name):
@@ -202,8 +205,7 @@ def _reference(
             "The reference gives log-probabilities that are not finite",
             'Try precision "fp32"; if that does not help, the base model\'s weights are broken.',
         )
-    seconds = time.monotonic() - began
-    log.info("reference: %d of %d values kept, in %.1f s", sum(cached), len(cached), seconds)
+    log.info("reference: %d of %d values had been kept", sum(cached), len(cached))
     return values, cached
 
 
