@@ -57,14 +57,15 @@ def ours(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
         reference_cache=str(folder / "cache"),
     )
     write_job(job, run)
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     if run_job("dpo", run) != 0:
         raise SystemExit((run / "error.json").read_text())
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     result = json.loads((run / "result.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu,
         "reference_seconds": result["reference_seconds"],
         "reference_cached": result["reference_cached"],
         "dtype": result["dtype"],
@@ -110,7 +111,7 @@ def trl(folder: Path, task: dict[str, Any], *, best: bool) -> dict[str, Any]:
             "train_sampling_strategy": "group_by_length",
             "remove_unused_columns": False,
         }
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     tokenizer = AutoTokenizer.from_pretrained(task["base"])
     rows = load_dataset(
         "json",
@@ -150,7 +151,7 @@ def trl(folder: Path, task: dict[str, Any], *, best: bool) -> dict[str, Any]:
         ),
     )
     trainer.train()
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     columns = trainer.train_dataset.column_names
     reference = []
     if best and "ref_chosen_logps" in columns:
@@ -160,7 +161,13 @@ def trl(folder: Path, task: dict[str, Any], *, best: bool) -> dict[str, Any]:
             for side in ("chosen", "rejected")
         ]
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    return {"seconds": seconds, "dtype": str(dtype), "losses": losses, "reference": reference}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "dtype": str(dtype),
+        "losses": losses,
+        "reference": reference,
+    }
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 SMALL = 1024  # tokens: micro-batches below this are slower than recomputing
+ON_CPU = 1024  # tokens: on a CPU larger micro-batches are no faster, and take memory
 SHARE = 0.7  # of the free memory that activations may take
 # Values a layer keeps for the backward pass, in widths: norms, residuals, q, k, v, attention's
 # output, LoRA's inputs; and the gate, up, their product and activation in the MLP.
@@ -38,6 +39,11 @@ def plan_memory(budget: int, longest: int, bytes_per_token: int, available: int)
     return MemoryPlan(
         budget if checkpointing else min(budget, fits), checkpointing, bytes_per_token, available
     )
+
+
+def useful_budget(budget: int, device: torch.device) -> int:
+    """``budget``, or less where more would gain nothing."""
+    return min(budget, ON_CPU) if device.type == "cpu" else budget
 
 
 def bytes_per_token(config: Any, dtype: torch.dtype) -> int:

@@ -25,7 +25,7 @@ from .errors import EngineError
 from .examples import Examples
 from .group import Group
 from .layout import Layout
-from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory
+from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory, useful_budget
 from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
 from .process import StopRequest
@@ -155,7 +155,7 @@ def _fit(
 ) -> MemoryPlan:
     """Decide what is computed at once, and whether activations are recomputed."""
     plan = plan_memory(
-        job.optimisation.token_budget,
+        useful_budget(job.optimisation.token_budget, device),
         max(layout.sizes(trees)),
         bytes_per_token(base.config, dtype),
         available_bytes(device),
@@ -163,8 +163,7 @@ def _fit(
     if plan.checkpointing:
         log.warning("activations are recomputed: a tree would not fit into memory without that")
         base.gradient_checkpointing_enable({"use_reentrant": False})
-    if plan.budget < job.optimisation.token_budget:
-        log.info("micro-batches of at most %d tokens, to fit into memory", plan.budget)
+    log.info("micro-batches of at most %d tokens", plan.budget)
     return plan
 
 
