@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from . import attention_cuda
+
 NAME = "whetstone_tree"
 WHOLE = 320  # a tree of up to so many tokens is one masked call: cheaper than several small ones
 # What models pass along that has no say in the result: caches are off, positions are in q and k.
@@ -43,6 +45,13 @@ class TreePlan:
     def __init__(self, segments: list[list[int]]) -> None:
         self.segments = segments
         self._masks: dict[Any, Tensor] = {}
+        self._sequences: attention_cuda.Sequences | None = None
+
+    def sequences(self, device: torch.device) -> attention_cuda.Sequences:
+        """For the GPU's kernel; made once a micro-batch."""
+        if self._sequences is None:
+            self._sequences = attention_cuda.sequences_of(self.segments, device)
+        return self._sequences
 
     def within(self, rows: int, before: int, window: int | None, like: Tensor) -> Tensor:
         """For ``rows`` positions that follow ``before`` others: [rows, before + rows]."""
@@ -97,6 +106,9 @@ def tree_attention(
             f"dropout {dropout}, {', '.join(sorted(unknown)) or 'nothing else'}"
         )
     window = sliding_window or None
+    if attention_cuda.usable(query, softcap, s_aux):
+        sequences = tree_plan.sequences(query.device)
+        return attention_cuda.attend(query, key, value, sequences, scaling, window), None
     sizes = [sum(lengths) for lengths in tree_plan.segments]
     outputs = []
     for lengths, q, k, v in zip(

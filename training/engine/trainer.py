@@ -89,7 +89,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             self.held_out.trees and due and step not in self.run_dir.recorded_steps("held_out")
         )
         self.train(resume_from_checkpoint=str(found) if found else None)
-        if self.stop_request and self.state.global_step < self.total:
+        if self.state.global_step < self.total:  # asked to, in whichever process of the group
             raise Stopped
 
     # -- one optimizer step --------------------------------------------------------------
