@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .train_data import SHAPE, chat_pairs, hh_pairs, long_pairs, make_base, texts_of
+from .train_data import SHAPES, chat_pairs, hh_pairs, long_pairs, make_base, texts_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 8  # TRL's default
@@ -33,13 +33,15 @@ Result = dict[str, Any]
 
 def main() -> None:
     options = _options()
+    if options.gpu and not Path("/dev/nvidiactl").exists():
+        raise SystemExit("There is no GPU on this machine: nothing was measured.")
     with tempfile.TemporaryDirectory(prefix="bench-train-") as name:
         work = Path(name)
         sets = _prepare(work, options)
         results = {key: _measure(work / key, len(rows), options) for key, rows in sets.items()}
     summary = summarise(results)
     if options.out:
-        report = {"machine": _machine(options.threads), "shape": SHAPE, "runs": results}
+        report = {"machine": _machine(options.threads), "shape": shape_of(options), "runs": results}
         options.out.write_text(json.dumps({**report, "summary": summary}, indent=1) + "\n")
     for key, runs in results.items():
         times = {label: runs[label]["cpu_seconds"] / runs["ours"]["cpu_seconds"] for label in runs}
@@ -56,9 +58,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--chat", type=int, default=48)
     parser.add_argument("--long", type=int, default=8)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--shape", default="{}", help="JSON: changes to the model's shape")
+    parser.add_argument("--shape", choices=SHAPES, default="20M")
+    parser.add_argument("--changes", default="{}", help="JSON: changes to the shape")
+    parser.add_argument("--gpu", action="store_true", help="refuse to run without a GPU")
+    parser.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU, bf16, dense")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
+
+
+def shape_of(options: argparse.Namespace) -> Result:
+    return {**SHAPES[options.shape], **json.loads(options.changes)}
 
 
 def _prepare(work: Path, options: argparse.Namespace) -> dict[str, list[Result]]:
@@ -73,7 +82,7 @@ def _prepare(work: Path, options: argparse.Namespace) -> dict[str, list[Result]]
         except FileNotFoundError as error:
             print(f"{key}: left out, {error.filename} is not there", flush=True)
     texts = texts or _made_up()
-    tokenizer = make_base(work / "base", texts_of(texts), json.loads(options.shape))
+    tokenizer = make_base(work / "base", texts_of(texts), shape_of(options))
     sets["long"] = long_pairs(tokenizer, options.long)
     sets = {key: rows for key, rows in sets.items() if rows}
     for key, rows in sets.items():
@@ -124,7 +133,23 @@ def _measure(folder: Path, pairs: int, options: argparse.Namespace) -> dict[str,
             + f"  [process: {time.monotonic() - began:.0f} s]",
             flush=True,
         )
+        if options.gpu and who == "ours":
+            busy = flops(result, shape_of(options)) / result["seconds"] / options.peak_tflops / 1e12
+            print(f"      model FLOP utilisation of the whole run: {busy:.1%}", flush=True)
     return results
+
+
+def flops(run: Result, shape: Result) -> float:
+    """What the run's tokens need: two a weight and token forward, as many for the backward pass.
+
+    Frozen weights take no gradient. Attention and the head are left out, so this is a little
+    too low; the reference is counted where it was scored.
+    """
+    width, inner = shape["hidden_size"], shape["intermediate_size"]
+    heads = shape["num_key_value_heads"] / shape["num_attention_heads"]
+    layer = width * width * (2 + 2 * heads) + 3 * width * inner
+    passes = 2 if run["reference_cached"] else 3
+    return float(2 * passes * layer * shape["num_hidden_layers"] * run["tokens"])
 
 
 def _run(who: str, folder: Path, threads: int) -> Result:
@@ -145,7 +170,8 @@ def _run(who: str, folder: Path, threads: int) -> Result:
     )
     if done.returncode != 0:
         raise SystemExit(f"{who} on {folder.name} failed:\n{done.stderr[-3000:]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    result: Result = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
 
 
 def summarise(results: dict[str, dict[str, Result]]) -> dict[str, float | None]:

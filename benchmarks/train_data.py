@@ -26,6 +26,27 @@ SHAPE = {
     "max_position_embeddings": 4096,
     "tie_word_embeddings": True,
 }
+# For GPUs: the shapes of today's small and middling models, with the tokenizer's small vocabulary.
+SHAPES: dict[str, dict[str, Any]] = {
+    "20M": SHAPE,
+    "0.6B": {
+        **SHAPE,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+    },
+    "8B": {
+        **SHAPE,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": False,
+    },
+}
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -85,13 +106,15 @@ def long_pairs(tokenizer: Any, count: int) -> list[Row]:
     ]
 
 
-def make_base(folder: Path, texts: Iterator[str], shape: dict[str, Any] | None = None) -> Any:
-    """A base model of random weights and a byte-level BPE tokenizer of ``texts``, saved."""
+def make_base(folder: Path, texts: Iterator[str], settings: dict[str, Any]) -> Any:
+    """A base model of random weights and a byte-level BPE tokenizer of ``texts``, saved.
+
+    Where there is a GPU the weights are made there and kept in bf16.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    settings = {**SHAPE, **(shape or {})}
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -111,7 +134,15 @@ def make_base(folder: Path, texts: Iterator[str], shape: dict[str, Any] | None =
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(**settings, pad_token_id=0, eos_token_id=2, bos_token_id=None)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    cuda = torch.cuda.is_available()
+    torch.set_default_dtype(torch.bfloat16 if cuda else torch.float32)
+    with torch.device("cuda" if cuda else "cpu"):
+        model = LlamaForCausalLM(config)
+    torch.set_default_dtype(torch.float32)
+    model.save_pretrained(folder)
+    del model
+    if cuda:
+        torch.cuda.empty_cache()  # the runs come in processes of their own
     return tokenizer
 
 

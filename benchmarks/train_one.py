@@ -70,6 +70,7 @@ def ours(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
         "reference_cached": result["reference_cached"],
         "dtype": result["dtype"],
         "layout": result["layout"],
+        "tokens": sum(line["values"]["computed_tokens"] for line in lines),
         "losses": [line["values"]["loss"] for line in lines],
         "reference": _our_reference(folder, task),
     }

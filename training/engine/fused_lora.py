@@ -23,9 +23,11 @@ def install(model: nn.Module) -> int:
     """Let every plain LoRA layer of ``model`` compute in this way; returns how many there are."""
     count = 0
     for module in model.modules():
-        if type(module) is Linear and type(module.get_base_layer()) is nn.Linear:
-            module.forward = types.MethodType(_forward, module)
-            count += 1
+        if type(module) is Linear:
+            layer: Any = module
+            if type(layer.get_base_layer()) is nn.Linear:
+                layer.forward = types.MethodType(_forward, layer)
+                count += 1
     return count
 
 
