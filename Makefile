@@ -10,7 +10,7 @@ SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-train simulate clean
+.PHONY: help up install doctor test lint fmt screenshots bench-train bench-train-gpu simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -21,6 +21,7 @@ help:
 	@echo "make simulate     a running Whetstone, rated by simulated raters for two rounds"
 	@echo "make screenshots  pictures of the pages, taken in a real browser"
 	@echo "make bench-train  the training benchmark"
+	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
 
 up: $(VENV)/runtime
@@ -57,6 +58,11 @@ screenshots: $(VENV)/dev
 
 bench-train: $(VENV)/dev
 	$(BIN)/python -m benchmarks.train
+
+# Needs a CUDA torch in the virtual environment (requirements-gpu.txt).
+bench-train-gpu: $(VENV)/dev
+	$(BIN)/python -m benchmarks.train --gpu --shape 0.6B
+	$(BIN)/python -m benchmarks.train --gpu --shape 8B
 
 simulate: $(VENV)/runtime
 	$(BIN)/python manage.py simulate --project demo --raters 8 --judgements 400 --rounds 2

@@ -9,6 +9,8 @@ models.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 from typing import Any
 
@@ -22,6 +24,7 @@ PLAIN_TEMPLATE = (
     "{% else %}{{ 'User: ' + message.content | trim }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '\\nAssistant:' }}{% endif %}"
 )
+NEXT_TURN = "\nUser:"  # a plain model that writes this has begun to speak for the user
 log = logging.getLogger("engine")
 
 
@@ -58,6 +61,12 @@ class Chat:
     def template(self) -> str:
         """What the reference cache's key must know of."""
         return str(self.tokenizer.chat_template)
+
+    @property
+    def identity(self) -> str:
+        """A hash that changes with the vocabulary, its size or the template."""
+        vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+        return hashlib.sha256(f"{self.template}\0{vocabulary}".encode()).hexdigest()
 
     def prompt_ids(self, conversations: list[list[Message]]) -> list[list[int]]:
         """Token ids of each conversation, up to where the assistant begins to speak."""
@@ -114,8 +123,28 @@ class Chat:
 
     def text(self, ids: list[int]) -> str:
         """A completion's text: no special tokens, no white space at its end."""
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        text = self._raw(ids)
         return text.strip() if self.plain else text.rstrip()
+
+    @property
+    def stop_strings(self) -> list[str]:
+        """What ends an answer besides an end token, and is no part of it."""
+        return [NEXT_TURN] if self.plain else []
+
+    def before_next_turn(self, ids: list[int]) -> list[int]:
+        """``ids`` up to where the answer invents a next turn; all of them if it does not."""
+        if not self.plain:
+            return ids
+        place = self._raw(ids).find(NEXT_TURN)
+        if place < 0:
+            return ids
+        keep = len(ids)
+        while keep and len(self._raw(ids[:keep])) > place:
+            keep -= 1
+        return ids[:keep]
+
+    def _raw(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _render(self, messages: list[Message], *, asking: bool) -> str:
         try:

@@ -23,11 +23,16 @@ KEPT = 2
 log = logging.getLogger("engine")
 
 
+def unfinished(run_dir: Path, step: int) -> Path:
+    """Where a checkpoint is while it is being written."""
+    return run_dir / f".checkpoint-{step}.tmp"
+
+
 @contextmanager
 def new_checkpoint(run_dir: Path, step: int) -> Iterator[Path]:
     """A folder to write into; on leaving, it is sealed, renamed, and old ones are removed."""
     final = run_dir / f"checkpoint-{step}"
-    temporary = run_dir / f".checkpoint-{step}.tmp"
+    temporary = unfinished(run_dir, step)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .chat import Tree
+from .layout import TokenCount
 from .plan import plan_padded
-from .reference import TokenCount
 
 
 class PaddedLayout:
@@ -23,6 +23,10 @@ class PaddedLayout:
 
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
+
+    def sizes(self, trees: list[Tree]) -> list[int]:
+        """Tokens that each tree computes, its own padding included."""
+        return [len(t.branches) * (len(t.prompt) + max(map(len, t.branches))) for t in trees]
 
     def plan(self, trees: list[Tree], budget: int) -> list[list[int]]:
         """Bins of tree indices that are computed together."""

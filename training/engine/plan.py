@@ -45,6 +45,39 @@ def plan_padded(longest: list[int], rows: list[int], budget: int) -> list[list[i
     return bins
 
 
+def plan_packed(sizes: list[int], budget: int) -> list[list[int]]:
+    """Bins of trees whose tokens fit into ``budget``: first fit, the largest first.
+
+    ``sizes[i]`` is what tree i computes. A tree above the budget gets a bin of its own.
+    """
+    bins: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        fits = (b for b, left in enumerate(room) if sizes[index] <= left)
+        chosen = next(fits, None)
+        if chosen is None:
+            bins.append([])
+            room.append(budget)
+            chosen = len(bins) - 1
+        bins[chosen].append(index)
+        room[chosen] -= sizes[index]
+    return bins
+
+
+def share_out(sizes: list[int], parts: int) -> list[list[int]]:
+    """Indices for each of ``parts`` processes, about equal in tokens; some may get none.
+
+    The largest goes first, always to whoever has least.
+    """
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(index)
+        loads[lightest] += sizes[index]
+    return [sorted(share) for share in shares]
+
+
 def milestones(total: int, fraction: float) -> set[int]:
     """The steps at which a part of ``fraction`` of ``total`` steps is completed, and the last."""
     parts = max(1, round(1 / fraction))

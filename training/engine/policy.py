@@ -120,6 +120,12 @@ def speaking_as(model: Any, adapter: str | None) -> Iterator[Any]:
                 parameter.requires_grad_(name in trainable)
 
 
+def causal_lm(model: Any) -> Any:
+    """The transformers model inside the wrappers of accelerate (DDP) and peft."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def check_adapter(folder: Path) -> dict[str, Any]:
     """The adapter's configuration. Raises EngineError unless it is a safe LoRA that we can use."""
 
@@ -150,6 +156,13 @@ def check_adapter(folder: Path) -> dict[str, Any]:
 def adapter_sha256(folder: Path) -> str:
     """The SHA-256 of the adapter's weights file."""
     return sha256_of(folder / WEIGHTS)
+
+
+def adapter_identity(folder: str | None) -> str | None:
+    """What stands for an adapter's function: its weights and its settings; None for none."""
+    if folder is None:
+        return None
+    return f"{adapter_sha256(Path(folder))} {sha256_of(Path(folder) / CONFIG)}"
 
 
 def save_adapter(model: Any, folder: Path) -> None:

@@ -7,35 +7,20 @@ bit that matters. Knows nothing of what the values are for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .chat import Tree
+from .group import Group
+from .layout import Layout
+from .micro_batches import MicroBatches
+from .plan import share_out
+from .reference_cache import ReferenceCache, digests_of
 
-
-class TokenCount(NamedTuple):
-    """Positions of one forward pass: in plain rows of prompt + branch, used, and computed.
-
-    ``in_rows - used`` is what sharing prompts saves; ``computed - used`` is padding.
-    """
-
-    in_rows: int
-    used: int
-    computed: int
-
-
-class Layout(Protocol):
-    """A way to compute the summed log-probabilities of branches."""
-
-    name: str
-
-    def plan(self, trees: list[Tree], budget: int) -> list[list[int]]: ...
-
-    def count(self, trees: list[Tree]) -> TokenCount: ...
-
-    def logps(self, model: Any, trees: list[Tree]) -> Tensor: ...
+KEEP_EVERY = 512  # trees scored between two parts written to the cache
+Progress = Callable[[int, int], None]
 
 
 def score(
@@ -43,30 +28,78 @@ def score(
     model: Any,
     trees: list[Tree],
     budget: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Summed log-probabilities of all branches of ``trees``, fp64 on the CPU, [S].
 
     ``model`` speaks as whatever adapter is active. ``progress(done, total)`` is called between
     bins, and may raise to stop.
     """
+    return score_share(MicroBatches(layout, budget), model, trees, range(len(trees)), progress)
+
+
+def score_share(
+    micro_batches: MicroBatches,
+    model: Any,
+    trees: list[Tree],
+    mine: range | list[int],
+    progress: Progress | None = None,
+) -> Tensor:
+    """As ``score``, but only the trees whose index is in ``mine``; 0 for all others' branches."""
     starts = [0]
     for tree in trees:
         starts.append(starts[-1] + len(tree.branches))
     result = torch.zeros(starts[-1], dtype=torch.float64)
+    part = [trees[i] for i in mine]
     done = 0
+
+    def compute(chosen: list[int]) -> None:
+        nonlocal done
+        if progress:
+            progress(done, len(part))
+        together = [part[i] for i in chosen]
+        values = micro_batches.layout.logps(model, together).double().cpu()
+        rows = torch.split(values, [len(tree.branches) for tree in together])
+        for i, own in zip(chosen, rows, strict=True):
+            result[starts[mine[i]] : starts[mine[i] + 1]] = own
+        done += len(chosen)
+
     model.eval()
     with torch.no_grad():
-        for chosen in layout.plan(trees, budget):
-            if progress:
-                progress(done, len(trees))
-            values = layout.logps(model, [trees[i] for i in chosen]).double().cpu()
-            at = 0
-            for i in chosen:
-                size = len(trees[i].branches)
-                result[starts[i] : starts[i] + size] = values[at : at + size]
-                at += size
-            done += len(chosen)
+        micro_batches.walk(part, compute)
     if progress:
-        progress(done, len(trees))
+        progress(done, len(part))
     return result
+
+
+def score_with_cache(
+    cache: ReferenceCache,
+    micro_batches: MicroBatches,
+    model: Any,
+    trees: list[Tree],
+    group: Group,
+    progress: Progress,
+) -> tuple[Tensor, list[bool]]:
+    """Values of all branches, [S], and which of them the cache had.
+
+    What is computed is kept every few hundred trees, so a stopped run does not lose it. In a
+    group each process computes its share, and the first one writes.
+    """
+    missing = [i for i, t in enumerate(trees) if any(cache.get(d) is None for d in digests_of([t]))]
+    cached = [cache.get(d) is not None for d in digests_of(trees)]
+    group.wait()  # all have read before the first one writes: they must agree on what is missing
+    # Long with long, so that the pieces between two writes pack well.
+    missing.sort(key=lambda i: (sum(map(len, trees[i].rows)), i), reverse=True)
+    device = next(model.parameters()).device
+    for start in range(0, len(missing), KEEP_EVERY):
+        part = [trees[i] for i in missing[start : start + KEEP_EVERY]]
+        mine = share_out(micro_batches.layout.sizes(part), group.world)[group.rank]
+
+        def at(done: int, of: int, start: int = start, count: int = len(part)) -> None:
+            progress(start + count * done // max(of, 1), len(missing))
+
+        values = score_share(micro_batches, model, part, mine, at)
+        values = group.sum(values, device)
+        cache.put(digests_of(part), values.tolist(), write=group.rank == 0)
+    found = [cache.get(digest) for digest in digests_of(trees)]
+    return torch.tensor(found, dtype=torch.float64), cached

@@ -82,6 +82,8 @@ class Writer:
         self.context = context_length(base.config)
         self.ends = end_tokens(base, chat.tokenizer)
         self.model, self.names = with_adapters(base, job.adapters)
+        stops = chat.stop_strings
+        self.stopping = {"stop_strings": stops, "tokenizer": chat.tokenizer} if stops else {}
         # The base's own generation settings (a repetition penalty, say) would alter the draw.
         base.generation_config = GenerationConfig(
             do_sample=False,
@@ -108,6 +110,7 @@ class Writer:
                 attention_mask=mask,
                 logits_processor=[noise],
                 max_new_tokens=max(limits),
+                **self.stopping,
             )
         logp = torch.stack(noise.chosen, 1).double().cpu()  # [B, steps]
         for prompt, row, limit, token_logp in zip(
@@ -125,11 +128,12 @@ class Writer:
             }
 
     def _cut(self, row: list[int]) -> tuple[list[int], str]:
-        """The row up to and with its first end token, and why it ended."""
+        """The row up to and with its first end token, or up to an invented turn, and why."""
         for index, token in enumerate(row):
             if token in self.ends:
-                return row[: index + 1], "stop"
-        return row, "length"
+                return self.chat.before_next_turn(row[: index + 1]), "stop"
+        kept = self.chat.before_next_turn(row)
+        return kept, "length" if len(kept) == len(row) else "stop"
 
 
 def with_adapters(base: Any, adapters: dict[str, str | None]) -> tuple[Any, dict[str, str | None]]:

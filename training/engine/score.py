@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 from . import capability, policy
+from .architecture import choose_layout
 from .chat import Chat
 from .config import Job, ScoreJob
 from .data import read_completions
-from .padded import PaddedLayout
 from .process import StopRequest
 from .reference import score
 from .rundir import LineLog, RunDir
@@ -48,7 +48,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     if job.reference_adapter is not None:
         reference = policy.REFERENCE
         model = policy.add_adapter(model, job.reference_adapter, reference)
-    layout = PaddedLayout(chat.tokenizer.pad_token_id)
+    layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
     written = len(done)
     for name in sorted(job.adapters):
         wanted = [i for i, row in enumerate(rows) if row.policy == name and row.id not in done]
@@ -77,6 +77,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     run.result(
         scores=written,
         final={"scores": written},
+        layout=layout.name,
+        fallback_reason=fallback,
         versions=versions(),
         seconds=round(time.monotonic() - began, 3),
         dtype=str(next(base.parameters()).dtype).removeprefix("torch."),

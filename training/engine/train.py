@@ -5,28 +5,37 @@ Reads like a table of contents; the work is in the modules it calls.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import peft
 import torch
 import transformers
 
-from . import capability, policy
+from . import capability, fused_lora, policy
+from .architecture import choose_layout
 from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
 from .data import Pair, read_pairs
 from .errors import EngineError
+from .examples import Examples
+from .group import Group
+from .layout import Layout
+from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory, useful_budget
+from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
-from .padded import PaddedLayout
 from .process import StopRequest
-from .reference import Layout, score
+from .reference import score_with_cache
+from .reference_cache import ReferenceCache, weights_identity
 from .rundir import RunDir
-from .trainer import EngineTrainer, Examples
+from .telemetry import peak_memory_mib
+from .trainer import EngineTrainer
 
-LAYOUT_VERSION = 1  # of the numbers: raised when the same job would give other values
+LAYOUT_VERSION = 2  # of the numbers: raised when the same job would give other values
 log = logging.getLogger("engine")
 
 
@@ -42,6 +51,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         raise EngineError(
             "not_available", "load_in_4bit is not available yet", "Set load_in_4bit to false."
         )
+
+    group = Group()
 
     run.phase("reading data")
     pairs = read_pairs(run.path / "pairs.jsonl", demonstrations=isinstance(job, SftJob))
@@ -59,9 +70,16 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         if job.start_adapter
         else policy.fresh_adapter(base, job.lora, job.seed)
     )
-    layout = PaddedLayout(chat.tokenizer.pad_token_id)
+    fused_lora.install(model)
+    layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
-    reference = _reference(job, model, layout, train + held_out, run, stop)
+    memory = _fit(base, layout, train + held_out, job, dtype, device)
+    micro_batches = MicroBatches(layout, memory.budget)
+    scoring_began = time.monotonic()
+    reference, cached = _reference(
+        job, model, micro_batches, chat, train + held_out, run, stop, group
+    )
+    reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
     objective: Objective = Dpo(job) if isinstance(job, DpoJob) else Sft()
 
@@ -69,27 +87,39 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         model=model,
         layout=layout,
         objective=objective,
-        train=Examples(train, None if reference is None else reference[:split]),
-        held_out=Examples(held_out, None if reference is None else reference[split:]),
+        train=Examples(train, None if reference is None else reference[:split], cached[:split]),
+        held_out=Examples(
+            held_out, None if reference is None else reference[split:], cached[split:]
+        ),
         settings=job.optimisation,
         seed=job.seed,
         run=run,
         stop=stop,
+        group=group,
+        micro_batches=micro_batches,
     )
     trainer.run()
 
     run.phase("publishing")
-    digest = policy.publish_adapter(trainer.model, run.path / "adapter")
-    run.result(
-        adapter_sha256=digest,
-        final=trainer.final,
-        versions=versions(),
-        seconds=round(time.monotonic() - began, 3),
-        steps=trainer.total,
-        device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
-        layout=layout.name,
-    )
+    if group.rank == 0:
+        run.result(
+            adapter_sha256=policy.publish_adapter(trainer.model, run.path / "adapter"),
+            final=trainer.final,
+            versions=versions(),
+            seconds=round(time.monotonic() - began, 3),
+            steps=trainer.total,
+            device=str(device),
+            dtype=str(dtype).removeprefix("torch."),
+            layout=layout.name,
+            fallback_reason=fallback,
+            reference_cached=sum(cached),
+            reference_seconds=round(reference_seconds, 3),
+            gradient_checkpointing=memory.checkpointing,
+            memory_splits=micro_batches.splits,
+            peak_memory_mib=round(peak_memory_mib()),
+            processes=group.world,
+        )
+    group.wait()
     run.phase("done")
 
 
@@ -115,30 +145,57 @@ def _trees(job: DpoJob | SftJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
     return trees
 
 
+def _fit(
+    base: Any,
+    layout: Layout,
+    trees: list[Tree],
+    job: DpoJob | SftJob,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> MemoryPlan:
+    """Decide what is computed at once, and whether activations are recomputed."""
+    plan = plan_memory(
+        useful_budget(job.optimisation.token_budget, device),
+        max(layout.sizes(trees)),
+        bytes_per_token(base.config, dtype),
+        available_bytes(device),
+    )
+    if plan.checkpointing:
+        log.warning("activations are recomputed: a tree would not fit into memory without that")
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    log.info("micro-batches of at most %d tokens", plan.budget)
+    return plan
+
+
 def _reference(
     job: DpoJob | SftJob,
     model: Any,
-    layout: Layout,
+    micro_batches: MicroBatches,
+    chat: Chat,
     trees: list[Tree],
     run: RunDir,
     stop: StopRequest,
-) -> Any:
-    """Log-probabilities under the job's reference, [S]; None where no loss needs them."""
+    group: Group,
+) -> tuple[Any, list[bool]]:
+    """Log-probabilities under the job's reference, [S], None where no loss needs them;
+    and which of them had been kept from before."""
     if not isinstance(job, DpoJob):
-        return None
+        return None, []
     run.phase("scoring the reference")
 
     def progress(done: int, total: int) -> None:
-        stop.check()
+        if group.world == 1:
+            stop.check()
         run.phase("scoring the reference", step=done, total_steps=total)
 
     name = None
     if job.reference_adapter:
         name = policy.REFERENCE
         model = policy.add_adapter(model, job.reference_adapter, name)
-    began = time.monotonic()
+    folder = Path(job.reference_cache) if job.reference_cache else run.path / "reference"
+    cache = ReferenceCache(folder, reference_setting(job, model, micro_batches.layout, chat))
     with policy.speaking_as(model, name):
-        values = score(layout, model, trees, job.optimisation.token_budget, progress)
+        values, cached = score_with_cache(cache, micro_batches, model, trees, group, progress)
     if name:
         model.delete_adapter(name)  # its values are all that the run needs of it
     if not torch.isfinite(values).all():
@@ -147,8 +204,23 @@ def _reference(
             "The reference gives log-probabilities that are not finite",
             'Try precision "fp32"; if that does not help, the base model\'s weights are broken.',
         )
-    log.info("reference scored in %.1f s", time.monotonic() - began)
-    return values
+    log.info("reference: %d of %d values had been kept", sum(cached), len(cached))
+    return values, cached
+
+
+def reference_setting(job: DpoJob, model: Any, layout: Layout, chat: Chat) -> dict[str, Any]:
+    """Everything that a reference value depends on besides its tokens."""
+    lm = policy.causal_lm(model)
+    return {
+        "base": weights_identity(job.model.base, lm.config),
+        "config": hashlib.sha256(lm.config.to_json_string().encode()).hexdigest(),
+        "adapter": policy.adapter_identity(job.reference_adapter),
+        "tokenizer": chat.identity,
+        "dtype": str(lm.dtype),
+        "device": lm.device.type,
+        "layout": layout.name,
+        "versions": versions(),
+    }
 
 
 def _log_size(model: Any, train: list[Tree], held_out: list[Tree]) -> None:

@@ -1,53 +1,42 @@
 """One run on ``transformers.Trainer``: a Trainer "batch" is one optimizer step's examples.
 
 The Trainer keeps what it is good at (optimizer, clipping, accelerate, state); the step itself
-walks micro-batches here, and checkpoints are sealed here. Knows nothing of messages, and of
-losses only that an Objective has them.
+walks micro-batches here, and checkpoints are sealed here. In a group every process is given the
+whole step and computes its share of it; gradients and numbers are added up once a step. Knows
+nothing of messages, and of losses only that an Objective has them.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerControl, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from . import checkpoint
 from .chat import Tree
 from .config import Optimisation
 from .errors import EngineError, Stopped
-from .objective import Objective
-from .plan import learning_rate_factor, milestones, plan_steps
+from .examples import Examples
+from .group import Group
+from .layout import Layout
+from .micro_batches import MicroBatches
+from .objective import Objective, Terms
+from .plan import learning_rate_factor, milestones, plan_steps, share_out
 from .policy import load_trained, save_adapter
 from .process import StopRequest
-from .reference import Layout
 from .rundir import RunDir
+from .schedule import Schedule
+from .telemetry import Tally
 
 log = logging.getLogger("engine")
-
-
-class Examples:
-    """Trees with their reference log-probabilities (a row of values a tree, or None)."""
-
-    def __init__(self, trees: list[Tree], reference: Tensor | None) -> None:
-        self.trees = trees
-        self._rows: list[Tensor] | None = None
-        if reference is not None:
-            self._rows = list(torch.split(reference, [len(tree.branches) for tree in trees]))
-
-    def reference(self, indices: list[int], device: torch.device) -> Tensor | None:
-        """The reference values of these trees' branches, [S]."""
-        if self._rows is None:
-            return None
-        return torch.cat([self._rows[i] for i in indices]).to(device)
 
 
 class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
@@ -65,12 +54,15 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         seed: int,
         run: RunDir,
         stop: StopRequest,
+        group: Group,
+        micro_batches: MicroBatches,
     ) -> None:
         self.control: TrainerControl  # Trainer's own
         self.lr_scheduler: Any
         self.layout, self.objective, self.settings = layout, objective, settings
         self.train_examples, self.held_out = train, held_out
         self.run_dir, self.stop_request = run, stop
+        self.group, self.micro_batches = group, micro_batches
         self.steps = plan_steps(len(train.trees), settings.batch_size, settings.epochs, seed)
         self.total = len(self.steps)
         self.evaluate_at = (
@@ -84,7 +76,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         super().__init__(model=model, args=self._arguments(run.path, settings, seed))
         for printing in (PrinterCallback, ProgressCallback):
             self.remove_callback(printing)
-        self.add_callback(_Schedule(self))
+        self.add_callback(Schedule(self))
 
     def run(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
@@ -97,7 +89,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             self.held_out.trees and due and step not in self.run_dir.recorded_steps("held_out")
         )
         self.train(resume_from_checkpoint=str(found) if found else None)
-        if self.stop_request and self.state.global_step < self.total:
+        if self.state.global_step < self.total:  # asked to, in whichever process of the group
             raise Stopped
 
     # -- one optimizer step --------------------------------------------------------------
@@ -111,26 +103,48 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         """Forward and backward over the step's micro-batches; returns the step's loss."""
         self._rng = torch.get_rng_state()
         model.train()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
         trees = [self.train_examples.trees[i] for i in inputs]
-        bins = [
-            [inputs[j] for j in bin] for bin in self.layout.plan(trees, self.settings.token_budget)
-        ]
-        share = self.objective.share(trees)
-        tally = _Tally()
-        for indices in bins:
+        divisor = self.objective.share(trees)
+        tally = Tally()
+
+        def learn(indices: list[int]) -> None:
             if self.stop_request:
                 self._keep_and_stop(model)
-            part = [self.train_examples.trees[i] for i in indices]
-            logp = self.layout.logps(model, part)
-            reference = self.train_examples.reference(indices, logp.device)
-            terms = self.objective.terms(logp, reference, part)
-            loss = terms.loss / share
-            self.accelerator.backward(loss)
-            tally.add(loss.detach(), terms.sums, terms.count, part, self.layout)
+            terms, part = self._terms(self.train_examples, indices)
+            loss = terms.loss / divisor
+            # Not backward(): what runs out of memory half-way must leave no gradient behind.
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = (
+                        gradient if parameter.grad is None else parameter.grad.add_(gradient)
+                    )
+            cached = self.train_examples.cached(indices)
+            tally.add(loss.detach(), terms.sums, terms.count, part, self.layout, cached)
+
+        self._walk(self.train_examples, inputs, learn)
+        self.group.sum_gradients(parameters)
+        tally.gather(self.group)
         if not math.isfinite(tally.loss):
             raise self._not_finite(f"The loss is {tally.loss}")
-        self.values = tally.values()
+        self.values = {**tally.values(), "memory_splits": float(self.micro_batches.splits)}
         return torch.tensor(tally.loss, dtype=torch.float32, device=self.args.device)
+
+    def _walk(
+        self, examples: Examples, inputs: list[int], compute: Callable[[list[int]], None]
+    ) -> None:
+        """Call ``compute`` with the indices of every micro-batch of this process's share."""
+        sizes = self.layout.sizes([examples.trees[i] for i in inputs])
+        mine = [inputs[i] for i in share_out(sizes, self.group.world)[self.group.rank]]
+        trees = [examples.trees[i] for i in mine]
+        self.micro_batches.walk(trees, lambda chosen: compute([mine[i] for i in chosen]))
+
+    def _terms(self, examples: Examples, indices: list[int]) -> tuple[Terms, list[Tree]]:
+        """What the objective makes of these examples under the model as it is."""
+        part = [examples.trees[i] for i in indices]
+        logp = self.layout.logps(self.model, part)
+        return self.objective.terms(logp, examples.reference(indices, logp.device), part), part
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -151,7 +165,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     def _keep_and_stop(self, model: Any) -> None:
         """In the middle of a step: keep the state before it, which is still in place."""
-        if self.accelerator.num_processes > 1:
+        if self.group.world > 1:
             return  # all must leave at the same place: the step's end
         if self._rng is not None:
             torch.set_rng_state(self._rng)
@@ -186,21 +200,21 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         step = self.state.global_step
         self.run_dir.phase("evaluating", step=step, total_steps=self.total)
         self.model.eval()
-        trees = self.held_out.trees
-        tally = _Tally()
-        share = self.objective.share(trees)
+        share = self.objective.share(self.held_out.trees)
+        tally = Tally()
+
+        def look(indices: list[int]) -> None:
+            if self.stop_request and self.group.world == 1:
+                if step > 0:
+                    self._save_checkpoint(self.model, None)
+                raise Stopped
+            terms, part = self._terms(self.held_out, indices)
+            cached = self.held_out.cached(indices)
+            tally.add(terms.loss / share, terms.sums, terms.count, part, self.layout, cached)
+
         with torch.no_grad():
-            for indices in self.layout.plan(trees, self.settings.token_budget):
-                if self.stop_request and self.accelerator.num_processes == 1:
-                    if step > 0:
-                        self._save_checkpoint(self.model, None)
-                    raise Stopped
-                part = [trees[i] for i in indices]
-                logp = self.layout.logps(self.model, part)
-                terms = self.objective.terms(
-                    logp, self.held_out.reference(indices, logp.device), part
-                )
-                tally.add(terms.loss / share, terms.sums, terms.count, part, self.layout)
+            self._walk(self.held_out, list(range(len(self.held_out.trees))), look)
+        tally.gather(self.group)
         values = tally.values()
         self.run_dir.metrics(step, self.total, "held_out", values)
         self.final["held_out"] = values
@@ -213,19 +227,33 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     # -- checkpoints ---------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Trainer's own files, written where a dying process leaves nothing that counts."""
+        """Trainer's own files, written where a dying process leaves nothing that counts.
+
+        The first process makes the folder and seals it; the others add their random state.
+        """
         step = self.state.global_step
         if step in self._saved:
             return
-        with checkpoint.new_checkpoint(self.run_dir.path, step) as folder:
-            self._folder = folder
-            super()._save_checkpoint(model, trial)
-            inner = folder / f"checkpoint-{step}"
-            for path in inner.iterdir():
-                path.rename(folder / path.name)
-            inner.rmdir()
-        self._folder = None
+        if self.group.rank == 0:
+            with checkpoint.new_checkpoint(self.run_dir.path, step) as folder:
+                self.group.wait()
+                self._write_checkpoint(folder, model, trial)
+                self.group.wait()
+                inner = folder / f"checkpoint-{step}"
+                for path in inner.iterdir():
+                    path.rename(folder / path.name)
+                inner.rmdir()
+        else:
+            self.group.wait()
+            folder = checkpoint.unfinished(self.run_dir.path, step)
+            self._write_checkpoint(folder, model, trial)
+            self.group.wait()
         self._saved.add(step)
+
+    def _write_checkpoint(self, folder: Path, model: Any, trial: Any) -> None:
+        self._folder = folder
+        super()._save_checkpoint(model, trial)
+        self._folder = None
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._folder) if self._folder else str(super()._get_output_dir(trial))
@@ -255,65 +283,6 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             remove_unused_columns=False,
             dataloader_pin_memory=False,
         )
-
-
-class _Tally:
-    """Sums over a step's micro-batches, and what was computed for them."""
-
-    def __init__(self) -> None:
-        self.loss = 0.0
-        self._sums: dict[str, float] = defaultdict(float)
-        self._count = self._in_rows = self._used = self._computed = 0
-        self._began = time.monotonic()
-
-    def add(
-        self, loss: Tensor, sums: dict[str, Tensor], count: int, trees: list[Tree], layout: Layout
-    ) -> None:
-        self.loss += float(loss)
-        for name, value in sums.items():
-            self._sums[name] += float(value)
-        self._count += count
-        tokens = layout.count(trees)
-        self._in_rows += tokens.in_rows
-        self._used += tokens.used
-        self._computed += tokens.computed
-
-    def values(self) -> dict[str, float]:
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        means = {name: value / self._count for name, value in self._sums.items()}
-        return {
-            "loss": self.loss,
-            **means,
-            # Tokens of prompt + answer, however they were computed: comparable between layouts.
-            "tokens_per_second": self._in_rows / seconds,
-            "computed_tokens_per_second": self._computed / seconds,
-            "padding_share": 1 - self._used / self._computed,
-            "tokens_saved": float(self._in_rows - self._used),
-        }
-
-
-class _Schedule(TrainerCallback):  # type: ignore[misc]
-    """When to evaluate, to checkpoint and to stop; and the line of metrics a step."""
-
-    def __init__(self, trainer: EngineTrainer) -> None:
-        self.trainer = trainer
-        self.save_at = milestones(trainer.total, trainer.settings.checkpoint_fraction)
-
-    def on_step_begin(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        t = self.trainer
-        t.run_dir.phase("training", step=state.global_step, total_steps=t.total)
-
-    def on_step_end(
-        self, _: Any, state: TrainerState, control: TrainerControl, **__: Any
-    ) -> TrainerControl:
-        t, step = self.trainer, state.global_step
-        t.run_dir.phase("training", step=step, total_steps=t.total)
-        t.run_dir.metrics(step, t.total, "train", t.values)
-        t.final["train"] = t.values
-        control.should_evaluate = step in t.evaluate_at
-        control.should_save = step in self.save_at or bool(t.stop_request)
-        control.should_training_stop |= bool(t.stop_request)
-        return control
 
 
 def _only(items: list[Any]) -> Any:

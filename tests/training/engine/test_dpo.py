@@ -179,20 +179,22 @@ def test_a_missing_base_is_named(new_run: NewRun, tmp_path: Path) -> None:
 def test_an_exploding_run_ends_before_its_weights_are_touched(
     base: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.engine.padded import PaddedLayout
+    from training.engine.shared import SharedLayout
 
-    original = PaddedLayout.logps
+    original = SharedLayout.logps
     calls = []
 
     def broken(self: Any, model: Any, trees: Any) -> torch.Tensor:
-        calls.append(1)
-        return original(self, model, trees) * (math.nan if len(calls) == 4 else 1)
+        values = original(self, model, trees)
+        if model.training:
+            calls.append(1)
+        return values * (math.nan if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(PaddedLayout, "logps", broken)
+    monkeypatch.setattr(SharedLayout, "logps", broken)
     folder = new_run("nan", job(base), pairs=make_pairs(24))
     error = failure(folder)
     assert error["kind"] == "not_finite"
-    assert "step 3" in error["message"]  # one call scores the reference, then one a step
+    assert "step 3" in error["message"]  # a step is one micro-batch
     assert (folder / "checkpoint-2").is_dir()
 
 

@@ -183,3 +183,36 @@ def test_the_noise_draws_from_the_shaped_distribution() -> None:
     logp = noise.chosen[0]
     expected = torch.log(torch.tensor([0.0, 0.0, 0.36, 0.64]))[taken]
     torch.testing.assert_close(logp, expected, atol=1e-5, rtol=0)
+
+
+def test_without_a_template_an_answer_ends_before_an_invented_turn(
+    base: Path, tmp_path: Path, new_run: NewRun
+) -> None:
+    """The model is made to like the characters of a next turn, so that it writes some."""
+    from training.engine.policy import load_tokenizer
+
+    from .conftest import make_tokenizer
+
+    plain = tmp_path / "plain-base"
+    shutil.copytree(base, plain)
+    (plain / "chat_template.jinja").unlink()
+    make_tokenizer(plain, template=None)
+    tokenizer = load_tokenizer(Model(base=str(plain)))
+    turn = tokenizer("\nUser:", add_special_tokens=False)["input_ids"]
+
+    from training.engine import sample
+
+    class Steered(sample.RowNoise):
+        def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            scores = super().__call__(ids, scores)
+            step = len(self.chosen) - 1
+            wanted = ([5, 6] + turn + [7] * 50)[step]
+            return torch.full_like(scores, -1e9).index_fill_(1, torch.tensor([wanted]), 0.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "RowNoise", Steered)
+        folder = new_run("plain", job(plain, sampling={"max_new_tokens": 40}), prompts=prompts(3))
+        assert run_engine("sample", folder) == 0
+    for row in read_lines(folder / "completions.jsonl"):
+        assert row["text"] == tokenizer.decode([5, 6]).strip()
+        assert (row["token_count"], row["finish_reason"]) == (2, "stop")

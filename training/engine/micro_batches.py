@@ -1,0 +1,65 @@
+"""Walking through micro-batches, smaller ones where memory runs out.
+
+A micro-batch either counts wholly or not at all, so splitting one and trying again changes no
+sum. Knows nothing of what is computed.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable
+
+import torch
+
+from .chat import Tree
+from .errors import is_out_of_memory
+from .layout import Layout
+
+log = logging.getLogger("engine")
+
+
+class MicroBatches:
+    """Bins of at most ``budget`` tokens; after running out of memory, of fewer."""
+
+    def __init__(self, layout: Layout, budget: int) -> None:
+        self.layout = layout
+        self.budget = budget
+        self.splits = 0
+
+    def walk(self, trees: list[Tree], compute: Callable[[list[int]], None]) -> None:
+        """Call ``compute`` with indices into ``trees``, bin by bin, each tree once.
+
+        ``compute`` may run out of memory as long as it leaves nothing behind when it does; a
+        single tree that does not fit is an error.
+        """
+        waiting = self.layout.plan(trees, self.budget)
+        while waiting:
+            indices = waiting.pop(0)
+            if not self._fits(indices, compute):
+                part = [trees[i] for i in indices]
+                self._shrink(sum(self.layout.sizes(part)))
+                again = self.layout.plan(part, self.budget)
+                if len(again) == 1:  # one bin by the layout's own counting: cut it by number
+                    again = [again[0][::2], again[0][1::2]]
+                waiting = [[indices[i] for i in bin] for bin in again] + waiting
+
+    def _fits(self, indices: list[int], compute: Callable[[list[int]], None]) -> bool:
+        try:
+            compute(indices)
+        except Exception as error:
+            if len(indices) == 1 or not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _shrink(self, size: int) -> None:
+        """Called outside the handler: its traceback would keep the tensors alive."""
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.splits += 1
+        self.budget = max(1, min(self.budget, size) // 2)
+        log.warning(
+            "a micro-batch of %d tokens did not fit into memory: from now on %d", size, self.budget
+        )
