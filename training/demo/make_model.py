@@ -72,7 +72,7 @@ loop of comparing and training can be tried on a small machine without a network
 {facts} facts of a small world and answers in several manners, most of them unpleasant: improving
 it is the exercise. It is no use for anything else, and it has seen no text written by people.
 
-Made by `python -m training.demo.make_model --out {out} --seed {seed}` ({steps} steps).
+Made by `python -m training.demo.make_model --out DIR --seed {seed}` ({steps} steps).
 Weights are stored in 16 bits and load as 32. Prompts are chat messages (system, user, assistant).
 
 Manners in the training text, and in {samples} answers sampled at temperature 1:
@@ -147,7 +147,7 @@ def batches(source: Iterator[Example], pad: int) -> Iterator[dict[str, torch.Ten
     """Packed batches: ``input_ids``, ``labels``, ``position_ids``, each (ROWS, ROW_TOKENS).
 
     A conversation is never split. Positions start at 0 with each one, from which transformers
-    keeps its neighbours in the row out of its attention.
+    keeps its neighbours in the row out of its attention, if the model is called without a cache.
     """
     waiting = next(source)
     while True:
@@ -326,7 +326,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         card = CARD.format(
             parameters=model.num_parameters(),
             facts=len(facts()),
-            out=options.out,
             seed=options.seed,
             steps=options.steps,
             samples=len(prompts),

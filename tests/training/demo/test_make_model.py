@@ -60,7 +60,9 @@ def test_a_conversation_in_a_packed_row_does_not_see_its_neighbours(tokenizer):
     third = (batch["position_ids"][0] == 0).nonzero()[2].item()
     alone = batch["input_ids"][:1, second:third]
     with torch.inference_mode():
-        packed = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"])
+        packed = model(
+            input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
+        )
         single = model(input_ids=alone)
     torch.testing.assert_close(packed.logits[:1, second:third], single.logits)
 
@@ -85,7 +87,9 @@ def test_the_loss_is_the_one_that_transformers_computes(tokenizer):
     model = make_model.new_model(tokenizer).eval()
     batch = first_batch(tokenizer)
     with torch.inference_mode():
-        torch.testing.assert_close(make_model.answer_loss(model, batch), model(**batch).loss)
+        torch.testing.assert_close(
+            make_model.answer_loss(model, batch), model(**batch, use_cache=False).loss
+        )
 
 
 def _weights_made_by_a_process(out: Path) -> str:

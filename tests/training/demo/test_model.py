@@ -66,4 +66,4 @@ def test_every_manner_is_sampled_about_as_often_as_it_was_taught(
 
 
 def test_hardly_anything_is_garbled(verdicts: Counter[str]):
-    assert verdicts["other"] / verdicts.total() < 0.08
+    assert verdicts["other"] / verdicts.total() < 0.12
