@@ -150,6 +150,11 @@ def test_a_finished_round_reports_what_it_learnt_and_where_it_lies(manager, cast
     assert "lora.r" in page
 
 
+def test_a_report_says_why_prompts_could_not_be_shared(manager, cast):
+    succeed(cast.project, result={"fallback_reason": "mamba keeps a state"})
+    assert "mamba keeps a state" in text(manager.get(ROUND))
+
+
 def test_answers_before_and_now_stand_side_by_side(manager, cast):
     found = succeed(cast.project)
     prompt = make_prompt(cast.project, "How are you?", held_out=True)
