@@ -63,6 +63,6 @@ def test_on_a_cpu_it_is_not_used() -> None:
     assert not usable(torch.zeros(1, 1, 2, 8, dtype=torch.bfloat16), None, None)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU to try it on")
 def test_on_a_gpu_its_mask_is_aligned() -> None:
     assert aligned(torch.device("cuda", 0))
