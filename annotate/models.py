@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -321,11 +320,3 @@ class PreferencePair(models.Model):
 
     def __str__(self) -> str:
         return f"pair {self.pk}"
-
-    def as_messages(self) -> dict[str, Any]:
-        """The pair in TRL's conversational preference format, without its split and weight."""
-        return {
-            "prompt": self.comparison.prompt.messages,
-            "chosen": [{"role": "assistant", "content": self.chosen.text}],
-            "rejected": [{"role": "assistant", "content": self.rejected.text}],
-        }

@@ -19,7 +19,7 @@ from training import sampling
 from training.claims import Claim
 from training.engine.config import ConfigError, DpoJob, SftJob, job_from_dict, job_to_dict
 from training.errors import NotNow
-from training.models import LoopSettings, Round, Snapshot
+from training.models import LoopSettings, Round
 from training.nudge import nudge
 from training.pool import ensure_base, loop_of
 from training.snapshots import freeze_snapshot, usable_pairs
@@ -248,8 +248,3 @@ def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
         except NotNow as error:
             logger.info("project %s: no round: %s", loop.project.slug, error)
     return started
-
-
-def trained_on(snapshot: Snapshot) -> int:
-    """How many pairs of a snapshot a round trains on."""
-    return int(snapshot.counts.get("train", 0))
