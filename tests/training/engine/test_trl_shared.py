@@ -47,11 +47,17 @@ def test_log_probabilities_loss_and_gradient(
     their_loss.backward()
     objective = Dpo(DpoJob(model=Model(base="")))
     ours.model.zero_grad()
-    for bin in shared.plan(ours.trees, 100):  # several micro-batches
+    bins = shared.plan(ours.trees, 100)
+    assert len(bins) > 1
+    total = 0.0
+    for bin in bins:
         part = [ours.trees[i] for i in bin]
         values = torch.cat([reference[2 * i : 2 * i + 2] for i in bin])
         logp = shared.logps(ours.model, part)
-        (objective.terms(logp, values, part).loss / len(ours.trees)).backward()
+        loss = objective.terms(logp, values, part).loss / len(ours.trees)
+        loss.backward()
+        total += float(loss.detach())
+    assert total == pytest.approx(float(their_loss.detach()), abs=1e-6, rel=0)
     mine = {n: p.grad for n, p in ours.model.named_parameters() if p.grad is not None}
     other = {n: p.grad for n, p in theirs.model.named_parameters() if p.grad is not None}
     assert set(mine) == set(other)
