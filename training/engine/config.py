@@ -100,7 +100,7 @@ class DpoJob:
     optimisation: Optimisation = Optimisation()
     seed: int = 0
     precision: Precision = "auto"
-    load_in_4bit: bool = False
+    load_in_4bit: bool = False  # the frozen base in NF4 (QLoRA, Dettmers et al. 2023)
     reference_cache: str | None = None  # folder shared by rounds; None: inside the run directory
 
 
@@ -114,6 +114,7 @@ class SftJob:
     optimisation: Optimisation = Optimisation()
     seed: int = 0
     precision: Precision = "auto"
+    load_in_4bit: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,18 +14,48 @@ import torch
 
 from .chat import Tree
 from .errors import is_out_of_memory
+from .group import Group
 from .layout import Layout
+from .plan import share_out
 
 log = logging.getLogger("engine")
 
 
 class MicroBatches:
-    """Bins of at most ``budget`` tokens; after running out of memory, of fewer."""
+    """Bins of at most ``budget`` tokens; after running out of memory, of fewer.
 
-    def __init__(self, layout: Layout, budget: int) -> None:
+    ``in_step``: every micro-batch needs all processes of a group (their layers are spread), so
+    all must walk equally often, and none may split what does not fit.
+    """
+
+    def __init__(self, layout: Layout, budget: int, *, in_step: bool = False) -> None:
         self.layout = layout
         self.budget = budget
+        self.in_step = in_step
         self.splits = 0
+
+    def walk_share(
+        self,
+        trees: list[Tree],
+        group: Group,
+        compute: Callable[[list[int]], None],
+        idle: Callable[[], None],
+    ) -> None:
+        """As ``walk``, for this process's share of ``trees``, which all processes are given.
+
+        Where all must keep in step, ``idle`` is called as often as a process has less to do than
+        the one with most; it computes something that counts for nothing.
+        """
+        shares = share_out(self.layout.sizes(trees), group.world)
+        bins = [len(self._plan(trees, share)) for share in shares] if self.in_step else []
+        mine = shares[group.rank]
+        self.walk([trees[i] for i in mine], lambda chosen: compute([mine[i] for i in chosen]))
+        if self.in_step:
+            for _ in range(max(bins) - bins[group.rank]):
+                idle()
+
+    def _plan(self, trees: list[Tree], share: list[int]) -> list[list[int]]:
+        return self.layout.plan([trees[i] for i in share], self.budget)
 
     def walk(self, trees: list[Tree], compute: Callable[[list[int]], None]) -> None:
         """Call ``compute`` with indices into ``trees``, bin by bin, each tree once.
@@ -48,7 +78,7 @@ class MicroBatches:
         try:
             compute(indices)
         except Exception as error:
-            if len(indices) == 1 or not is_out_of_memory(error):
+            if self.in_step or len(indices) == 1 or not is_out_of_memory(error):
                 raise
             return False
         return True

@@ -7,6 +7,7 @@ an adapter on the head or the embeddings would change what the fused head assume
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import shutil
@@ -19,7 +20,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
 
 from .config import Lora, Model
 from .errors import EngineError, is_out_of_memory
@@ -43,15 +44,38 @@ def load_tokenizer(model: Model) -> Any:
     return tokenizer
 
 
-def load_base(model: Model, dtype: torch.dtype, device: torch.device) -> Any:
-    """The frozen base on ``device``, without dropout, in eval mode."""
+def load_base(
+    model: Model, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False
+) -> Any:
+    """The frozen base on ``device``, without dropout, in eval mode.
+
+    ``four_bit``: its inner linear layers in NF4 with doubly quantised scales (QLoRA, Dettmers et
+    al. 2023), computing in ``dtype``; embeddings, norms and head stay as they are.
+    """
+    settings = _quantised(dtype, device) if four_bit else {}
     with _explained(model):
         base = AutoModelForCausalLM.from_pretrained(
-            model.base, dtype=dtype, use_safetensors=True, **_source(model)
+            model.base, dtype=dtype, use_safetensors=True, **_source(model), **settings
         )
     base.requires_grad_(False)
     _without_dropout(base)
-    return base.to(device).eval()
+    return base.eval() if four_bit else base.to(device).eval()
+
+
+def _quantised(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise EngineError(
+            "not_available",
+            "A 4-bit base model needs bitsandbytes, which is not installed",
+            "pip install -r requirements-gpu.txt, or set load_in_4bit to false.",
+        )
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
 
 
 def fresh_adapter(base: Any, lora: Lora, seed: int) -> Any:

@@ -16,7 +16,6 @@ from .chat import Tree
 from .group import Group
 from .layout import Layout
 from .micro_batches import MicroBatches
-from .plan import share_out
 from .reference_cache import ReferenceCache, digests_of
 
 KEEP_EVERY = 512  # trees scored between two parts written to the cache
@@ -35,40 +34,42 @@ def score(
     ``model`` speaks as whatever adapter is active. ``progress(done, total)`` is called between
     bins, and may raise to stop.
     """
-    return score_share(MicroBatches(layout, budget), model, trees, range(len(trees)), progress)
+    return score_share(MicroBatches(layout, budget), model, trees, Group(), progress)
 
 
 def score_share(
     micro_batches: MicroBatches,
     model: Any,
     trees: list[Tree],
-    mine: range | list[int],
+    group: Group,
     progress: Progress | None = None,
 ) -> Tensor:
-    """As ``score``, but only the trees whose index is in ``mine``; 0 for all others' branches."""
+    """As ``score``, but only this process's share of ``trees``; 0 for all others' branches."""
     starts = [0]
     for tree in trees:
         starts.append(starts[-1] + len(tree.branches))
     result = torch.zeros(starts[-1], dtype=torch.float64)
-    part = [trees[i] for i in mine]
     done = 0
 
     def compute(chosen: list[int]) -> None:
         nonlocal done
         if progress:
-            progress(done, len(part))
-        together = [part[i] for i in chosen]
+            progress(done * group.world, len(trees))
+        together = [trees[i] for i in chosen]
         values = micro_batches.layout.logps(model, together).double().cpu()
         rows = torch.split(values, [len(tree.branches) for tree in together])
         for i, own in zip(chosen, rows, strict=True):
-            result[starts[mine[i]] : starts[mine[i] + 1]] = own
+            result[starts[i] : starts[i + 1]] = own
         done += len(chosen)
+
+    def idle() -> None:
+        micro_batches.layout.logps(model, trees[:1])
 
     model.eval()
     with torch.no_grad():
-        micro_batches.walk(part, compute)
+        micro_batches.walk_share(trees, group, compute, idle)
     if progress:
-        progress(done, len(part))
+        progress(len(trees), len(trees))
     return result
 
 
@@ -93,12 +94,11 @@ def score_with_cache(
     device = next(model.parameters()).device
     for start in range(0, len(missing), KEEP_EVERY):
         part = [trees[i] for i in missing[start : start + KEEP_EVERY]]
-        mine = share_out(micro_batches.layout.sizes(part), group.world)[group.rank]
 
-        def at(done: int, of: int, start: int = start, count: int = len(part)) -> None:
-            progress(start + count * done // max(of, 1), len(missing))
+        def at(done: int, of: int, start: int = start) -> None:
+            progress(start + min(done, of), len(missing))
 
-        values = score_share(micro_batches, model, part, mine, at)
+        values = score_share(micro_batches, model, part, group, at)
         values = group.sum(values, device)
         cache.put(digests_of(part), values.tolist(), write=group.rank == 0)
     found = [cache.get(digest) for digest in digests_of(trees)]

@@ -16,7 +16,7 @@ import peft
 import torch
 import transformers
 
-from . import capability, fused_lora, policy
+from . import capability, fused_lora, policy, sharding
 from .architecture import choose_layout
 from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
@@ -47,12 +47,14 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     device = capability.device()
     dtype = capability.compute_dtype(job.precision, device)
     log.info("device %s, %s, %d threads", device, dtype, torch.get_num_threads())
-    if isinstance(job, DpoJob) and job.load_in_4bit:
-        raise EngineError(
-            "not_available", "load_in_4bit is not available yet", "Set load_in_4bit to false."
-        )
-
     group = Group()
+    sharded = sharding.take_wish() and group.world > 1
+    if sharded and job.load_in_4bit:
+        raise EngineError(
+            "not_available",
+            "A base in 4 bits cannot be spread over processes",
+            "Set load_in_4bit to false, or launch without --use_fsdp.",
+        )
 
     run.phase("reading data")
     pairs = read_pairs(run.path / "pairs.jsonl", demonstrations=isinstance(job, SftJob))
@@ -64,17 +66,23 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     stop.check()
 
     run.phase("loading the model")
-    base = policy.load_base(job.model, dtype, device)
+    at_first = torch.device("cpu") if sharded else device
+    base = policy.load_base(job.model, dtype, at_first, four_bit=job.load_in_4bit)
     model = (
         policy.continue_adapter(base, job.start_adapter)
         if job.start_adapter
         else policy.fresh_adapter(base, job.lora, job.seed)
     )
     fused_lora.install(model)
+    if sharded:
+        held = sharding.shard(model, device, group.world)
+        log.info(
+            "layers are spread over %d processes: %d parameters are held here", group.world, held
+        )
     layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
-    memory = _fit(base, layout, train + held_out, job, dtype, device)
-    micro_batches = MicroBatches(layout, memory.budget)
+    memory = _fit(base, layout, train + held_out, job, dtype, device, group)
+    micro_batches = MicroBatches(layout, memory.budget, in_step=sharded)
     scoring_began = time.monotonic()
     reference, cached = _reference(
         job, model, micro_batches, chat, train + held_out, run, stop, group
@@ -118,6 +126,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
             memory_splits=micro_batches.splits,
             peak_memory_mib=round(peak_memory_mib()),
             processes=group.world,
+            sharded=sharded,
         )
     group.wait()
     run.phase("done")
@@ -152,13 +161,15 @@ def _fit(
     job: DpoJob | SftJob,
     dtype: torch.dtype,
     device: torch.device,
+    group: Group,
 ) -> MemoryPlan:
-    """Decide what is computed at once, and whether activations are recomputed."""
+    """Decide what is computed at once, and whether activations are recomputed: alike on all
+    processes, as the one with least memory needs it."""
     plan = plan_memory(
         useful_budget(job.optimisation.token_budget, device),
         max(layout.sizes(trees)),
         bytes_per_token(base.config, dtype),
-        available_bytes(device),
+        min(group.all(available_bytes(device))),
     )
     if plan.checkpointing:
         log.warning("activations are recomputed: a tree would not fit into memory without that")
@@ -216,7 +227,7 @@ def reference_setting(job: DpoJob, model: Any, layout: Layout, chat: Chat) -> di
         "config": hashlib.sha256(lm.config.to_json_string().encode()).hexdigest(),
         "adapter": policy.adapter_identity(job.reference_adapter),
         "tokenizer": chat.identity,
-        "dtype": str(lm.dtype),
+        "dtype": "nf4 " * job.load_in_4bit + str(lm.dtype),
         "device": lm.device.type,
         "layout": layout.name,
         "versions": versions(),

@@ -29,7 +29,7 @@ from .group import Group
 from .layout import Layout
 from .micro_batches import MicroBatches
 from .objective import Objective, Terms
-from .plan import learning_rate_factor, milestones, plan_steps, share_out
+from .plan import learning_rate_factor, milestones, plan_steps
 from .policy import load_trained, save_adapter
 from .process import StopRequest
 from .rundir import RunDir
@@ -74,6 +74,8 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self._rng: Tensor | None = None
         self._folder: Path | None = None
         super().__init__(model=model, args=self._arguments(run.path, settings, seed))
+        # Gradients are added up by the group, once a step; a wrapper would do so again.
+        self.accelerator.prepare_model = lambda model, **_: model
         for printing in (PrinterCallback, ProgressCallback):
             self.remove_callback(printing)
         self.add_callback(Schedule(self))
@@ -135,10 +137,17 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self, examples: Examples, inputs: list[int], compute: Callable[[list[int]], None]
     ) -> None:
         """Call ``compute`` with the indices of every micro-batch of this process's share."""
-        sizes = self.layout.sizes([examples.trees[i] for i in inputs])
-        mine = [inputs[i] for i in share_out(sizes, self.group.world)[self.group.rank]]
-        trees = [examples.trees[i] for i in mine]
-        self.micro_batches.walk(trees, lambda chosen: compute([mine[i] for i in chosen]))
+        trees = [examples.trees[i] for i in inputs]
+
+        def idle() -> None:
+            logp = self.layout.logps(self.model, trees[:1])
+            if logp.requires_grad:  # the backward pass, too, needs all processes
+                parameters = [p for p in self.model.parameters() if p.requires_grad]
+                torch.autograd.grad(logp.sum(), parameters, allow_unused=True)
+
+        self.micro_batches.walk_share(
+            trees, self.group, lambda chosen: compute([inputs[i] for i in chosen]), idle
+        )
 
     def _terms(self, examples: Examples, indices: list[int]) -> tuple[Terms, list[Tree]]:
         """What the objective makes of these examples under the model as it is."""

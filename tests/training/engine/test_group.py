@@ -1,8 +1,9 @@
-"""Two gloo processes that train together end as one process does."""
+"""Two gloo processes that train together, with the base whole or spread, end as one does."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,11 +13,21 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from training.engine.config import EXIT_DONE, EXIT_STOPPED, DpoJob, Lora, Model, Optimisation
+from training.engine.config import (
+    EXIT_DONE,
+    EXIT_STOPPED,
+    DpoJob,
+    Lora,
+    Model,
+    Optimisation,
+    write_job,
+)
 
-from .conftest import ROOT, make_pairs, read_json, read_lines, run_engine
+from tests.conftest import wait_for
 
-NewRun = Callable[..., Path]
+from .conftest import ROOT, make_pairs, read_json, read_lines, run_engine, write_lines
+
+SHARDED = {"ACCELERATE_USE_FSDP": "true"}  # what ``accelerate launch --use_fsdp`` sets
 
 
 def job(base: Path) -> DpoJob:
@@ -30,7 +41,7 @@ def job(base: Path) -> DpoJob:
     )
 
 
-def start_two(folder: Path) -> list[subprocess.Popen[bytes]]:
+def start_two(folder: Path, **environment: str) -> list[subprocess.Popen[bytes]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,27 +59,43 @@ def start_two(folder: Path) -> list[subprocess.Popen[bytes]]:
                 "LOCAL_WORLD_SIZE": "2",
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
+                **environment,
             },
         )
         for rank in range(2)
     ]
 
 
+NewFolder = Callable[[str], Path]
+
+
 @pytest.fixture(scope="module")
-def pair_of_runs(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    from training.engine.config import write_job
-
-    from .conftest import write_lines
-
-    folders = []
-    for name in ("one", "two"):
+def new_folder(base: Path, tmp_path_factory: pytest.TempPathFactory) -> NewFolder:
+    def new(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
         write_job(job(base), folder)
         write_lines(folder / "pairs.jsonl", make_pairs(14, held_out=3))
-        folders.append(folder)
-    assert run_engine("dpo", folders[0]) == EXIT_DONE
-    assert [process.wait(200) for process in start_two(folders[1])] == [EXIT_DONE, EXIT_DONE]
-    return folders[0], folders[1]
+        return folder
+
+    return new
+
+
+@pytest.fixture(scope="module")
+def alone(new_folder: NewFolder) -> Path:
+    folder = new_folder("one")
+    assert run_engine("dpo", folder) == EXIT_DONE
+    return folder
+
+
+@pytest.fixture(scope="module", params=["whole", "sharded"])
+def pair_of_runs(
+    alone: Path, new_folder: NewFolder, request: pytest.FixtureRequest
+) -> tuple[Path, Path]:
+    folder = new_folder(request.param)
+    wish = SHARDED if request.param == "sharded" else {}
+    ends = [process.wait(200) for process in start_two(folder, **wish)]
+    assert ends == [EXIT_DONE, EXIT_DONE], (folder / "engine.log").read_text()
+    return alone, folder
 
 
 def test_every_step_is_the_same(pair_of_runs: tuple[Path, Path]) -> None:
@@ -90,27 +117,39 @@ def test_the_adapter_is_the_same(pair_of_runs: tuple[Path, Path]) -> None:
     assert read_json(pair_of_runs[1] / "result.json")["processes"] == 2
 
 
-def test_stopped_together_and_going_on(
-    base: Path, new_run: NewRun, pair_of_runs: tuple[Path, Path]
-) -> None:
-    """SIGTERM to one of them stops both at a step's end; they go on from its checkpoint."""
-    import time
+def test_a_spread_base_is_not_held_whole(pair_of_runs: tuple[Path, Path]) -> None:
+    log = (pair_of_runs[1] / "engine.log").read_text()
+    sharded = read_json(pair_of_runs[1] / "result.json")["sharded"]
+    held = re.search(r"(\d+) parameters are held here", log)
+    assert bool(held) == sharded
+    if held:
+        total = re.search(r"of (\d+) parameters are trained", log)
+        assert total
+        layers = 2 * (32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 32 * 48 + 2 * 32)  # of the tiny model
+        assert int(held[1]) == int(total[1]) - layers // 2
 
-    folder = new_run("cut", job(base), pairs=make_pairs(14, held_out=3))
-    processes = start_two(folder)
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+
+@pytest.mark.parametrize("pair_of_runs", ["sharded"], indirect=True)
+def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """SIGTERM to one of them stops both at a step's end; they go on to the same bits."""
+    whole = pair_of_runs[1]
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for name in ("job.json", "pairs.jsonl"):
+        (folder / name).write_bytes((whole / name).read_bytes())
+    processes = start_two(folder, **SHARDED)
+    wait_for(lambda: (folder / "metrics.jsonl").exists(), "the first metrics")
     processes[0].terminate()
     codes = [process.wait(120) for process in processes]
     assert codes in ([EXIT_STOPPED] * 2, [EXIT_DONE] * 2)  # it may have been too late to stop
     if codes[0] == EXIT_STOPPED:
-        assert [process.wait(200) for process in start_two(folder)] == [EXIT_DONE, EXIT_DONE]
+        ends = [process.wait(200) for process in start_two(folder, **SHARDED)]
+        assert ends == [EXIT_DONE, EXIT_DONE]
     losses = [
         {
             (row["split"], row["step"]): row["values"]["loss"]
             for row in read_lines(f / "metrics.jsonl")
         }
-        for f in (folder, pair_of_runs[1])
+        for f in (folder, whole)
     ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert losses[0] == losses[1]
