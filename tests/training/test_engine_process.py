@@ -6,8 +6,11 @@ import sys
 import psutil
 import pytest
 
-from tests.conftest import wait_for
+from tests.conftest import ROOT, wait_for
+from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
 from training.engine_process import Ending, Tail, read_progress, run_engine
+
+DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
 
 def alive(pid: int) -> bool:
@@ -94,3 +97,45 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
 )
 def test_an_ending_has_words(ending, words):
     assert words in ending.words()
+
+
+def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkeypatch, settings):
+    """``accelerate launch`` with the base spread: its processes obey a stop and leave nobody."""
+    settings.LAUNCHER = (
+        f"{sys.executable} -m accelerate.commands.launch --num_processes 2 --num_machines 1 "
+        "--mixed_precision no --dynamo_backend no --main_process_port 0 "
+        "--use_fsdp --fsdp_version 2"
+    )
+    for name, value in {"ACCELERATE_USE_CPU": "true", "WHETSTONE_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    job = DpoJob(
+        model=Model(base=str(DEMO_MODEL)),
+        lora=Lora(r=4),
+        optimisation=Optimisation(batch_size=2, checkpoint_fraction=0.05, epochs=4),
+    )
+    write_job(job, tmp_path)
+    rows = [
+        {
+            "id": str(number),
+            "prompt": [{"role": "user", "content": f"What is {number} + 2?"}],
+            "chosen": [{"role": "assistant", "content": f"{number + 2}."}],
+            "rejected": [{"role": "assistant", "content": "I do not care."}],
+        }
+        for number in range(40)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "pairs.jsonl").write_text(lines, encoding="utf-8")
+
+    ending = run_engine(
+        kind="dpo",
+        run_dir=tmp_path,
+        follow=lambda progress: "stop" if progress.step >= 2 else "go on",
+    )
+    assert ending.result is None, "it was done before it could be stopped"
+    assert list(tmp_path.glob("checkpoint-*/manifest.json"))
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info)]
+
+    ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
+    assert ending.result, ending.words()
+    assert (ending.result["processes"], ending.result["steps"]) == (2, 80)
+    assert ending.result["sharded"] is True
