@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.conftest import wait_for
 from training.engine.config import (
     EXIT_DONE,
     EXIT_STOPPED,
@@ -22,8 +23,6 @@ from training.engine.config import (
     Optimisation,
     write_job,
 )
-
-from tests.conftest import wait_for
 
 from .conftest import ROOT, make_pairs, read_json, read_lines, run_engine, write_lines
 
