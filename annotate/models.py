@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils import timezone
 
 Message = dict[str, str]
 """One chat message: ``role`` (system, user or assistant) and ``content``."""
@@ -25,8 +26,9 @@ class Project(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     question = models.CharField(max_length=200, default="Which response is better?")
+    # Both as the newest ProjectText says; annotate.texts.write is the one that writes them.
     guidelines = models.TextField(blank=True, help_text="Markdown, one key away while rating.")
-    consent_text = models.TextField(blank=True)
+    consent_text = models.TextField(blank=True, help_text="Markdown, agreed to before rating.")
     criteria = models.JSONField(default=list, blank=True)
     judgements_wanted = models.PositiveSmallIntegerField(
         default=1,
@@ -44,6 +46,20 @@ class Project(models.Model):
         help_text="Share of the prompts that no round ever trains on.",
     )
     is_paused = models.BooleanField(default=False)
+    gold_every = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(1000)],
+        help_text="About every so many cards a rater gets a gold one; 0: never.",
+    )
+    practice_pass_percent = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Share of the practice items to get right; empty: taking part is enough.",
+    )
+    show_agreement = models.BooleanField(
+        default=False, help_text="Whether raters see how often others chose as they did."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -67,12 +83,27 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.RATER)
-    consented_at = models.DateTimeField(null=True, blank=True)
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
+    guidelines_read = models.ForeignKey(
+        "annotate.ProjectText",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The version that the person opened last, or was told of.",
+    )
     practised_at = models.DateTimeField(null=True, blank=True)
+    practice_attempt = models.PositiveSmallIntegerField(default=1)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_reason = models.CharField(max_length=500, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "user"], name="one_membership_a_person"),
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=False) | Q(paused_reason=""),
+                name="a_reason_only_while_paused",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -223,6 +254,9 @@ class Comparison(models.Model):
                 condition=Q(judgements_wanted__gte=1), name="some_judgement_wanted"
             ),
             models.CheckConstraint(
+                condition=~Q(purpose="gold", state="settled"), name="gold_never_settles"
+            ),
+            models.CheckConstraint(
                 condition=(Q(state="settled") & ~Q(result=""))
                 | (~Q(state="settled") & Q(result="")),
                 name="settled_with_a_result",
@@ -312,6 +346,11 @@ class PreferencePair(models.Model):
     frozen_at = models.DateTimeField(
         null=True, blank=True, help_text="When a snapshot first took it; no undo after that."
     )
+    withdrawn_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a rater took their judgements back; no later snapshot has it.",
+    )
 
     class Meta:
         constraints = [
@@ -320,3 +359,7 @@ class PreferencePair(models.Model):
 
     def __str__(self) -> str:
         return f"pair {self.pk}"
+
+
+# The tables around the people: Django looks for models in this module.
+from annotate import people as people  # noqa: E402
