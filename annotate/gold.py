@@ -33,7 +33,7 @@ def gold_due(*, project: Project, rater: User) -> int | None:
     if not every:
         return None
     recent = list(
-        Judgement.objects.filter(comparison__project=project, rater=rater, retracted_at=None)
+        Judgement.objects.filter(project=project, rater=rater, retracted_at=None)
         .order_by("-pk")
         .values_list("pk", "comparison__purpose")[: every + every // 2]
     )
@@ -134,7 +134,7 @@ def gold_accuracy(project: Project) -> dict[int, tuple[int, int]]:
     expected = dict(GoldItem.objects.filter(project=project).values_list("comparison", "expected"))
     rows = (
         Judgement.objects.filter(
-            comparison__project=project,
+            project=project,
             comparison__purpose=Comparison.Purpose.GOLD,
             outcome__isnull=False,
             retracted_at=None,

@@ -87,7 +87,7 @@ def leave(
 def release_held(*, project: Project, user: User, now: datetime) -> int:
     """Give back the slots of the cards that ``user`` holds, as if their leases had run out."""
     held = Judgement.objects.filter(
-        comparison__project=project, rater=user, outcome=None, retracted_at=None
+        project=project, rater=user, outcome=None, retracted_at=None
     )
     released = 0
     for pk, comparison_pk in held.filter(released_at=None).values_list("pk", "comparison_id"):
@@ -99,7 +99,7 @@ def release_held(*, project: Project, user: User, now: datetime) -> int:
 
 def _take_back_judgements(*, project: Project, user: User, now: datetime) -> None:
     mine = Judgement.objects.filter(
-        comparison__project=project, rater=user, outcome__isnull=False, retracted_at=None
+        project=project, rater=user, outcome__isnull=False, retracted_at=None
     )
     for pk, comparison_pk, outcome in list(mine.values_list("pk", "comparison_id", "outcome")):
         comparison = Comparison.objects.select_for_update().get(pk=comparison_pk)

@@ -311,14 +311,13 @@ def can_undo(*, project: Project, rater: User) -> bool:
         Judgement.objects.filter(
             rater=rater, comparison__project=project, outcome__isnull=False, retracted_at=None
         )
-        .select_related("comparison__pair")
+        .select_related("comparison")
         .order_by("-decided_at", "-pk")
         .first()
     )
     if last is None or last.comparison.state == Comparison.State.VOID:
         return False
-    pair = getattr(last.comparison, "pair", None)
-    return pair is None or pair.frozen_at is None
+    return not last.comparison.pairs.filter(frozen_at__isnull=False).exists()
 
 
 def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> Empty:

@@ -39,7 +39,7 @@ def next_step(membership: Membership) -> str | None:
 
 def _is_at_work(project: Project, user: User) -> bool:
     """Whether the person was here before there were such steps."""
-    return Judgement.objects.filter(comparison__project=project, rater=user).exists()
+    return Judgement.objects.filter(project=project, rater=user).exists()
 
 
 def hindrance(*, project: Project, rater: User) -> tuple[str, str] | None:

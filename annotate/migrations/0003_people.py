@@ -23,7 +23,7 @@ def first_versions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0001_initial'),
+        ('annotate', '0002_verdicts'),
     ]
 
     operations = [
