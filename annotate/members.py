@@ -86,9 +86,7 @@ def leave(
 
 def release_held(*, project: Project, user: User, now: datetime) -> int:
     """Give back the slots of the cards that ``user`` holds, as if their leases had run out."""
-    held = Judgement.objects.filter(
-        project=project, rater=user, outcome=None, retracted_at=None
-    )
+    held = Judgement.objects.filter(project=project, rater=user, outcome=None, retracted_at=None)
     released = 0
     for pk, comparison_pk in held.filter(released_at=None).values_list("pk", "comparison_id"):
         if held.filter(pk=pk, released_at=None).update(released_at=now):

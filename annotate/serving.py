@@ -18,9 +18,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, Min, OuterRef
 from django.utils import timezone
 
+from annotate.gold import gold_due
 from annotate.models import Comparison, Judgement, Project, User
 from annotate.settling import reopen_comparison, settle_comparison
 from annotate.sides import draw_swapped
+from annotate.steps import hindrance
 
 CANDIDATES = 20
 """How many comparisons are looked at in one query; the next twenty follow if all are taken."""
@@ -75,12 +77,16 @@ def serve_next(*, project: Project, rater: User, now: datetime | None = None) ->
     the first open comparison that the rater has not met is taken.
     """
     now = now or timezone.now()
-    if project.is_paused:
+    if project.is_paused or hindrance(project=project, rater=rater):
         return None
     held = _held_card(project=project, rater=rater, now=now)
     if held is not None:
         return held
     release_expired(project=project, now=now)
+    if (gold := gold_due(project=project, rater=rater)) is not None:
+        judgement = _take(project=project, rater=rater, comparison_pk=gold, now=now)
+        if judgement is not None:
+            return judgement
     met = Judgement.objects.filter(comparison=OuterRef("pk"), rater=rater)
     queue = (
         Comparison.objects.filter(
@@ -89,6 +95,7 @@ def serve_next(*, project: Project, rater: User, now: datetime | None = None) ->
             state=Comparison.State.OPEN,
             judgements_taken__lt=F("judgements_wanted"),
         )
+        .exclude(purpose=Comparison.Purpose.GOLD)
         .order_by("-priority", "shuffle", "id")
         .values_list("pk", flat=True)
     )
@@ -325,7 +332,11 @@ def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> 
     now = now or timezone.now()
     if project.is_paused:
         return Empty("paused", "This project is paused. Your judgements are kept.", 60)
-    open_ones = Comparison.objects.filter(project=project, state=Comparison.State.OPEN)
+    if (why := hindrance(project=project, rater=rater)) is not None:
+        return Empty(*why, 60)
+    open_ones = Comparison.objects.filter(project=project, state=Comparison.State.OPEN).exclude(
+        purpose=Comparison.Purpose.GOLD
+    )
     met = Judgement.objects.filter(comparison=OuterRef("pk"), rater=rater, retracted_at=None)
     lease = Judgement.objects.filter(
         comparison__in=open_ones.filter(~Exists(met)),

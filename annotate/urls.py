@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from annotate.urls_people import urlpatterns as people
 from annotate.views import moving, rating
 
 urlpatterns: list[URLPattern] = [
@@ -10,4 +11,5 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/undo/", rating.undo, name="undo"),
     path("p/<slug:slug>/import/", moving.import_page, name="import"),
     path("p/<slug:slug>/pairs.jsonl", moving.download_pairs, name="export_pairs"),
+    *people,
 ]

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotate.exporting import pair_lines
+from annotate.exporting import pair_lines, pairs_of
 from annotate.models import PreferencePair, Project
 from training.errors import NotNow
 from training.models import Snapshot
@@ -20,7 +20,7 @@ from training.models import Snapshot
 
 def usable_pairs(project: Project) -> QuerySet[PreferencePair]:
     """The pairs of a project that a round may use."""
-    return PreferencePair.objects.filter(comparison__project=project, weight__gt=0)
+    return pairs_of(project).filter(weight__gt=0)
 
 
 def freeze_snapshot(*, project: Project) -> Snapshot:

@@ -17,6 +17,7 @@ from annotate import serving
 from annotate.access import project_for
 from annotate.models import Judgement, Project
 from annotate.rendering import render as to_safe_html
+from annotate.steps import next_step
 from annotate.views.requests import MemberRequest
 
 NOTICES = {
@@ -34,7 +35,9 @@ NOTICES = {
 @require_GET
 def rate(request: MemberRequest, slug: str) -> HttpResponse:
     """The rating page, with the card that the rater holds or the next one."""
-    project, _ = project_for(request, slug)
+    project, membership = project_for(request, slug)
+    if step := next_step(membership):
+        return redirect(step)
     judgement = serving.serve_next(project=project, rater=request.user)
     told = " ".join(str(message) for message in messages.get_messages(request))
     return _show(request, project, judgement, notice=told or None)

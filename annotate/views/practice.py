@@ -1,0 +1,111 @@
+"""Practice: a card as it will be, an answer, and what is said to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotate import practising, serving
+from annotate.access import project_for
+from annotate.models import Judgement, Membership
+from annotate.people import PracticeAnswer, PracticeItem
+from annotate.steps import next_step
+from annotate.views.exhibits import exhibit
+from annotate.views.requests import MemberRequest
+
+CHOICES = [choice for choice in serving.CHOICES if choice != "skip"]
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def practice(request: MemberRequest, slug: str) -> HttpResponse:
+    """The next item; with ``?told=N`` the N-th one, answered; at the end, how it went."""
+    project, membership = project_for(request, slug)
+    if membership.pk is None:  # a superuser who is no member: nothing to keep answers with
+        return redirect("comparisons", project.slug)
+    now = practising.practice_of(membership)
+    if not now.items:
+        return redirect(next_step(membership) or reverse("rate", args=[project.slug]))
+    if request.method == "POST":
+        return _answer(request, membership, now)
+    told = request.GET.get("told", "")
+    if told.isdecimal() and 0 < int(told) <= len(now.items):
+        item = now.items[int(told) - 1]
+        if item.pk in now.answers:
+            return _show(request, membership, now, item, now.answers[item.pk])
+    if now.item is not None:
+        return _show(request, membership, now, now.item)
+    onwards = next_step(membership) if now.is_passed else None
+    context = {"project": project, "membership": membership, "practice": now, "onwards": onwards}
+    return render(request, "people/practice_done.html", context)
+
+
+def _answer(
+    request: MemberRequest, membership: Membership, now: practising.Practice
+) -> HttpResponse:
+    number = request.POST.get("item", "")
+    item = get_object_or_404(
+        PracticeItem,
+        pk=number if number.isdecimal() else 0,
+        project=membership.project,
+        retired_at=None,
+    )
+    choice = request.POST.get("choice")
+    if choice not in CHOICES:
+        return _show(request, membership, now, item, status=422)
+    outcome = serving.outcome_of(choice, swapped=practising.is_swapped(item, membership))
+    practising.answer(membership=membership, item=item, outcome=outcome)
+    place = [one.pk for one in now.items].index(item.pk) + 1
+    address = reverse("practice", args=[membership.project.slug])
+    return redirect(f"{address}?told={place}")
+
+
+def _show(
+    request: MemberRequest,
+    membership: Membership,
+    now: practising.Practice,
+    item: PracticeItem,
+    answer: PracticeAnswer | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    swapped = practising.is_swapped(item, membership)
+    context: dict[str, Any] = {
+        **exhibit(project=membership.project, comparison=item.comparison, swapped=swapped),
+        "membership": membership,
+        "practice": now,
+        "item": item,
+        "answer": answer,
+        "number": [one.pk for one in now.items].index(item.pk) + 1,
+        "of": len(now.items),
+        "foot": "people/_practice_told.html" if answer else "people/_practice_bar.html",
+    }
+    if answer is not None:
+        context["expected"] = [_side(outcome, swapped) for outcome in item.expected]
+        context["chosen"] = _side(answer.outcome, swapped)
+    return render(request, "people/practice.html", context, status=status)
+
+
+def _side(outcome: str, swapped: bool) -> str:
+    """An outcome as the screen calls it: left, right, tie, both_bad."""
+    if outcome == Judgement.Outcome.A:
+        return "right" if swapped else "left"
+    if outcome == Judgement.Outcome.B:
+        return "left" if swapped else "right"
+    return outcome
+
+
+@login_required
+@require_POST
+def practise_again(request: MemberRequest, slug: str) -> HttpResponse:
+    """Once more from the beginning, on other sides."""
+    project, membership = project_for(request, slug)
+    if membership.pk is not None:
+        practising.again(membership=membership)
+    return redirect("practice", project.slug)
