@@ -417,8 +417,7 @@ class PreferencePair(models.Model):
                 fields=["judgement", "rejected"], name="one_pair_an_edit_and_answer"
             ),
             models.CheckConstraint(
-                condition=Q(kind="vote", judgement=None)
-                | Q(kind="edit", judgement__isnull=False),
+                condition=Q(kind="vote", judgement=None) | Q(kind="edit", judgement__isnull=False),
                 name="edits_name_their_judgement",
             ),
         ]
