@@ -41,11 +41,11 @@ def test_the_card_ahead_is_another_and_stays_the_same(project, rater):
     assert shown_and_ahead(project, rater) == (shown, ahead)
 
 
-def test_nobody_holds_more_than_two(project, rater):
+def test_in_a_short_queue_nobody_holds_more_than_two(project, rater):
     for _ in range(5):
         make_comparison(project)
     shown, ahead = shown_and_ahead(project, rater)
-    assert serving.serve_ahead(project=project, rater=rater, after=ahead.code) == shown
+    assert serving.serve_ahead(project=project, rater=rater, after=ahead.code) == ahead
     assert Judgement.objects.count() == 2
 
 

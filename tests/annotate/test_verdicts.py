@@ -192,6 +192,8 @@ def test_flags(choice, flags, is_good):
         ("  \n", "left", False, ("", "")),
         ("Answer a.", "left", False, ("", "")),
         ("Answer b.\n", "left", True, ("", "")),
+        ("Answer b.", "left", False, ("", "")),
+        ("From nothing.", "", True, ("From nothing.", "")),
     ],
 )
 def test_an_edit(edit, source, swapped, kept):
@@ -201,7 +203,8 @@ def test_an_edit(edit, source, swapped, kept):
 
 
 def test_a_bad_edit():
-    assert refused(given={"edit": "Better."}, editing_on=True) == {"edited_from"}
+    odd = {"edit": "Better.", "edited_from": "middle"}
+    assert refused(given=odd, editing_on=True) == {"edited_from"}
     long = {"edit": "x" * (MAX_EDIT_CHARS + 1), "edited_from": "left"}
     assert refused(given=long, editing_on=True) == {"edit"}
 
