@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.consenting import consents_of
 from annotate.models import Comparison, Judgement, Membership, PreferencePair, Project, User
 from annotate.people import Departure
+from annotate.serving.slots import give_slot_back, lock_comparison, release_expired
 from annotate.settling import reopen_comparison
 
 Role = Membership.Role
@@ -84,15 +85,12 @@ def leave(
     )
 
 
-def release_held(*, project: Project, user: User, now: datetime) -> int:
-    """Give back the slots of the cards that ``user`` holds, as if their leases had run out."""
-    held = Judgement.objects.filter(project=project, rater=user, outcome=None, retracted_at=None)
-    released = 0
-    for pk, comparison_pk in held.filter(released_at=None).values_list("pk", "comparison_id"):
-        if held.filter(pk=pk, released_at=None).update(released_at=now):
-            _give_slot_back(comparison_pk)
-            released += 1
-    return released
+def release_held(*, project: Project, user: User, now: datetime) -> None:
+    """Let the leases of the cards that ``user`` holds run out now."""
+    Judgement.objects.filter(
+        project=project, rater=user, outcome=None, released_at=None, retracted_at=None
+    ).update(expires_at=now - timedelta(seconds=1))
+    release_expired(project=project, now=now)
 
 
 def _take_back_judgements(*, project: Project, user: User, now: datetime) -> None:
@@ -100,19 +98,16 @@ def _take_back_judgements(*, project: Project, user: User, now: datetime) -> Non
         project=project, rater=user, outcome__isnull=False, retracted_at=None
     )
     for pk, comparison_pk, outcome in list(mine.values_list("pk", "comparison_id", "outcome")):
-        comparison = Comparison.objects.select_for_update().get(pk=comparison_pk)
-        counted = outcome != Judgement.Outcome.SKIP
-        if counted and not reopen_comparison(comparison=comparison):
-            PreferencePair.objects.filter(comparison=comparison).update(withdrawn_at=now)
-        elif counted:
-            _give_slot_back(comparison_pk)
+        comparison = lock_comparison(comparison_pk)
+        if outcome != Judgement.Outcome.SKIP:
+            is_void = comparison.state == Comparison.State.VOID
+            if is_void or reopen_comparison(comparison=comparison):
+                give_slot_back(comparison_pk)
+            else:  # others' edited answers stay
+                PreferencePair.objects.filter(
+                    Q(judgement=None) | Q(judgement=pk), comparison=comparison
+                ).update(withdrawn_at=now)
         Judgement.objects.filter(pk=pk).update(retracted_at=now)
-
-
-def _give_slot_back(comparison_pk: int) -> None:
-    Comparison.objects.filter(pk=comparison_pk, judgements_taken__gt=0).update(
-        judgements_taken=F("judgements_taken") - 1
-    )
 
 
 def _need_another_manager(membership: Membership) -> None:

@@ -134,7 +134,7 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         .order_by("-decided_at")
     )
     context = {
-        **exhibit(project=project, comparison=found),
+        **exhibit(request, project, found),
         "membership": membership,
         "comparison": found,
         "practice": practice,

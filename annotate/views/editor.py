@@ -32,7 +32,7 @@ def editor(request: MemberRequest, slug: str) -> HttpResponse:
         messages.success(request, "Saved. Cards look like this from now on.")
         return redirect("editor", project.slug)
     context = {
-        **_preview(project, form),
+        **_preview(request, project, form),
         "project": project,
         "membership": membership,
         "form": form,
@@ -52,13 +52,13 @@ def editor_preview(request: MemberRequest, slug: str) -> HttpResponse:
     """The card as the form has it now; stores nothing. A bad field shows what is saved."""
     project, membership = project_for(request, slug, manage=True)
     form = EditorForm(request.POST, instance=copy.copy(project))
-    context = {**_preview(project, form), "membership": membership}
+    context = {**_preview(request, project, form), "membership": membership}
     return render(request, "people/_preview.html", context)
 
 
-def _preview(project: Project, form: EditorForm) -> dict[str, Any]:
+def _preview(request: MemberRequest, project: Project, form: EditorForm) -> dict[str, Any]:
     draft = form.instance
     for name in form.errors if form.is_bound else ():
         if hasattr(project, name):
             setattr(draft, name, getattr(project, name))
-    return exhibit(project=draft, comparison=newest_comparison(project))
+    return exhibit(request, draft, newest_comparison(project))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from django.utils.safestring import mark_safe
-
-from annotate.models import Comparison, Judgement, Project
-from annotate.rendering import render as to_safe_html
+from annotate.models import Comparison, Completion, Judgement, Project, Prompt
+from annotate.rendering import render
+from annotate.views.cards import card_context
+from annotate.views.requests import MemberRequest
 
 SAMPLE = {
     "question": "How long does it take light from the Sun to reach the Earth?",
@@ -18,37 +17,24 @@ SAMPLE = {
 
 
 def exhibit(
-    *, project: Project, comparison: Comparison | None, swapped: bool = False
+    request: MemberRequest,
+    project: Project,
+    comparison: Comparison | None,
+    *,
+    swapped: bool = False,
 ) -> dict[str, Any]:
-    """What ``annotate/_card.html`` needs; two sample answers where there is no comparison."""
-    if comparison is None:
-        left, right = to_safe_html(SAMPLE["a"]), to_safe_html(SAMPLE["b"])
-        messages = [{"role": "user", "content": SAMPLE["question"]}]
-    else:
-        sides = [comparison.a, comparison.b]
-        if swapped:
-            sides.reverse()
-        # Completion.html was made safe when it was stored.
-        left, right = (mark_safe(one.html) for one in sides)  # noqa: S308
-        messages = comparison.prompt.messages
-    return {
-        "project": project,
-        "judgement": Judgement(code=uuid.uuid4(), swapped=swapped),
-        "messages": [
-            {"role": message["role"], "html": to_safe_html(message["content"])}
-            for message in messages
-        ],
-        "left_html": left,
-        "right_html": right,
-        "question": project.question,
-        "options": project,
-        "lease_seconds": 60 * (project.lease_minutes or 1),
-        "notice": None,
-        "today": 0,
-        "can_undo": False,
-        "errors": {},
-        "kept": {},
-    }
+    """What ``annotate/_card.html`` needs; two sample answers where there is no comparison.
+
+    Its judgement is made up and is stored nowhere, so nothing that is sent for it counts.
+    """
+    judgement = Judgement(comparison=comparison or _sample(), swapped=swapped)
+    return card_context(request, project, judgement, today=0, can_undo=False)
+
+
+def _sample() -> Comparison:
+    prompt = Prompt(messages=[{"role": "user", "content": SAMPLE["question"]}])
+    a, b = (Completion(text=SAMPLE[side], html=render(SAMPLE[side])) for side in "ab")
+    return Comparison(prompt=prompt, a=a, b=b)
 
 
 def newest_comparison(project: Project) -> Comparison | None:

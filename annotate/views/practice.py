@@ -11,15 +11,16 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate import practising, serving
+from annotate import practising
 from annotate.access import project_for
 from annotate.models import Judgement, Membership
 from annotate.people import PracticeAnswer, PracticeItem
 from annotate.steps import next_step
+from annotate.verdicts import CHOICES, outcome_of
 from annotate.views.exhibits import exhibit
 from annotate.views.requests import MemberRequest
 
-CHOICES = [choice for choice in serving.CHOICES if choice != "skip"]
+ANSWERS = [choice for choice in CHOICES if choice != "skip"]
 
 
 @login_required
@@ -58,9 +59,9 @@ def _answer(
         retired_at=None,
     )
     choice = request.POST.get("choice")
-    if choice not in CHOICES:
+    if choice not in ANSWERS:
         return _show(request, membership, now, item, status=422)
-    outcome = serving.outcome_of(choice, swapped=practising.is_swapped(item, membership))
+    outcome = outcome_of(choice, swapped=practising.is_swapped(item, membership))
     practising.answer(membership=membership, item=item, outcome=outcome)
     place = [one.pk for one in now.items].index(item.pk) + 1
     address = reverse("practice", args=[membership.project.slug])
@@ -77,7 +78,7 @@ def _show(
 ) -> HttpResponse:
     swapped = practising.is_swapped(item, membership)
     context: dict[str, Any] = {
-        **exhibit(project=membership.project, comparison=item.comparison, swapped=swapped),
+        **exhibit(request, membership.project, item.comparison, swapped=swapped),
         "membership": membership,
         "practice": now,
         "item": item,
