@@ -2,12 +2,13 @@
 
 from django.urls import URLPattern, path
 
-from annotate.views import moving, rating
+from annotate.views import moving, rating, you
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/rate/", rating.rate, name="rate"),
     path("p/<slug:slug>/rate/<uuid:code>/", rating.verdict, name="verdict"),
     path("p/<slug:slug>/undo/", rating.undo, name="undo"),
+    path("you/", you.you, name="you"),
     path("p/<slug:slug>/import/", moving.import_page, name="import"),
     path("p/<slug:slug>/pairs.jsonl", moving.download_pairs, name="export_pairs"),
 ]
