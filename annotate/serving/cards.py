@@ -23,6 +23,12 @@ CANDIDATES = 20
 AT_ONCE = 2
 """How many undecided cards a rater holds at most, reopened ones apart: one shown, one ahead."""
 
+FAR_AHEAD = 11
+"""How many, where the queue is deep: then ten votes can be given without a connection."""
+
+DEEP_QUEUE = 100
+"""So many open comparisons must be waiting for that, or few raters would hold all there is."""
+
 _draw = random.SystemRandom()
 
 
@@ -43,7 +49,11 @@ def serve_next(*, project: Project, rater: User, now: datetime | None = None) ->
 def serve_ahead(
     *, project: Project, rater: User, after: UUID, now: datetime | None = None
 ) -> Judgement | None:
-    """The card to show once the one with the code ``after`` is decided, or None."""
+    """The card to show once the one with the code ``after`` is decided, or None.
+
+    Asked again and again, each time with the code of the last answer, it gives one card more,
+    up to FAR_AHEAD; at the limit the last one comes again.
+    """
     return _serve(project=project, rater=rater, after=after, at_once=AT_ONCE, now=now)
 
 
@@ -53,9 +63,14 @@ def _serve(
     now = now or timezone.now()
     if pause_of(project=project, rater=rater) is not None:
         return None
-    for judgement in held_cards(project=project, rater=rater):
-        if judgement.code != after and _renew(judgement=judgement, project=project, now=now):
+    held = list(held_cards(project=project, rater=rater))
+    codes = [judgement.code for judgement in held]
+    beyond = codes.index(after) + 1 if after in codes else 0
+    for judgement in held[beyond:]:
+        if _renew(judgement=judgement, project=project, now=now):
             return full_card(judgement.pk)
+    if after is not None and len(held) >= at_once and _is_deep(project):
+        at_once = FAR_AHEAD
     return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
         _take_first(project=project, rater=rater, at_once=at_once, now=now)
         if release_expired(project=project, now=now)
@@ -96,16 +111,7 @@ def _with_all() -> QuerySet[Judgement]:
 def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -> Judgement | None:
     """A new card from the front of the queue; None where nothing is left for this rater."""
     met = Judgement.objects.filter(comparison=OuterRef("pk"), rater=rater)
-    queue = (
-        Comparison.objects.filter(
-            ~Exists(met),
-            project=project,
-            state=Comparison.State.OPEN,
-            judgements_taken__lt=F("judgements_wanted"),
-        )
-        .order_by("-priority", "shuffle", "id")
-        .values_list("pk", flat=True)
-    )
+    queue = _queue(project).filter(~Exists(met)).values_list("pk", flat=True)
     while candidates := list(queue[:CANDIDATES]):
         for comparison_pk in candidates:
             judgement = _take(
@@ -114,6 +120,18 @@ def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -
             if judgement is not None:
                 return full_card(judgement.pk)
     return None
+
+
+def _queue(project: Project) -> QuerySet[Comparison]:
+    return Comparison.objects.filter(
+        project=project,
+        state=Comparison.State.OPEN,
+        judgements_taken__lt=F("judgements_wanted"),
+    ).order_by("-priority", "shuffle", "id")
+
+
+def _is_deep(project: Project) -> bool:
+    return bool(_queue(project).values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
 
 
 def _take(
