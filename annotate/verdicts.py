@@ -256,7 +256,7 @@ def _edit(
     edit = storable(given.edit.replace("\r\n", "\n"))
     if not options.editing_on or not edit.strip():
         return "", ""
-    if given.edited_from not in ("left", "right"):
+    if given.edited_from not in ("left", "right", ""):
         errors["edited_from"] = _("Say which response you edited.")
         return "", ""
     if len(edit) > MAX_EDIT_CHARS:
@@ -265,7 +265,7 @@ def _edit(
         )
         return "", ""
     side = outcome_of(given.edited_from, swapped=swapped)
-    if same_text(edit, texts[side]):
+    if any(same_text(edit, text) for text in texts.values()):
         return "", ""
     return edit, side
 
