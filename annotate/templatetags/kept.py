@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
-from django.http import QueryDict
 from django.utils.safestring import SafeString, mark_safe
 
+CRITERION = "criterion."
+MANY = {"tag": "tags", "flag": "flags"}
 register = template.Library()
 
 
@@ -31,9 +32,13 @@ def told(errors: Any, name: str) -> str:
 
 
 def _entered(kept: Any, name: str) -> list[str]:
-    if isinstance(kept, QueryDict):
-        return [str(value) for value in kept.getlist(name)]
-    found = kept.get(name) if isinstance(kept, Mapping) else None
+    """A card's ``kept`` is a dict; fields that may come more than once hold several values."""
+    if not isinstance(kept, Mapping):
+        return []
+    if name.startswith(CRITERION):
+        found = kept.get("criteria", {}).get(name.removeprefix(CRITERION))
+    else:
+        found = kept.get(MANY.get(name, name))
     if found is None:
         return []
     return [str(value) for value in found] if isinstance(found, list | tuple) else [str(found)]
