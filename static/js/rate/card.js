@@ -27,8 +27,18 @@ export function isTooSoon() {
 export function markShown() {
   shownAt = performance.now();
   clearTimeout(settled);
-  settled = setTimeout(() => current().setAttribute("data-ready", ""), TOO_SOON);
+  settled = setTimeout(markReady, TOO_SOON);
   watchBar();
+}
+
+// The card that came with the page: whoever opened it has not pressed anything here yet.
+export function markServed() {
+  markReady();
+  watchBar();
+}
+
+function markReady() {
+  current().setAttribute("data-ready", "");
 }
 
 export function put(html, { announce = "", focus = true } = {}) {

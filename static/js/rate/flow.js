@@ -7,7 +7,6 @@ import { fill, notify, say, settings, words } from "./desk.js";
 import * as details from "./details.js";
 import * as drafts from "./drafts.js";
 import * as editing from "./editing.js";
-import * as lease from "./lease.js";
 import * as outbox from "./outbox.js";
 import * as scrolling from "./scrolling.js";
 import * as sender from "./sender.js";
@@ -17,13 +16,15 @@ import * as toast from "./toast.js";
 export const now = {
   leaving: false, // between a verdict and the next card
   undoing: false,
+  waiting: false, // for a card to show
   latest: null, // the last verdict, {code, fields}, for what was entered with it
 };
 let askAgain = 0;
 
 export async function decide(choice, { strength = null } = {}) {
   const form = cards.form();
-  if (!form || now.leaving || now.undoing || cards.isTooSoon()) return;
+  const isFree = !now.leaving && !now.undoing && !now.waiting;
+  if (!form || !isFree || cards.isTooSoon()) return;
   if (strength) details.setStrength(form, strength);
   const lack = details.missing(form, choice);
   if (lack) {
@@ -61,14 +62,14 @@ export function advance({ said = "", told = "" } = {}) {
     return;
   }
   show(card, { announce: [said, told, words("next")].filter(Boolean).join(" ") });
-  if (told) notify(told);
+  if (told) document.getElementById("notice").textContent = told;
   fetchAhead();
 }
 
 export function show(card, { announce = "", fields = null } = {}) {
+  now.waiting = false;
   cards.put(card.html, { announce });
   adoptCard(fields);
-  lease.fresh();
 }
 
 // Everything that a card needs when it has come onto the page, however it came.
@@ -85,6 +86,7 @@ export function adoptCard(fields = null) {
 }
 
 export function waitForCard() {
+  now.waiting = true;
   if (connection.isOffline()) showWaiting();
   else cards.setBusy(true);
   clearTimeout(askAgain);
@@ -98,7 +100,12 @@ export function showWaiting() {
   canUndo(outbox.size() > 0);
 }
 
-export const isWaiting = () => deck.shown === null && !cards.current().hasAttribute("hx-get");
+export const isWaiting = () => now.waiting;
+
+// A card has come, from wherever.
+export function onDeck() {
+  if (isWaiting() && deck.ahead.length) advance();
+}
 
 // Ask for the card to show now, until there is one or the server says that there is none.
 export async function fetchNow() {
@@ -114,9 +121,9 @@ export async function fetchNow() {
 // What the server sent along: a card to keep, or the empty place.
 function take(data) {
   if (keep(data)) {
-    if (isWaiting()) advance();
-    else fetchAhead();
+    fetchAhead();
   } else if (data?.empty && isWaiting() && !outbox.size()) {
+    now.waiting = false;
     cards.put(data.card);
     clearTimeout(askAgain);
     canUndo(data.can_undo);

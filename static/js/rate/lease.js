@@ -1,5 +1,5 @@
 // Keeps the shown card for this rater while somebody is there: the page is visible and a hand
-// moved in the last minutes. Left alone, the lease runs out and the work returns to others.
+// moved in the last minutes; the server renews those fetched ahead with it. Left alone, the lease runs out and the work returns to others.
 import { current } from "./card.js";
 import { ask } from "./server.js";
 
@@ -20,10 +20,6 @@ export function start(onLost) {
   setInterval(tick, 5000);
 }
 
-export function fresh() {
-  renewedAt = performance.now();
-}
-
 function tick() {
   const seconds = Number(current().dataset.leaseSeconds) || 600;
   const isDue = performance.now() - renewedAt > (seconds / SHARE) * 1000;
@@ -35,7 +31,7 @@ function tick() {
 export async function renew() {
   const { lease, code } = current().dataset;
   if (!lease || !navigator.onLine) return;
-  fresh();
+  renewedAt = performance.now();
   const { kind } = await ask(lease, "");
   if (kind === "gone" && current().dataset.code === code) lost(code);
 }

@@ -10,7 +10,7 @@ import * as difference from "./difference.js";
 import * as drafts from "./drafts.js";
 import * as editing from "./editing.js";
 import {
-  adoptCard, advance, answered, decide, fetchNow, isWaiting, now, showWaiting, waitForCard,
+  adoptCard, advance, answered, decide, fetchNow, isWaiting, now, onDeck, showWaiting, waitForCard,
 } from "./flow.js";
 import { onKey } from "./keyboard.js";
 import * as lease from "./lease.js";
@@ -80,7 +80,7 @@ function resume() {
 function adoptPage() {
   const served = cards.asServed();
   deck.shown = served;
-  cards.markShown();
+  cards.markServed();
   if (served && outbox.isWaiting(served.code)) {
     next(); // judged before the reload, and still on its way
     waitForCard();
@@ -96,6 +96,7 @@ function start() {
   scrolling.start();
   onChange(() => {
     document.getElementById("desk").dataset.held = deck.ahead.length;
+    onDeck();
   });
   adoptPage();
   sender.start({ lastHeld, answered, state: connectionIs });
@@ -141,6 +142,7 @@ function onPolled(event) {
   if (event.detail.target.id !== "card") return;
   deck.shown = cards.asServed();
   if (!deck.shown) return;
+  now.waiting = false;
   cards.markShown();
   adoptCard();
   document.getElementById("card-heading").focus({ preventScroll: true });
