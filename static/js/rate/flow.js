@@ -61,7 +61,7 @@ export function advance({ said = "", told = "" } = {}) {
     waitForCard();
     return;
   }
-  show(card, { announce: [said, told, words("next")].filter(Boolean).join(" ") });
+  show(card, { announce: [said, told, words("next")].filter(Boolean).join(". ") });
   if (told) document.getElementById("notice").textContent = told;
   fetchAhead();
 }
