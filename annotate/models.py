@@ -20,6 +20,8 @@ Message = dict[str, str]
 class User(AbstractUser):
     """A person who logs in. What they may do is decided by their memberships."""
 
+    preferences = models.JSONField(default=dict, blank=True)
+
 
 class Project(models.Model):
     """One campaign: guidelines, prompts, policies, raters, rounds."""
