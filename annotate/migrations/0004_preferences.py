@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("annotate", "0002_verdicts"),
+        ("annotate", "0003_people"),
     ]
 
     operations = [

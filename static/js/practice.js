@@ -14,7 +14,7 @@
       return;
     }
     for (const button of document.querySelectorAll("button[aria-keyshortcuts][name=choice]")) {
-      if (button.getAttribute("aria-keyshortcuts").split(" ").includes(key)) {
+      if (button.getAttribute("aria-keyshortcuts").toLowerCase().split(" ").includes(key)) {
         event.preventDefault();
         button.click();
         return;
