@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.password_validation import password_validators_help_texts
 
 from annotate.models import Membership, User
 
@@ -42,6 +44,11 @@ class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
 
     class Meta(UserCreationForm.Meta):
         model = User
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A list, in Django; our fields have their help in a paragraph.
+        self.fields["password1"].help_text = " ".join(password_validators_help_texts())
 
 
 class PauseForm(forms.Form):

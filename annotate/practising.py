@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from random import Random
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -64,11 +63,6 @@ def practice_of(membership: Membership) -> Practice:
         answers={answer.item_id: answer for answer in answers},
         pass_percent=membership.project.practice_pass_percent,
     )
-
-
-def is_swapped(item: PracticeItem, membership: Membership) -> bool:
-    """Whether ``b`` stands on the left: the same on every reload, another draw in every attempt."""
-    return Random(f"{item.pk} {membership.user_id} {membership.practice_attempt}").random() < 0.5
 
 
 def answer(*, membership: Membership, item: PracticeItem, outcome: str) -> PracticeAnswer:

@@ -20,15 +20,16 @@ def exhibit(
     request: MemberRequest,
     project: Project,
     comparison: Comparison | None,
-    *,
-    swapped: bool = False,
 ) -> dict[str, Any]:
     """What ``annotate/_card.html`` needs; two sample answers where there is no comparison.
 
-    Its judgement is made up and is stored nowhere, so nothing that is sent for it counts.
+    Its judgement is made up and is stored nowhere, so nothing that is sent for it counts. The
+    prompt's messages are called ``turns`` here: these pages have Django's messages as well.
+    A stands on the left, so that what a manager writes of A and B is true of what is seen.
     """
-    judgement = Judgement(comparison=comparison or _sample(), swapped=swapped)
-    return card_context(request, project, judgement, today=0, can_undo=False)
+    judgement = Judgement(comparison=comparison or _sample(), swapped=False)
+    context = card_context(request, project, judgement, today=0, can_undo=False)
+    return {**context, "turns": context.pop("messages")}
 
 
 def _sample() -> Comparison:

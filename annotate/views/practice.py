@@ -13,12 +13,15 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import practising
 from annotate.access import project_for
-from annotate.models import Judgement, Membership
+from annotate.models import Membership
 from annotate.people import PracticeAnswer, PracticeItem
 from annotate.steps import next_step
 from annotate.verdicts import CHOICES, outcome_of
 from annotate.views.exhibits import exhibit
 from annotate.views.requests import MemberRequest
+
+SIDES = {"a": "left", "b": "right"}
+"""Where A and B stand: in practice nothing is swapped."""
 
 ANSWERS = [choice for choice in CHOICES if choice != "skip"]
 
@@ -61,7 +64,7 @@ def _answer(
     choice = request.POST.get("choice")
     if choice not in ANSWERS:
         return _show(request, membership, now, item, status=422)
-    outcome = outcome_of(choice, swapped=practising.is_swapped(item, membership))
+    outcome = outcome_of(choice, swapped=False)
     practising.answer(membership=membership, item=item, outcome=outcome)
     place = [one.pk for one in now.items].index(item.pk) + 1
     address = reverse("practice", args=[membership.project.slug])
@@ -76,9 +79,8 @@ def _show(
     answer: PracticeAnswer | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    swapped = practising.is_swapped(item, membership)
     context: dict[str, Any] = {
-        **exhibit(request, membership.project, item.comparison, swapped=swapped),
+        **exhibit(request, membership.project, item.comparison),
         "membership": membership,
         "practice": now,
         "item": item,
@@ -88,24 +90,15 @@ def _show(
         "foot": "people/_practice_told.html" if answer else "people/_practice_bar.html",
     }
     if answer is not None:
-        context["expected"] = [_side(outcome, swapped) for outcome in item.expected]
-        context["chosen"] = _side(answer.outcome, swapped)
+        context["expected"] = [SIDES.get(outcome, outcome) for outcome in item.expected]
+        context["chosen"] = SIDES.get(answer.outcome, answer.outcome)
     return render(request, "people/practice.html", context, status=status)
-
-
-def _side(outcome: str, swapped: bool) -> str:
-    """An outcome as the screen calls it: left, right, tie, both_bad."""
-    if outcome == Judgement.Outcome.A:
-        return "right" if swapped else "left"
-    if outcome == Judgement.Outcome.B:
-        return "left" if swapped else "right"
-    return outcome
 
 
 @login_required
 @require_POST
 def practise_again(request: MemberRequest, slug: str) -> HttpResponse:
-    """Once more from the beginning, on other sides."""
+    """Once more from the beginning."""
     project, membership = project_for(request, slug)
     if membership.pk is not None:
         practising.again(membership=membership)
