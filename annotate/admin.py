@@ -18,6 +18,7 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at 
 class ProjectAdmin(TableAdmin):
     list_display = ["name", "slug", "is_paused", "created_at"]
     prepopulated_fields = {"slug": ["name"]}
+    readonly_fields = ["guidelines", "consent_text"]  # versions: edited on the project's pages
 
 
 @admin.register(models.Membership)

@@ -19,8 +19,8 @@ ROWS_AT_ONCE = 1000
 
 
 def pairs_of(project: Project) -> QuerySet[PreferencePair]:
-    """All preference pairs of ``project``."""
-    return PreferencePair.objects.filter(comparison__project=project)
+    """All preference pairs of ``project``, less those that a rater took back."""
+    return PreferencePair.objects.filter(comparison__project=project, withdrawn_at=None)
 
 
 def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:

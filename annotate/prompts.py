@@ -11,8 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from django.db import transaction
+from django.utils.safestring import mark_safe
 
 from annotate.models import Message, Project, Prompt
+from annotate.rendering import render
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 200
@@ -89,6 +91,17 @@ def unstorable(text: str) -> str:
     except UnicodeEncodeError:
         return "has half of a surrogate pair"
     return ""
+
+
+def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The messages as ``role`` and safe ``html``; made once where the row has none yet."""
+    if len(prompt.html) != len(prompt.messages):
+        prompt.html = [str(render(message["content"])) for message in prompt.messages]
+        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html)
+    return [
+        {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
+        for message, html in zip(prompt.messages, prompt.html, strict=True)
+    ]
 
 
 def prompt_digest(messages: Sequence[Message]) -> str:

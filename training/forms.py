@@ -11,38 +11,14 @@ from training.models import LoopSettings
 
 
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What raters see and how they work."""
+    """The project itself; what raters see is in annotate.forms_project."""
 
     class Meta:
         model = Project
-        fields = [
-            "name",
-            "question",
-            "guidelines",
-            "judgements_wanted",
-            "lease_minutes",
-            "held_out_percent",
-        ]
-        labels = {
-            "judgements_wanted": "Judgements for each comparison",
-            "lease_minutes": "Minutes to judge",
-            "held_out_percent": "Held-out prompts, in per cent",
-        }
+        fields = ["name", "held_out_percent"]
+        labels = {"held_out_percent": "Held-out prompts, in per cent"}
         help_texts = {
             "name": "Shown to everybody in the project.",
-            "question": "Asked beneath every two responses.",
-            "guidelines": (
-                "What makes a response better, in a few sentences. Markdown; raters reach it "
-                "with one key."
-            ),
-            "judgements_wanted": (
-                "How many raters judge each comparison. One is the fastest; with three, a "
-                "majority decides and disagreement shows. Holds for comparisons made from now on."
-            ),
-            "lease_minutes": (
-                "How long an open comparison is kept for the rater who has it before it goes to "
-                "somebody else."
-            ),
             "held_out_percent": (
                 "Share of the prompts that no round ever trains on, so that progress is measured "
                 "on questions the model has not seen. Holds for prompts imported from now on."
@@ -67,9 +43,21 @@ class NewProjectForm(ProjectForm):
 
     class Meta(ProjectForm.Meta):
         fields = ["name", "slug", "guidelines", "judgements_wanted", "held_out_percent"]
-        labels = {**ProjectForm.Meta.labels, "slug": "Short name"}
+        labels = {
+            **ProjectForm.Meta.labels,
+            "slug": "Short name",
+            "judgements_wanted": "Judgements for each comparison",
+        }
         help_texts = {
             **ProjectForm.Meta.help_texts,
+            "guidelines": (
+                "What makes a response better, in a few sentences. Markdown; raters reach it "
+                "with one key."
+            ),
+            "judgements_wanted": (
+                "How many raters judge each comparison. One is the fastest; with three, a "
+                "majority decides and disagreement shows. Holds for comparisons made from now on."
+            ),
             "slug": "Part of every address, such as /p/help-desk/. Letters, digits and hyphens.",
         }
         error_messages = {"slug": {"unique": "Another project has this short name already."}}

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
+from annotate.exporting import pairs_of
 from annotate.models import (
     Comparison,
     Completion,
     Judgement,
     Policy,
-    PreferencePair,
     Project,
 )
 from training.models import Round, SamplingJob
@@ -110,14 +110,22 @@ def counts(project: Project, *, now: datetime | None = None) -> Counts:
         judgements_today=Count("pk", filter=Q(decided_at__gte=today)),
         judgements_last_day=Count("pk", filter=Q(decided_at__gte=yesterday)),
     )
-    queue = Comparison.objects.filter(project=project, state=Comparison.State.OPEN).aggregate(
-        open_comparisons=Count("pk"),
-        open_slots=Sum(F("judgements_wanted") - F("judgements_taken"), default=0),
+    queue = (
+        Comparison.objects.filter(project=project, state=Comparison.State.OPEN)
+        .exclude(purpose=Comparison.Purpose.GOLD)
+        .aggregate(
+            open_comparisons=Count("pk"),
+            open_slots=Sum(F("judgements_wanted") - F("judgements_taken"), default=0),
+        )
     )
-    pairs = PreferencePair.objects.filter(comparison__project=project, weight__gt=0).aggregate(
-        pairs=Count("pk"),
-        pairs_today=Count("pk", filter=Q(created_at__gte=today)),
-        pairs_last_day=Count("pk", filter=Q(created_at__gte=yesterday)),
+    pairs = (
+        pairs_of(project)
+        .filter(weight__gt=0)
+        .aggregate(
+            pairs=Count("pk"),
+            pairs_today=Count("pk", filter=Q(created_at__gte=today)),
+            pairs_last_day=Count("pk", filter=Q(created_at__gte=yesterday)),
+        )
     )
     rounds = project.rounds.filter(state=Round.State.SUCCEEDED).count()
     return Counts(**prompts, **completions, **judged, **queue, **pairs, rounds=rounds)
@@ -127,6 +135,7 @@ def bouts(project: Project) -> list[Bouts]:
     """Who met whom on which kind of prompt, and how it ended."""
     rows = (
         verdicts(project)
+        .exclude(comparison__purpose=Comparison.Purpose.GOLD)  # everybody judges the same few
         .values_list(
             "comparison__a__policy",
             "comparison__b__policy",

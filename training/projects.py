@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from annotate import texts
 from annotate.models import Membership, Project, User
 from training.models import LoopSettings
 from training.pool import ensure_base
@@ -16,6 +17,8 @@ def found_project(*, project: Project, loop: LoopSettings, manager: User) -> Pro
     loop.project = project
     loop.save()
     Membership.objects.create(project=project, user=manager, role=Membership.Role.MANAGER)
+    for kind, field in texts.FIELDS.items():
+        texts.write(project=project, kind=kind, text=getattr(project, field), author=manager)
     if loop.base_model:
         ensure_base(project=project)
     return project

@@ -12,23 +12,26 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotate.exporting import pair_lines
+from annotate.exporting import pair_lines, pairs_of
 from annotate.models import PreferencePair, Project
+from annotate.serving import release_expired
 from training.errors import NotNow
 from training.models import Snapshot
 
 
 def usable_pairs(project: Project) -> QuerySet[PreferencePair]:
     """The pairs of a project that a round may use."""
-    return PreferencePair.objects.filter(comparison__project=project, weight__gt=0)
+    return pairs_of(project).filter(weight__gt=0)
 
 
 def freeze_snapshot(*, project: Project) -> Snapshot:
     """Freeze all usable pairs: from now on their verdicts stay. Raises NotNow if there are none.
 
     The pairs are marked first and written then, so nothing changes under the writing. The
-    same pairs give the same bytes, the same hash and the same snapshot.
+    same pairs give the same bytes, the same hash and the same snapshot. Verdicts that were
+    reopened and left so count again first.
     """
+    release_expired(project=project)
     with transaction.atomic():
         chosen = list(usable_pairs(project).order_by("pk").values_list("pk", flat=True))
         usable_pairs(project).filter(pk__lte=chosen[-1] if chosen else 0, frozen_at=None).update(

@@ -3,7 +3,6 @@
 from django.urls import URLPattern, path
 
 from training.views import (
-    guidelines,
     home,
     pairs,
     policies,
@@ -20,7 +19,6 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/live/", home.project_live, name="project_live"),
     path("p/<slug:slug>/pair-up/", home.pair_up, name="pair_up"),
     path("p/<slug:slug>/pause/", home.pause, name="pause"),
-    path("p/<slug:slug>/guidelines/", guidelines.guidelines, name="guidelines"),
     path("p/<slug:slug>/settings/", settings.project_settings, name="project_settings"),
     path("p/<slug:slug>/pairs/", pairs.pairs, name="pairs"),
     path("p/<slug:slug>/snapshots/<str:sha256>.jsonl", pairs.snapshot, name="snapshot"),

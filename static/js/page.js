@@ -20,11 +20,10 @@
     const secure = location.protocol === "https:" ? ";secure" : "";
     if (theme === "auto") {
       delete root.dataset.theme;
-      document.cookie = `theme=;path=/;max-age=0;samesite=lax${secure}`;
     } else {
       root.dataset.theme = theme;
-      document.cookie = `theme=${theme};path=/;max-age=${YEAR};samesite=lax${secure}`;
     }
+    document.cookie = `theme=${theme};path=/;max-age=${YEAR};samesite=lax${secure}`;
     mark();
   }
 

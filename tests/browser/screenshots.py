@@ -155,7 +155,7 @@ def serving() -> Iterator[str]:
 def wait_for(address: str) -> None:
     for _ in range(100):
         try:
-            urlopen(address, timeout=5).close()
+            urlopen(address, timeout=60).close()
         except URLError:
             time.sleep(0.2)
         else:

@@ -245,10 +245,6 @@ def test_a_snapshot_whose_file_is_gone_is_not_found(manager, cast):
 
 SETTINGS = {
     "name": "Sharpen more",
-    "question": "Which one helps?",
-    "guidelines": "",
-    "judgements_wanted": 1,
-    "lease_minutes": 10,
     "held_out_percent": 20,
     "base_model": "some/model",
     "base_revision": "",

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from annotate import texts
 from annotate.models import Membership, Project, Prompt, User
 from annotate.prompts import is_held_out, prompt_digest
 from training.demo import MODEL_DIR
@@ -44,9 +45,7 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, **_options: Any) -> None:
-        project, is_new = Project.objects.get_or_create(
-            slug="demo", defaults={"name": "Demo", "guidelines": GUIDELINES}
-        )
+        project, is_new = Project.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
         if not is_new:
             self.stdout.write("The demo project is there already; nothing was changed.")
             return
@@ -57,6 +56,7 @@ class Command(BaseCommand):
             max_new_tokens=112,
             round_config=ROUND_CONFIG,
         )
+        texts.write(project=project, kind=texts.Kind.GUIDELINES, text=GUIDELINES, author=None)
         rows = []
         for prompt in prompts(0)[:PROMPTS]:
             messages = list(prompt.messages)

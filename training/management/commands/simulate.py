@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
+from annotate import texts
 from annotate.models import Completion, Membership, Policy, Project, User
 from training.demo.manners import better
 from training.demo.measuring import Share, manner_shares, win_rate
@@ -86,7 +87,10 @@ class Command(BaseCommand):
         user, _ = User.objects.get_or_create(username=f"simulated-{name}")
         user.set_password(password)
         user.save(update_fields=["password"])
-        Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+        member, _ = Membership.objects.update_or_create(
+            project=project, user=user, defaults={"role": role}
+        )
+        texts.mark_read(membership=member)
         return Visitor(url=url, username=user.username, password=password)
 
     def _first_answers(self, project: Project, manager: Visitor) -> Policy:

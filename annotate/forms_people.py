@@ -1,0 +1,79 @@
+"""Forms around the people: invitations, signing up, the texts, pausing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.password_validation import password_validators_help_texts
+
+from annotate.models import Membership, User
+
+LASTS = {"1": "a day", "7": "a week", "30": "30 days", "90": "90 days"}
+MAX_TEXT = 50_000
+
+
+class InvitationForm(forms.Form):
+    """Whom a link makes what, and for how long."""
+
+    role = forms.ChoiceField(
+        choices=Membership.Role.choices,
+        initial=Membership.Role.RATER,
+        help_text="Raters and reviewers see cards; managers see and change everything.",
+    )
+    lasts = forms.ChoiceField(label="Open for", choices=list(LASTS.items()), initial="7")
+    max_uses = forms.IntegerField(
+        label="Uses at most",
+        required=False,
+        min_value=1,
+        max_value=100_000,
+        help_text="How many people may join by it. Empty: as many as have the link.",
+    )
+    note = forms.CharField(
+        required=False, max_length=200, help_text="For yourself, such as “students of May”."
+    )
+
+    def lasting(self) -> timedelta:
+        return timedelta(days=int(self.cleaned_data["lasts"]))
+
+
+class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
+    """A name and a password, by Django's own rules."""
+
+    class Meta(UserCreationForm.Meta):
+        model = User
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A list, in Django; our fields have their help in a paragraph.
+        self.fields["password1"].help_text = " ".join(password_validators_help_texts())
+
+
+class PauseForm(forms.Form):
+    """Why somebody gets no cards for a while."""
+
+    reason = forms.CharField(
+        required=False, max_length=500, help_text="The person reads it on the rating page."
+    )
+
+
+class TextForm(forms.Form):
+    """A new version of the guidelines or of the consent text."""
+
+    text = forms.CharField(
+        required=False,
+        max_length=MAX_TEXT,
+        label="Text",
+        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "true"}),
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=300,
+        label="What is new",
+        help_text="A sentence for those who know the version before; raters read it.",
+    )
+    base = forms.IntegerField(
+        min_value=0, widget=forms.HiddenInput, help_text="The version that was edited."
+    )

@@ -1,0 +1,172 @@
+"""The project editor's form: what stands on the card, and how the work is shared out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.text import slugify
+
+from annotate.models import Project
+
+MOST = 12
+LONGEST = 60
+
+
+class LinesField(forms.CharField):
+    """One thing a line; becomes a list of strings."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            required=False, widget=forms.Textarea(attrs={"rows": 4, "class": "lines"}), **kwargs
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        lines = [" ".join(line.split()) for line in str(super().clean(value)).splitlines()]
+        lines = [line for line in lines if line]
+        if len(lines) > MOST:
+            raise forms.ValidationError(f"At most {MOST} lines; these are {len(lines)}.")
+        for line in lines:
+            if len(line) > LONGEST:
+                raise forms.ValidationError(f"“{line[:30]}…” is longer than {LONGEST} characters.")
+        folded = [line.casefold() for line in lines]
+        if twice := next((line for line in lines if folded.count(line.casefold()) > 1), None):
+            raise forms.ValidationError(f"“{twice}” is there twice.")
+        return lines
+
+
+class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Everything that a rater sees or feels, but for the guidelines and the consent text."""
+
+    criteria_names = LinesField(
+        label="Criteria, one a line",
+        help_text="Each is rated apart: A, B or tie. Such as Helpful, Honest, Harmless.",
+    )
+    reason_tag_names = LinesField(
+        label="Reasons ready to pick, one a line",
+        help_text="Such as Wrong facts, Too long, Impolite.",
+    )
+
+    class Meta:
+        model = Project
+        fields = [
+            "name",
+            "question",
+            "strength_mode",
+            "criteria_required",
+            "reason_mode",
+            "reason_min_length",
+            "flags_on",
+            "editing_on",
+            "judgements_wanted",
+            "lease_minutes",
+            "gold_every",
+            "practice_pass_percent",
+            "show_agreement",
+        ]
+        labels = {
+            "strength_mode": "How much better",
+            "criteria_required": "Every criterion must be rated",
+            "reason_mode": "A reason",
+            "reason_min_length": "Shortest reason, in characters",
+            "flags_on": "Raters can flag an answer: unsafe, personal data, broken, cannot judge",
+            "editing_on": "Raters can write a better answer",
+            "judgements_wanted": "Judgements for each comparison",
+            "lease_minutes": "Minutes to judge",
+            "gold_every": "A gold item about every … cards",
+            "practice_pass_percent": "Practice is passed with … per cent right",
+            "show_agreement": "Raters see how often others chose as they did",
+        }
+        help_texts = {
+            "name": "Shown to everybody in the project.",
+            "question": "Asked beneath every two responses.",
+            "strength_mode": "Slightly or much better, by Shift or by a scale.",
+            "reason_mode": "In the rater's own words, or picked from those below.",
+            "reason_min_length": "0: a word will do.",
+            "flags_on": "",
+            "editing_on": "It is kept as a demonstration, and preferred to both in training.",
+            "judgements_wanted": (
+                "One is the fastest; with three, a majority decides and disagreement shows. Holds "
+                "for comparisons made from now on."
+            ),
+            "lease_minutes": (
+                "How long an open comparison is kept for the rater who has it before it goes to "
+                "somebody else."
+            ),
+            "gold_every": "Comparisons whose answer you know, served blindly. 0: none.",
+            "practice_pass_percent": "Empty: taking part is enough.",
+            "show_agreement": "Their own figure alone, never another's votes.",
+        }
+        error_messages = {"question": {"required": "A card needs a question."}}
+
+    GROUPS = {
+        "The card": ["name", "question"],
+        "What else is asked": [
+            "strength_mode",
+            "criteria_names",
+            "criteria_required",
+            "reason_mode",
+            "reason_min_length",
+            "reason_tag_names",
+            "flags_on",
+            "editing_on",
+        ],
+        "How the work is shared": ["judgements_wanted", "lease_minutes"],
+        "Care for quality": ["gold_every", "practice_pass_percent", "show_agreement"],
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["criteria_names"] = [one["name"] for one in self.instance.criteria]
+        self.initial["reason_tag_names"] = list(self.instance.reason_tags)
+        for name in ("reason_min_length", "gold_every"):
+            self.fields[name].required = False
+
+    def groups(self) -> list[tuple[str, list[Any]]]:
+        """The fields under their headings."""
+        return [(title, [self[name] for name in names]) for title, names in self.GROUPS.items()]
+
+    def clean_reason_min_length(self) -> int:
+        return self.cleaned_data["reason_min_length"] or 0
+
+    def clean_gold_every(self) -> int:
+        return self.cleaned_data["gold_every"] or 0
+
+    def clean_criteria_names(self) -> list[str]:
+        names: list[str] = self.cleaned_data["criteria_names"]
+        self.instance.criteria = keyed(names, self.instance.criteria)
+        return names
+
+    def clean_reason_tag_names(self) -> list[str]:
+        names: list[str] = self.cleaned_data["reason_tag_names"]
+        self.instance.reason_tags = names
+        return names
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        is_off = cleaned.get("reason_mode") == Project.Asked.OFF
+        if is_off and cleaned.get("reason_min_length"):
+            self.add_error("reason_min_length", "Without a reason there is no shortest one: set 0.")
+        if cleaned.get("criteria_required") and cleaned.get("criteria_names") == []:
+            self.add_error("criteria_required", "There are no criteria to be rated.")
+        return cleaned
+
+
+def keyed(names: list[str], before: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Criteria with keys: one that was there keeps its key, so that judgements keep their sense."""
+    known = {one["name"].casefold(): one["key"] for one in before}
+    taken = {known[name.casefold()] for name in names if name.casefold() in known}
+    found = []
+    for name in names:
+        key = known.get(name.casefold())
+        if key is None:
+            stem = slugify(name).replace("-", "_")[:40] or "criterion"
+            key, number = stem, 2
+            while key in taken or key in known.values():
+                key, number = f"{stem}_{number}", number + 1
+            taken.add(key)
+        found.append({"key": key, "name": name})
+    return found
