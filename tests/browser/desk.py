@@ -61,9 +61,8 @@ class Desk:
         """Do ``act``, wait until another card can be judged. Its code."""
         before = self.ready().code
         act()
-        expect(self.page.locator("#card[data-code]")).not_to_have_attribute(
-            "data-code", before or ""
-        )
+        card = self.page.locator("#card[data-code]")
+        expect(card).not_to_have_attribute("data-code", before or "")
         self.ready()
         return self.code or ""
 
