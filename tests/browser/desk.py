@@ -71,7 +71,8 @@ class Desk:
 
     def held(self, number: int) -> Desk:
         """So many cards are held ahead."""
-        expect(self.page.locator("#desk")).to_have_attribute("data-held", str(number))
+        desk = self.page.locator("#desk")
+        expect(desk).to_have_attribute("data-held", str(number), timeout=15_000)
         return self
 
     def all_sent(self) -> None:
