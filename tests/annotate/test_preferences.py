@@ -36,9 +36,7 @@ def test_a_key_is_read_as_a_person_writes_it(typed, key):
     assert read_key(typed) == key
 
 
-@pytest.mark.parametrize(
-    "typed", ["Tab", "enter", " ", "space", "Backspace", "Esc", "ab"]
-)
+@pytest.mark.parametrize("typed", ["Tab", "enter", " ", "space", "Backspace", "Esc", "ab"])
 def test_a_key_that_the_page_needs_is_refused(typed):
     with pytest.raises(UnusableKey):
         read_key(typed)

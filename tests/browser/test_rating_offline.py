@@ -49,6 +49,7 @@ def test_offline_for_ten_votes_and_back(desk, cast, monkeypatch):
 
 
 def test_offline_the_last_verdict_can_be_taken_back(rating):
+    rating.page.expected_errors += LOST
     rating.held(1).page.context.set_offline(True)
     before = rating.code
     rating.press("0")

@@ -20,6 +20,7 @@ export const now = {
   latest: null, // the last verdict, {code, fields}, for what was entered with it
 };
 let askAgain = 0;
+let unsaid = { said: "", told: "" }; // until the next card is there
 
 export async function decide(choice, { strength = null } = {}) {
   const form = cards.form();
@@ -53,14 +54,17 @@ export async function decide(choice, { strength = null } = {}) {
   await sent;
 }
 
-// Show the next card that is held; wait for one where none is.
-export function advance({ said = "", told = "" } = {}) {
+// Show the next card that is held; wait for one where none is. What happened to the last one
+// is said aloud (`said`) or stands beside the verdict, too (`told`).
+export function advance({ said = unsaid.said, told = unsaid.told } = {}) {
   const card = next();
   if (!card) {
-    if (said || told) say(said || told);
+    unsaid = { said, told };
+    if (said || told) say([said, told].filter(Boolean).join(". "));
     waitForCard();
     return;
   }
+  unsaid = { said: "", told: "" };
   show(card, { announce: [said, told, words("next")].filter(Boolean).join(". ") });
   if (told) document.getElementById("notice").textContent = told;
   fetchAhead();
@@ -124,6 +128,7 @@ function take(data) {
     fetchAhead();
   } else if (data?.empty && isWaiting() && !outbox.size()) {
     now.waiting = false;
+    unsaid = { said: "", told: "" };
     cards.put(data.card);
     clearTimeout(askAgain);
     canUndo(data.can_undo);
