@@ -157,6 +157,9 @@ class Completion(models.Model):
     policy = models.ForeignKey(Policy, models.PROTECT, related_name="completions")
     text = models.TextField(blank=True)
     html = models.TextField(blank=True, editable=False, help_text="Made safe once, when stored.")
+    html_version = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Of the renderer that made the HTML."
+    )
     seed = models.BigIntegerField(default=0)
     sampling = models.JSONField(default=dict, blank=True)
     sampling_digest = models.CharField(max_length=64, editable=False)

@@ -9,12 +9,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from annotate import serving
 from annotate.access import project_for
+from annotate.completions import safe_html
 from annotate.models import Judgement, Project
 from annotate.rendering import render as to_safe_html
 from annotate.views.requests import MemberRequest
@@ -105,8 +105,7 @@ def _show(
         sides = [comparison.a, comparison.b]
         if judgement.swapped:
             sides.reverse()
-        # Completion.html was made safe when it was stored.
-        context["left_html"], context["right_html"] = (mark_safe(one.html) for one in sides)  # noqa: S308
+        context["left_html"], context["right_html"] = map(safe_html, sides)
         context["messages"] = [
             {"role": message["role"], "html": to_safe_html(message["content"])}
             for message in comparison.prompt.messages
