@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from html import escape
 from typing import Literal
 
-from django.utils.html import escape
 from rapidfuzz.distance import Indel
 
 from annotate.hidden import show_hidden
@@ -28,8 +28,11 @@ MAX_CHARS = 400_000
 """Longer texts are not compared."""
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # written without spaces: each sign is a word
-_WORDS = re.compile(rf"\s+|[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
-_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_WORDS = re.compile(rf"(\A\s+|[{_CJK}]|[^\W{_CJK}]+|[^\w\s])(\s*)")
+_LINES = re.compile(r"([^\n]+|\A)(\n*)")
+
+Part = tuple[str, str]
+"""A word or a line, and the white space after it, which is not compared."""
 
 Level = Literal["same", "words", "lines", "all"]
 
@@ -55,8 +58,9 @@ def difference(left: str, right: str) -> Difference:
     return Difference(_wrapped(left, "del"), _wrapped(right, "ins"), "all")
 
 
-def _marked(left: list[str], right: list[str], *, level: Level) -> Difference:
-    runs = _equal_runs(left, right, island=ISLAND if level == "words" else 1)
+def _marked(left: list[Part], right: list[Part], *, level: Level) -> Difference:
+    island = ISLAND if level == "words" else 1
+    runs = _equal_runs([word for word, _ in left], [word for word, _ in right], island=island)
     return Difference(
         _side(left, [(start, start + size) for start, _, size in runs], "del"),
         _side(right, [(start, start + size) for _, start, size in runs], "ins"),
@@ -79,18 +83,21 @@ def _equal_runs(
     return [
         (i, j, size)
         for i, j, size in found
-        if (i == j == 0)
-        or (i + size, j + size) == ends
-        or sum(not part.isspace() for part in left[i : i + size]) >= island
+        if size >= island or (i, j) == (0, 0) or (i + size, j + size) == ends
     ]
 
 
-def _side(parts: Sequence[str], equal: Sequence[tuple[int, int]], tag: str) -> str:
+def _side(parts: Sequence[Part], equal: Sequence[tuple[int, int]], tag: str) -> str:
     html, place = [], 0
     for start, end in [*equal, (len(parts), len(parts))]:
-        html += [_wrapped("".join(parts[place:start]), tag), _shown("".join(parts[start:end]))]
+        changed, kept = parts[place:start], parts[start:end]
+        html += [_wrapped(_joined(changed), tag), _shown(_joined(kept))]
         place = end
     return "".join(html)
+
+
+def _joined(parts: Sequence[Part]) -> str:
+    return "".join(word + space for word, space in parts)
 
 
 def _wrapped(text: str, tag: str) -> str:

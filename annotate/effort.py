@@ -2,7 +2,7 @@
 
 Parsers have inputs that cost them the square of their length. Here every try of the Markdown
 parser is a step, so the same text always comes out the same, on a fast machine and on a slow
-one. 50 kB of ordinary answers take about 3,000 steps.
+one. 50 kB of ordinary answers take about 2,500 steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-MAX_STEPS = 10_000
+MAX_STEPS = 7_500
 """More than these and the whole text is shown plain."""
 
 MAX_FORMULA_STEPS = 6_000
@@ -65,13 +65,14 @@ def of(env: object) -> Effort:
 
 
 def count_inline(state: StateInline, silent: bool) -> bool:
-    """First of the inline rules; what may become an address costs more."""
+    """First of the inline rules; what may become an address or many tokens costs more."""
     del silent
-    of(state.env).spend(5 if _ADDRESS.match(state.src, state.pos) else 1)
+    costly = _COSTLY.match(state.src, state.pos)
+    of(state.env).spend(max(5, len(costly[0])) if costly else 1)
     return False
 
 
-_ADDRESS = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:")
+_COSTLY = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]{1,31}:|\]\(|[*_~]{3,}|://")
 
 
 def count_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:

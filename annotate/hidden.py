@@ -14,6 +14,11 @@ _VISIBLE_FORMAT = {chr(code) for code in (*range(0x600, 0x606), 0x6DD, 0x70F, 0x
 _BLANK_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u2028\u2029\u2800\u3164\uffa0"
 _ASSIGNED = (*range(0x20000), *range(0xE0000, 0xE1000))
 
+_STACKABLE = {
+    chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in ("Mn", "Me")
+}
+"""Drawn over the character before them; of the first plane, which keeps the search fast."""
+
 MARKS_SHOWN = 8
 """Accents on one letter; no script that we know of puts more there."""
 
@@ -31,35 +36,39 @@ def _hidden_characters() -> str:
 
 
 def _marks() -> str:
-    """What is drawn over the character before it, as a regex class; two bytes keep it fast."""
-    codes = [code for code in range(0x10000) if unicodedata.category(chr(code)) in ("Mn", "Me")]
-    return "[" + "".join(re.escape(chr(code)) for code in codes) + "]"
+    """What is drawn over the character before it, as a regex class."""
+    return "[" + "".join(map(re.escape, sorted(_STACKABLE))) + "]"
 
 
 _CLASS = _hidden_characters()
-_RUN = re.compile(f"({_CLASS})\\1+")
 _SELECTORS = re.compile("[\ufe00-\ufe0f]{2,}|[\U000e0100-\U000e01ef]{2,}")
 _TOWER = re.compile(f"({_marks()}{{{MARKS_SHOWN}}})({_marks()}+)")
 _NEIGHBOUR = "[^\\x00-\\x7f\u200b-\u200f⟦⟧]"
 _LOST_JOINER = re.compile(f"(?<!{_NEIGHBOUR})([\u200c\u200d])|([\u200c\u200d])(?!{_NEIGHBOUR})")
 """Joiners belong between letters that need them: in Persian, in Indic scripts, inside emoji."""
 
-_AS_CODE = {ord(one): f"⟦U+{ord(one):04X}⟧" for one in map(chr, _ASSIGNED) if re.match(_CLASS, one)}
-_WITHOUT_JOINERS = {code: shown for code, shown in _AS_CODE.items() if code not in (0x200C, 0x200D)}
-
-MAX_COUNTED = 100_000
-"""In longer text hidden characters are shown one by one instead of counted."""
+_AS_CODE = {one: f"⟦U+{ord(one):04X}⟧" for one in map(chr, _ASSIGNED) if re.match(_CLASS, one)}
+_JOINERS = {"\u200c", "\u200d"}
 
 
 def show_hidden(html: str) -> str:
     """``html``, or any text, with the characters that nobody would see as their code points."""
     if html.isascii() and html.isprintable():
         return html
-    if len(html) <= MAX_COUNTED:
-        html = _RUN.sub(lambda run: f"⟦U+{ord(run[1]):04X}×{len(run[0])}⟧", html)
-    html = _LOST_JOINER.sub(lambda joiner: _AS_CODE[ord(joiner[0])], html)
-    html = html.translate(_WITHOUT_JOINERS)
-    if html.isascii():
-        return html
-    html = _SELECTORS.sub(lambda run: f"⟦{len(run[0])} variation selectors⟧", html)
-    return _TOWER.sub(lambda tower: f"{tower[1]}⟦+{len(tower[2])} marks⟧", html)
+    used = set(html)
+    if hidden := _AS_CODE.keys() & used:
+        html = _coded(html, hidden)
+    if used & _STACKABLE or any("\U000e0100" <= one <= "\U000e01ef" for one in used):
+        html = _SELECTORS.sub(lambda run: f"⟦{len(run[0])} variation selectors⟧", html)
+        html = _TOWER.sub(lambda tower: f"{tower[1]}⟦+{len(tower[2])} marks⟧", html)
+    return html
+
+
+def _coded(html: str, hidden: set[str]) -> str:
+    for one in hidden:
+        if one * 2 in html:
+            shown = _AS_CODE[one][:-1]
+            html = re.sub(f"{one}{{2,}}", lambda run, shown=shown: f"{shown}×{len(run[0])}⟧", html)
+    if hidden & _JOINERS:
+        html = _LOST_JOINER.sub(lambda joiner: _AS_CODE[joiner[0]], html)
+    return html.translate({ord(one): _AS_CODE[one] for one in hidden - _JOINERS})

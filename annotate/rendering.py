@@ -10,9 +10,9 @@ characters that reorder or hide text appear as their code points.
 from __future__ import annotations
 
 import re
+from html import escape
 
 import nh3
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -77,11 +77,11 @@ def _markdown(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    paragraphs = re.split(r"\n[ \t]*\n\s*", text.strip("\n"))
+    paragraphs = re.split(r"\n[ \t]*\n\s*", escape(text.strip("\n")))
     return "\n".join(
-        f'<p dir="auto">{escape(paragraph).replace(chr(10), "<br>")}</p>'
+        '<p dir="auto">' + paragraph.replace("\n", "<br>") + "</p>"
         for paragraph in paragraphs
-        if paragraph.strip()
+        if paragraph and not paragraph.isspace()
     )
 
 

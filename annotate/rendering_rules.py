@@ -41,7 +41,7 @@ def bare_address(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != ":":
         return False
     scheme = _SCHEME.search(state.src, max(0, state.pos - 6), state.pos)
-    rest = _REST.match(state.src, state.pos, state.posMax)
+    rest = scheme and _REST.match(state.src, state.pos, state.posMax)
     if scheme is None or rest is None:
         return False
     address = _trimmed(scheme[0] + rest[0])
