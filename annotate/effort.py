@@ -13,7 +13,7 @@ import re
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-MAX_STEPS = 7_500
+MAX_STEPS = 10_000
 """More than these and the whole text is shown plain."""
 
 MAX_FORMULA_STEPS = 6_000

@@ -92,7 +92,7 @@ HEAVY = {
     "words": "word *it* **bold** `code` and more. " * 1_800 + "deep",
     "long word": "a" * MEGA + " deep",
     "long line of CJK": "漢字かな交じり文。" * 110_000 + "deep",
-    "paragraphs": "word\n\n" * 150_000 + "deep",
+    "paragraphs": "word\n\n" * 30_000 + "deep",
     "long code": "```python\n" + "x = [1, 'a', None]  # why\n" * 2_000 + "```\ndeep",
     "long line of code": "```js\n" + "f({a:1}," * 6_000 + "\n```\ndeep",
     "entity bomb": "&amp;lol9;" * 6_000 + "&#x202e;" * 500 + "deep",

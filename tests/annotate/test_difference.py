@@ -84,7 +84,7 @@ def test_more_than_that_is_marked_whole():
 
 
 def test_hostile_text_brings_no_tag_of_its_own():
-    names = list(CORPUS)
+    names = [name for name, text in CORPUS.items() if len(text) < 100_000]
     for name, other in pairwise(names):
         found = difference(CORPUS[name], CORPUS[other])
         assert set(re.findall(r"<[^>]*>?", found.left)) <= {"<del>", "</del>"}, name
