@@ -10,7 +10,7 @@ SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-train bench-train-gpu simulate clean
+.PHONY: help up install doctor test lint fmt screenshots bench-render bench-train bench-train-gpu simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -20,6 +20,7 @@ help:
 	@echo "make doctor       look for what is wrong with an installation"
 	@echo "make simulate     a running Whetstone, rated by simulated raters for two rounds"
 	@echo "make screenshots  pictures of the pages, taken in a real browser"
+	@echo "make bench-render how long hostile and real text takes to render"
 	@echo "make bench-train  the training benchmark"
 	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
@@ -55,6 +56,9 @@ fmt: $(VENV)/dev
 
 screenshots: $(VENV)/dev
 	$(BIN)/python -m tests.browser.screenshots
+
+bench-render: $(VENV)/dev
+	$(BIN)/python -m benchmarks.render
 
 bench-train: $(VENV)/dev
 	$(BIN)/python -m benchmarks.train

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from django.db import transaction
+from django.utils.safestring import SafeString, mark_safe
 
 from annotate.models import Completion, Policy
-from annotate.rendering import render
+from annotate.rendering import VERSION, render
 
 BATCH = 500
 
@@ -71,6 +72,7 @@ def _store_batch(rows: list[Completion]) -> int:
         row.text = storable(row.text)
         row.sampling_digest = sampling_digest(row.sampling)
         row.html = row.html or render(row.text)
+        row.html_version = VERSION
         wanted.setdefault(_draw(row), row)
     with transaction.atomic():
         # Without this lock two writers on PostgreSQL could both take the same draw for new.
@@ -95,3 +97,33 @@ def _store_batch(rows: list[Completion]) -> int:
 
 def _draw(row: Completion) -> Draw:
     return row.prompt_id, row.policy_id, row.seed, row.sampling_digest
+
+
+# --- rendering anew ---
+
+
+def safe_html(completion: Completion) -> SafeString:
+    """The HTML of ``completion``; made anew, and stored, where an older renderer made it."""
+    if completion.html_version != VERSION:
+        completion.html = render(completion.text)
+        completion.html_version = VERSION
+        Completion.objects.filter(pk=completion.pk).update(
+            html=completion.html, html_version=VERSION
+        )
+    return mark_safe(completion.html)  # noqa: S308 - the renderer made it
+
+
+def render_anew(*, batch: int = BATCH) -> Iterator[int]:
+    """Render what an older renderer made, in batches; yields how many are done so far.
+
+    Each batch is a transaction of its own, so raters go on, and what was stopped goes on later.
+    """
+    done = 0
+    older = Completion.objects.exclude(html_version=VERSION).only("pk", "text").order_by("pk")
+    last = 0
+    while rows := list(older.filter(pk__gt=last)[:batch]):
+        for row in rows:
+            row.html, row.html_version = render(row.text), VERSION
+        Completion.objects.bulk_update(rows, ["html", "html_version"])
+        last, done = rows[-1].pk, done + len(rows)
+        yield done

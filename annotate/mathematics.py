@@ -72,7 +72,7 @@ def mathml(source: str, opener: str) -> str:
             display="block" if opener in ("$$", "\\[") else "inline",
         )
     except Exception:  # whatever a parser of hostile text may raise
-        return _as_written(source, opener)
+        return as_written(source, opener)
     for part in element.iter():
         part.text = html.unescape(part.text or "")
     shown = "".join(part.text or "" for part in element.iter() if part.tag in TAGS)
@@ -81,11 +81,12 @@ def mathml(source: str, opener: str) -> str:
         or "\\" in shown
         or shown.count("&") > source.count("\\&")
     ):
-        return _as_written(source, opener)
+        return as_written(source, opener)
     return tostring(element, encoding="unicode")
 
 
-def _as_written(source: str, opener: str) -> str:
+def as_written(source: str, opener: str) -> str:
+    """The formula's source, escaped, between its own signs."""
     return escape(opener + source + CLOSERS[opener]).replace("\n", "<br>\n")
 
 

@@ -137,6 +137,9 @@ class Prompt(models.Model):
     html = models.JSONField(
         default=list, editable=False, help_text="Each message's text, made safe once."
     )
+    html_version = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Of the renderer that made the HTML."
+    )
     digest = models.CharField(max_length=64, editable=False)
     source = models.CharField(max_length=200, blank=True)
     tags = models.JSONField(default=list, blank=True)
@@ -211,6 +214,9 @@ class Completion(models.Model):
     policy = models.ForeignKey(Policy, models.PROTECT, related_name="completions")
     text = models.TextField(blank=True)
     html = models.TextField(blank=True, editable=False, help_text="Made safe once, when stored.")
+    html_version = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Of the renderer that made the HTML."
+    )
     seed = models.BigIntegerField(default=0)
     sampling = models.JSONField(default=dict, blank=True)
     sampling_digest = models.CharField(max_length=64, editable=False)

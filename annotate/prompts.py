@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.safestring import mark_safe
 
 from annotate.models import Message, Project, Prompt
-from annotate.rendering import render
+from annotate.rendering import VERSION, render
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 200
@@ -94,10 +94,12 @@ def unstorable(text: str) -> str:
 
 
 def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The messages as ``role`` and safe ``html``; made once where the row has none yet."""
-    if len(prompt.html) != len(prompt.messages):
+    """The messages as ``role`` and safe ``html``; made anew, and stored, where an older renderer
+    made it or none has."""
+    if prompt.html_version != VERSION:
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
-        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html)
+        prompt.html_version = VERSION
+        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
     return [
         {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
         for message, html in zip(prompt.messages, prompt.html, strict=True)

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from annotate.urls_people import urlpatterns as people
-from annotate.views import history, moving, rating, you
+from annotate.views import difference, history, moving, rating, you
 
 urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/rate/", rating.rate, name="rate"),
@@ -12,6 +12,9 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/rate/<uuid:code>/lease/", rating.lease, name="lease"),
     path("p/<slug:slug>/history/", history.history, name="history"),
     path("p/<slug:slug>/history/<uuid:code>/reopen/", history.reopen, name="reopen"),
+    path(
+        "p/<slug:slug>/rate/<uuid:code>/difference/", difference.show_difference, name="difference"
+    ),
     path("p/<slug:slug>/undo/", rating.undo, name="undo"),
     path("you/", you.you, name="you"),
     path("p/<slug:slug>/import/", moving.import_page, name="import"),

@@ -157,6 +157,11 @@ LOGOUT_REDIRECT_URL = reverse_lazy("login")
 
 # --- language and time ---
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = HTTPS
 TIME_ZONE = env("TIME_ZONE", default="UTC")
 USE_I18N = USE_TZ = True
 

@@ -9,17 +9,20 @@ CSS = (Path(__file__).parent.parent / "static/css/tokens.css").read_text(encodin
 COLOUR = re.compile(r"--([\w-]+): light-dark\(#(\w{6}), #(\w{6})\)")
 NORMAL, CONTRAST = CSS.split(':root[data-theme="contrast"]')[:2]
 
+CODE = [f"code-{kind}" for kind in ("comment", "keyword", "string", "number", "name", "builtin")]
+
 ON = {
     "paper": ["ink", "ink-2", "ink-3", "accent", "good", "warn", "bad"],
     "sheet": ["ink", "ink-2", "ink-3", "accent", "accent-strong", "good", "warn", "bad"],
     "raised": ["ink", "ink-2", "bad"],
-    "sunken": ["ink", "ink-2"],
+    "sunken": ["ink", "ink-2", *CODE, "good", "bad"],
     "accent": ["on-accent"],
     "accent-strong": ["on-accent"],
     "accent-wash": ["accent-strong"],
     "accent-wash-2": ["accent-strong"],
     "warn-wash": ["ink", "ink-2", "warn"],
     "bad-wash": ["ink", "ink-2", "bad"],
+    "good-wash": ["ink", "good"],
 }
 
 
@@ -66,3 +69,15 @@ def test_text_stands_out_from_its_ground(theme, colours):
 def test_edges_of_buttons_and_fields_can_be_seen(theme, colours):
     for ground in ("paper", "sheet", "raised"):
         assert contrast(colours["line-strong"], colours[ground]) >= 3, ground
+
+
+def test_the_systems_wish_for_contrast_gives_the_same_colours():
+    wished = CSS.split("@media (prefers-contrast: more)")[1]
+    assert COLOUR.findall(wished) == COLOUR.findall(CONTRAST.split("@media")[0])
+
+
+def test_every_class_of_coloured_code_has_a_colour():
+    from annotate.highlighting import CLASSES
+
+    sheet = Path(__file__).parent.parent.joinpath("static/css/text.css").read_text("utf-8")
+    assert {name for name in CLASSES.values() if f".{name}" not in sheet} == set()

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from django.http import JsonResponse
 from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
 from annotate import serving
+from annotate.completions import safe_html
 from annotate.models import Judgement, Project
 from annotate.prompts import safe_messages
 from annotate.verdicts import NOTHING_GIVEN, Given, Words, choice_of, given_in, options_of
@@ -55,8 +55,7 @@ def card_context(
     sides = [comparison.a, comparison.b]
     if judgement.swapped:
         sides.reverse()
-    # Completion.html was made safe when it was stored.
-    context["left_html"], context["right_html"] = (mark_safe(one.html) for one in sides)  # noqa: S308
+    context["left_html"], context["right_html"] = map(safe_html, sides)
     context["messages"] = safe_messages(comparison.prompt)
     if kept is None and former is not None:
         kept = given_in(former)

@@ -31,13 +31,14 @@ def you(request: MemberRequest) -> HttpResponse:
         form.save()
         messages.success(request, _("Your settings are saved."))
         response: HttpResponse = redirect(back or reverse("you"))
-        _remember_theme(request, response, form.cleaned_data["theme"])
+        for name in ("theme", "text"):
+            _remember(request, response, name, form.cleaned_data[name])
         return response
     context = {"form": form, "back": back}
     return render(request, "annotate/you.html", context, status=422 if form.errors else 200)
 
 
-def _remember_theme(request: MemberRequest, response: HttpResponse, theme: str) -> None:
+def _remember(request: MemberRequest, response: HttpResponse, name: str, value: str) -> None:
     """This browser's own choice, which the menu sets, too, comes before the stored one."""
     secure = request.is_secure()
-    response.set_cookie("theme", theme, max_age=YEAR, samesite="Lax", secure=secure)
+    response.set_cookie(name, value, max_age=YEAR, samesite="Lax", secure=secure)

@@ -1,5 +1,5 @@
-// Light, dark, high contrast or the system's choice: a cookie that the server reads, so the
-// first paint is already right. Loaded in <head> without defer: it also marks <html> as "js",
+// Light, dark, high contrast or the system's choice, and the size of the text: cookies that the
+// server reads, so the first paint is already right. Loaded in <head> without defer: it also marks <html> as "js",
 // closes floating menus and brings the current tab into view. Nothing here is needed to read
 // or to rate.
 (() => {
@@ -8,22 +8,23 @@
   const YEAR = 31536000;
   root.classList.add("js");
 
-  const chosen = () => root.dataset.theme || "auto";
+  // What is chosen on <html>, and what stands for no choice.
+  const SETTINGS = { theme: "auto", text: "normal" };
 
   function mark() {
-    for (const button of document.querySelectorAll("[data-theme-choice]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === chosen()));
+    for (const [name, none] of Object.entries(SETTINGS)) {
+      const chosen = root.dataset[name] || none;
+      for (const button of document.querySelectorAll(`[data-${name}-choice]`)) {
+        button.setAttribute("aria-pressed", String(button.dataset[`${name}Choice`] === chosen));
+      }
     }
   }
 
-  function choose(theme) {
+  function choose(name, value) {
+    if (value === SETTINGS[name]) delete root.dataset[name];
+    else root.dataset[name] = value;
     const secure = location.protocol === "https:" ? ";secure" : "";
-    if (theme === "auto") {
-      delete root.dataset.theme;
-    } else {
-      root.dataset.theme = theme;
-    }
-    document.cookie = `theme=${theme};path=/;max-age=${YEAR};samesite=lax${secure}`;
+    document.cookie = `${name}=${value};path=/;max-age=${YEAR};samesite=lax${secure}`;
     mark();
   }
 
@@ -35,8 +36,10 @@
     if (tab) tab.scrollIntoView({ block: "nearest", inline: "center", behavior: "instant" });
   });
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-theme-choice]");
-    if (button) choose(button.dataset.themeChoice);
+    for (const name of Object.keys(SETTINGS)) {
+      const button = event.target.closest(`[data-${name}-choice]`);
+      if (button) choose(name, button.dataset[`${name}Choice`]);
+    }
     for (const menu of openMenus()) {
       if (!menu.contains(event.target)) menu.open = false;
     }

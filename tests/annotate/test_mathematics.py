@@ -11,7 +11,7 @@ from tests.annotate.test_rendering import Inspector
     [
         (r"so $x^2$ is", "<msup><mi>x</mi><mn>2</mn></msup>"),
         (r"\(\sqrt{2}\)", "<msqrt>"),
-        ("$$\nE = mc^2\n$$", '<math display="block">'),
+        ("$$\nE = mc^2\n$$", '<math display="block" dir="ltr">'),
         (r"\[ \frac{a}{b} \]", "<mfrac>"),
         (r"$\begin{pmatrix}1&2\\3&4\end{pmatrix}$", "<mtable><mtr><mtd><mn>1</mn></mtd>"),
         (r"\[\begin{aligned}a &= b\end{aligned}\]", '<mtd columnalign="left">'),
@@ -51,6 +51,9 @@ def test_money_and_the_like_are_text(text):
         r"$\href{http://evil.example}{b}$",
         r"$\begin{gather}a &= b\end{gather}$",
         r"\(\frac{\)",
+        r"$\def\a{\b\b}\a$",
+        r"$\newcommand{\x}[1]{#1#1}\x{\x{y}}$",
+        r"\(\input{/etc/passwd}\)",
     ],
 )
 def test_what_would_be_lost_or_unreadable_stays_as_its_source(text):
@@ -80,5 +83,16 @@ def test_hostile_formulas_are_safe(text):
     assert not {"class", "style", "id", "href"} & {name for _, name in page.attributes}
 
 
+def test_what_one_text_may_have_typeset_is_bounded():
+    text = " ".join(f"$x_{{{n}}}$" for n in range(2_000))
+    page = Inspector(render(text))
+    assert 100 < page.tags.count("math") < 1_000
+    assert "$x_{1999}$" in page.words
+
+
+def test_a_formula_that_comes_again_costs_nothing():
+    assert Inspector(render("$x^2$ " * 1_000)).tags.count("math") == 1_000
+
+
 def test_code_is_not_mathematics():
-    assert "<code>$x$</code>" in render("`$x$`")
+    assert '<code dir="auto">$x$</code>' in render("`$x$`")

@@ -1,44 +1,10 @@
-"""Untrusted text is shown safely and whole."""
+"""Markdown is laid out, and nothing of the text is lost. Hostile text: test_rendering_hostile."""
 
 from html.parser import HTMLParser
 
 import pytest
 
-from annotate.rendering import MAX_MARKDOWN_CHARS, TAGS, render
-
-ALLOWED_ATTRIBUTES = {("ol", "start"), *((tag, "dir") for tag in TAGS)}
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg/onload=alert(1)>",
-    "<math><mtext></table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=a>'>",
-    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<a href='javascript:alert(1)'>x</a>",
-    "<form action=//evil.example><button>go</button></form>",
-    "<div hx-get=/p/x/rate/ hx-trigger=load data-hx-get=/x id=top class=card style='x:y'>",
-    "<base href=//evil.example><meta http-equiv=refresh content='0;//evil.example'>",
-    "[x](javascript:alert(1))",
-    "[x](JaVaScRiPt&colon;alert(1))",
-    "[x](data:text/html;base64,PHNjcmlwdD4=)",
-    '[x](http://a.example "\' onmouseover=alert(1)")',
-    '[x](http://a.example/"onmouseover="alert(1))',
-    "![x](http://tracker.example/pixel.png)",
-    "![x][1]\n\n[1]: http://tracker.example/pixel.png",
-    "<http://evil.example/'><script>alert(1)</script>>",
-    '```"><script>alert(1)</script>\nx\n```',
-    "``` ' onclick=alert(1)\nx\n```",
-    "`</code></pre><script>alert(1)</script>`",
-    "|a|\n|-|\n|<script>alert(1)</script>|",
-    "# <script>alert(1)</script>",
-    "</div></body></html><!-- ",
-    "<!-- hidden --> --!> <![CDATA[ x ]]> <?php x ?>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "&#60;script&#62;alert(1)&#60;/script&#62;",
-    "<<script>script>alert(1)<</script>/script>",
-    "{% csrf_token %}{{ secret }}",
-    "\x00<scr\x00ipt>alert(1)</script>",
-]
+from annotate.rendering import MAX_MARKDOWN_CHARS, render
 
 
 class Inspector(HTMLParser):
@@ -68,30 +34,15 @@ def shown(text: str) -> str:
     return Inspector(render(text)).words
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_only_listed_elements_and_attributes_come_out(text):
-    page = Inspector(render(text))
-    assert set(page.tags) <= TAGS
-    assert set(page.attributes) <= ALLOWED_ATTRIBUTES
-    assert page.comments == []
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_safe_in_the_plain_form_too(text):
-    page = Inspector(render(text + "\n" + "x" * MAX_MARKDOWN_CHARS))
-    assert set(page.tags) == {"p", "br"}
-    assert page.comments == []
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("a *b* **c** ~~d~~", "<em>b</em> <strong>c</strong> <s>d</s>"),
         ("one\ntwo", "one<br>\ntwo"),
         ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
-        ("`x<y`", "<code>x&lt;y</code>"),
+        ("`x<y`", '<code dir="auto">x&lt;y</code>'),
         ("4. four", '<ol start="4"'),
-        ("- [ ] do\n- [x] done", "<li>☐ do</li>\n<li>☑ done</li>"),
+        ("- [ ] do\n- [x] done", '<li class="task">☐ do</li>\n<li class="task">☑ done</li>'),
         ("# Title", '<h3 dir="auto">Title</h3>'),
         ("| a |\n|---|\n| 1 |", '<td dir="auto">1</td>'),
         ("```python\nx = 1\n```", "<figcaption>python</figcaption>"),
@@ -111,10 +62,38 @@ def test_markdown_is_laid_out(text, expected):
         ("[x]: http://a.example", "[x]: http://a.example"),
         ("[x](javascript:go)", "[x](javascript:go)"),
         ("[x](http://аррӏе.example)", "x http://xn--80ak6aa92e.example"),
+        ("see https://a.example/x_y_z*a*b.", "see https://a.example/x_y_z*a*b."),
+        ("**http://a.example**", "http://a.example"),
+        ("(http://a.example/w_(x))", "(http://a.example/w_(x))"),
+        ("[http://a.example](http://b.example)", "http://a.example http://b.example"),
     ],
 )
 def test_links_show_their_whole_address(text, words):
     assert shown(text).strip() == words
+
+
+def test_a_bare_address_is_set_apart_and_leads_nowhere():
+    html = render("סע http://a.example/?a=1&b=2, עכשיו")
+    assert '<code dir="ltr">http://a.example/?a=1&amp;b=2</code>, ' in html
+    assert "href" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("שלום", '<p dir="auto">'),
+        ("- שלום\n- one", '<ul dir="rtl">'),
+        ("- one\n- שלום", '<ul dir="ltr">'),
+        ("- 1\n\n- مرحبا", '<ul dir="rtl">'),
+        ("> > مرحبا", '<blockquote dir="rtl">\n<blockquote dir="rtl">'),
+        ("> - one\n>\n> مرحبا", '<blockquote dir="ltr">'),
+        ("| שם | b |\n|---|---|\n| 1 | 2 |", '<table dir="rtl">'),
+        ("```\nשלום\n```", '<pre dir="ltr">'),
+        ("שלום $x$", '<math display="inline" dir="ltr">'),
+    ],
+)
+def test_each_block_runs_in_the_direction_of_its_words(text, expected):
+    assert expected in render(text)
 
 
 @pytest.mark.parametrize(
@@ -129,32 +108,17 @@ def test_links_show_their_whole_address(text, words):
         ("bell\x07", "bell⟦U+0007⟧"),
         ("`a\u2066b`", "a⟦U+2066⟧b"),
         ("\u3164", "⟦U+3164⟧"),
+        ("a\ufe00\ufe01\ufe02", "a⟦3 variation selectors⟧"),
+        ("a" + "\u0301" * 30, "a" + "\u0301" * 8 + "⟦+22 marks⟧"),
     ],
 )
 def test_hidden_characters_are_made_visible(text, words):
     assert shown(text).strip() == words
 
 
-@pytest.mark.parametrize("text", ["می‌خواهم", "👩‍👩‍👧", "क्‍ष", "שלום", "naïve café"])
+@pytest.mark.parametrize("text", ["می‌خواهم", "👩‍👩‍👧", "क्‍ष", "שלום", "naïve café", "❤️", "བསྒྲུབས"])
 def test_characters_that_scripts_need_are_left_alone(text):
     assert shown(text).strip() == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        ">" * 10_000 + "deep",
-        "".join("  " * depth + "- item\n" for depth in range(100)) + "deep",
-        "[" * 1_000_000 + "deep",
-        "a" * 1_000_000 + " deep",
-        "\n\n".join(["word"] * 50_000) + " deep",
-        "*" * 10_000 + "deep",
-        "(" * 10_000 + "[x](" + "(" * 10_000 + "deep",
-    ],
-    ids=["quotes", "lists", "brackets", "long word", "many paragraphs", "stars", "parentheses"],
-)
-def test_monstrous_text_keeps_its_last_word(text):
-    assert "deep" in shown(text)
 
 
 def test_plain_form_keeps_lines_and_paragraphs():

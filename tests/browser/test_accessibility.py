@@ -1,0 +1,91 @@
+"""axe-core finds nothing against WCAG 2.2, A and AA, on any page: themes, sizes, open parts."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.pages import PAGES, fill
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+EVERYTHING = {"runOnly": {"type": "tag", "values": LEVELS}, "resultTypes": ["violations"]}
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "resultTypes": ["violations"]}
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def site(page, cast, log_in, transactional_db):
+    cast.manager.is_staff = True
+    cast.manager.save()
+    fill(cast.project)
+    log_in(cast.manager)
+    page.emulate_media(reduced_motion="reduce", color_scheme="light")
+    page.set_viewport_size(DESK)
+    page.expected_errors.append("404")
+    return page
+
+
+def faults(page, options=EVERYTHING):
+    """What axe-core finds, in words: the rule, the element, what is wrong with it."""
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+def wear(page, theme):
+    page.evaluate(
+        "theme => { document.documentElement.dataset.theme = theme; }",
+        theme,
+    )
+
+
+def test_no_page_has_a_fault_in_any_theme_or_size(site):
+    wrong = {}
+    for path in PAGES:
+        site.set_viewport_size(DESK)
+        site.goto(path)
+        looks = {"light": faults(site)}
+        for theme in ("dark", "contrast"):
+            wear(site, theme)
+            looks[theme] = faults(site, COLOURS)
+        site.set_viewport_size(PHONE)
+        looks["phone"] = faults(site)
+        wrong |= {(path, look): found for look, found in looks.items() if found}
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "selector"),
+    [
+        ("/p/sharpen/", ".menu summary"),
+        ("/p/sharpen/rate/", ".menu summary"),
+        ("/p/sharpen/rate/", "[data-dialog=guidelines-dialog]"),
+        ("/p/sharpen/rate/", "[data-dialog=keys-dialog]"),
+        ("/p/sharpen/rounds/1/", "text=Cancel round 1…"),
+    ],
+)
+def test_what_opens_has_no_fault_either(site, path, selector):
+    site.goto(path)
+    site.click(selector)
+    assert not faults(site)
+
+
+def test_signing_in_and_failing_to_has_no_fault(page, live_server, transactional_db):
+    page.goto("/login/")
+    assert not faults(page)
+    page.fill("[name=username]", "nobody")
+    page.fill("[name=password]", "wrong")
+    page.click("button.main")
+    page.wait_for_selector("[role=alert]")
+    assert not faults(page)
+
+
+def test_settings_that_are_refused_have_no_fault(site):
+    site.goto("/p/sharpen/settings/")
+    site.fill("[name$=judgements_wanted]", "")
+    site.click("text=Save settings")
+    site.wait_for_selector(".errorlist")
+    assert not faults(site)

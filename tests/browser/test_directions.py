@@ -1,0 +1,99 @@
+"""Pages keep within the window: right to left, with the largest text, on a phone and a desk."""
+
+import pytest
+from django.conf import settings as django_settings
+
+from tests.browser.pages import PAGES, fill
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+WIDTHS = (390, 1440)
+
+
+@pytest.fixture
+def site(page, cast, log_in, transactional_db):
+    cast.manager.is_staff = True
+    cast.manager.save()
+    fill(cast.project)
+    log_in(cast.manager)
+    page.expected_errors.append("404")
+    return page
+
+
+def too_wide(page):
+    """{(path, width): how far it goes}, for pages that scroll sideways."""
+    found = {}
+    for path in PAGES:
+        page.goto(path)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 844})
+            reach = page.evaluate(
+                "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+            )
+            if reach > width:
+                found[path, width] = reach
+    return found
+
+
+def choose(context, live_server, name, value):
+    context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
+
+
+def test_no_page_scrolls_sideways_from_right_to_left(site, context, live_server, settings):
+    settings.LANGUAGES = [*django_settings.LANGUAGES, ("ar", "العربية")]
+    choose(context, live_server, settings.LANGUAGE_COOKIE_NAME, "ar")
+    site.goto("/")
+    assert site.evaluate("[document.documentElement.lang, document.documentElement.dir]") == [
+        "ar",
+        "rtl",
+    ]
+    assert too_wide(site) == {}
+
+
+def test_no_page_scrolls_sideways_with_the_largest_text(site, context, live_server):
+    choose(context, live_server, "text", "larger")
+    site.goto("/")
+    assert site.evaluate("getComputedStyle(document.documentElement).fontSize") == "22.5px"
+    assert too_wide(site) == {}
+
+
+def test_the_chosen_size_is_there_from_the_first_paint(site):
+    site.goto("/p/sharpen/")
+    site.click(".menu summary")
+    site.click("[data-text-choice=large]")
+    assert site.get_attribute("[data-text-choice=large]", "aria-pressed") == "true"
+    site.goto("/p/sharpen/rounds/")
+    assert site.content().index('data-text="large"') < site.content().index("<head>")
+    site.click(".menu summary")
+    site.click("[data-text-choice=normal]")
+    site.reload()
+    assert "data-text=" not in site.content().split("<head>")[0]
+
+
+def test_the_language_is_chosen_in_the_menu(site):
+    site.goto("/p/sharpen/rounds/")
+    site.click(".menu summary")
+    site.click("button[lang=de]")
+    assert site.evaluate("document.documentElement.lang") == "de"
+    assert site.url.endswith("/p/sharpen/rounds/")
+
+
+def test_print_is_dark_on_white_in_every_theme(site, context, live_server):
+    choose(context, live_server, "theme", "dark")
+    site.goto("/p/sharpen/guidelines/")
+    site.emulate_media(media="print")
+    ink, paper = site.evaluate(
+        """() => {
+            const text = document.querySelector(".text p");
+            return [getComputedStyle(text).color, getComputedStyle(document.body).backgroundColor];
+        }"""
+    )
+    assert (ink, paper) == ("rgb(0, 0, 0)", "rgb(255, 255, 255)")
+
+
+def test_what_scrolls_within_an_answer_can_be_reached_by_keyboard(site):
+    site.set_viewport_size({"width": 390, "height": 844})
+    site.goto("/p/sharpen/guidelines/")
+    site.wait_for_selector(".text pre[tabindex='0']")
+    site.set_viewport_size({"width": 1440, "height": 844})
+    site.wait_for_selector(".text pre:not([tabindex])")
