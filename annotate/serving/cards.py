@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Comparison, Judgement, Project, User
+from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
 from annotate.sides import draw_swapped
@@ -110,9 +110,7 @@ def _with_all() -> QuerySet[Judgement]:
 
 def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -> Judgement | None:
     """A new card from the front of the queue; None where nothing is left for this rater."""
-    met = Judgement.objects.filter(comparison=OuterRef("pk"), rater=rater)
-    queue = _queue(project).filter(~Exists(met)).values_list("pk", flat=True)
-    while candidates := list(queue[:CANDIDATES]):
+    while candidates := statements.free_comparisons(rater.pk, project.pk, CANDIDATES):
         for comparison_pk in candidates:
             judgement = _take(
                 project=project, rater=rater, comparison_pk=comparison_pk, at_once=at_once, now=now
@@ -122,16 +120,13 @@ def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -
     return None
 
 
-def _queue(project: Project) -> QuerySet[Comparison]:
-    return Comparison.objects.filter(
+def _is_deep(project: Project) -> bool:
+    queue = Comparison.objects.filter(
         project=project,
         state=Comparison.State.OPEN,
         judgements_taken__lt=F("judgements_wanted"),
     ).order_by("-priority", "shuffle", "id")
-
-
-def _is_deep(project: Project) -> bool:
-    return bool(_queue(project).values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
+    return bool(queue.values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
 
 
 def _take(
@@ -165,21 +160,10 @@ def _take(
 
 def _draw_side(*, project: Project, rater: User, comparison_pk: int) -> bool:
     """Balanced within the comparison first, then within the rater's last hundred cards."""
-    sides = Judgement.objects.filter(comparison_id=comparison_pk).values_list("swapped", flat=True)
-    swapped, straight = _count_sides(sides)
+    swapped, straight = statements.sides_in_comparison(comparison_pk)
     if swapped == straight:
-        recent = (
-            Judgement.objects.filter(rater=rater, project=project)
-            .order_by("-pk")
-            .values_list("swapped", flat=True)[:100]
-        )
-        swapped, straight = _count_sides(recent)
+        swapped, straight = statements.sides_of_rater(rater.pk, project.pk)
     return draw_swapped(swapped=swapped, straight=straight, random=_draw)
-
-
-def _count_sides(sides: Iterable[bool]) -> tuple[int, int]:
-    drawn = list(sides)
-    return sum(drawn), len(drawn) - sum(drawn)
 
 
 # --- leases ---

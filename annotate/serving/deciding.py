@@ -157,6 +157,9 @@ def _store(
         return
     if answer.outcome == Judgement.Outcome.SKIP:
         give_slot_back(comparison.pk)
+    elif comparison.judgements_wanted == 1:  # its only slot is this judgement's
+        only = (judgement.outcome, judgement.pk, judgement.demonstration_id)
+        settle_comparison(comparison=comparison, only=only)
     else:
         settle_comparison(comparison=comparison)
 
