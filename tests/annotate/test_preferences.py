@@ -86,7 +86,7 @@ class TestKept:
         cast.rater.preferences = {"theme": "dark"}
         cast.rater.save()
         assert 'data-theme="dark"' in rater.get(reverse("you")).content.decode()
-        rater.cookies["theme"] = "auto"
+        rater.cookies["theme"] = "auto"  # this browser does as the system has it
         assert "data-theme=" not in rater.get(reverse("you")).content.decode().split("<body")[0]
 
     def test_one_key_cannot_do_two_things(self, cast, rater):

@@ -75,6 +75,14 @@ class Desk:
         expect(desk).to_have_attribute("data-held", str(number), timeout=15_000)
         return self
 
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for something on this side of the browser, while routes are being handled."""
+        for _ in range(1500):
+            if condition():
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError(f"waited in vain for {what}")
+
     def all_sent(self) -> None:
         """Nothing is on its way any more."""
         self.page.wait_for_function(

@@ -75,7 +75,7 @@ def test_a_verdict_whose_answer_was_lost_counts_once(rating):
 
     rating.page.route(re.compile(r"/rate/[0-9a-f-]{36}/$"), lose_the_answer)
     rating.press("0")
-    wait_for(lambda: lost, "the first try")
+    rating.until(lambda: lost, "the first try")
     rating.all_sent()
     assert judged() == ["tie"]
     assert Judgement.objects.filter(decided_at__isnull=False).count() == 1

@@ -116,9 +116,9 @@ export async function fetchNow() {
   clearTimeout(askAgain);
   if (!isWaiting()) return;
   askAgain = setTimeout(fetchNow, 3000);
-  if (outbox.size() || !navigator.onLine) return;
+  if (outbox.size()) return;
   const { kind, data } = await ask(settings.ahead);
-  if (kind === "signed-out") connection.set(kind);
+  connection.heard(kind);
   if (kind === "ok" && isWaiting()) take(data);
 }
 

@@ -20,7 +20,7 @@ export async function undo() {
     const entry = await sender.withdraw();
     if (entry) return takeBack(entry);
     if (outbox.size()) await sender.flush();
-    if (outbox.size() || !navigator.onLine) return notify(words("undoOffline"));
+    if (outbox.size()) return notify(words("undoOffline"));
     return reopen(await ask(settings.undo, new URLSearchParams()));
   } finally {
     now.undoing = false;
@@ -41,8 +41,9 @@ function takeBack(entry) {
 }
 
 function reopen({ kind, data }) {
-  if (kind === "signed-out") connection.set(kind);
-  else if (kind === "offline") notify(words("undoOffline"));
+  connection.heard(kind);
+  if (kind === "signed-out") return;
+  if (kind === "offline") notify(words("undoOffline"));
   else if (!data?.card || !data.code) notify(data?.notice ?? words("serverError"));
   else if (data.code === deck.shown?.code) notify(data.notice ?? "");
   else {
