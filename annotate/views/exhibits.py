@@ -29,7 +29,8 @@ def exhibit(
     """
     judgement = Judgement(comparison=comparison or _sample(), swapped=False)
     context = card_context(request, project, judgement, today=0, can_undo=False)
-    return {**context, "turns": context.pop("messages")}
+    context["turns"] = context.pop("messages")
+    return context
 
 
 def _sample() -> Comparison:

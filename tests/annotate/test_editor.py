@@ -55,6 +55,7 @@ def test_everything_is_saved_together(cast, manager):
     assert project.show_agreement
     page = manager.get(url("editor")).content.decode()
     assert "Helpful\nHonest\nNot harmful" in page
+    assert "Cards look like this from now on." in page
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,13 @@ def test_bad_input_is_refused_whole_with_words_and_nothing_lost(cast, manager, w
 def test_the_preview_shows_the_real_card_and_stores_nothing(cast, manager):
     prompt = make_prompt(cast.project, "What is real?")
     make_comparison(cast.project, prompt=prompt)
-    page = manager.post(url("editor_preview"), EDITOR).content.decode()
+    answer = manager.post(url("editor_preview"), EDITOR, headers={"HX-Request": "true"})
+    page = answer.content.decode()
     assert "What is real?" in page
     assert "Which helps more?" in page
     assert "inert" in page
     assert "<html" not in page
+    assert "hx-swap-oob" not in page
     assert Project.objects.get().question == "Which response is better?"
     assert not Judgement.objects.exists()
 

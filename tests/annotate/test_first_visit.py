@@ -1,6 +1,9 @@
 """Consent, guidelines and practice before the first card; texts in versions."""
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
@@ -218,3 +221,13 @@ def test_the_news_can_be_put_away_unread(cast, client_of):
 def test_strangers_find_nothing(cast, client_of, name):
     write(cast, Kind.CONSENT, "One")
     assert client_of(cast.stranger).get(url(name)).status_code == 404
+
+
+def test_texts_from_before_there_were_versions_become_the_first(cast, membership):
+    migration = import_module("annotate.migrations.0003_people")
+    type(cast.project).objects.update(guidelines="Be kind", consent_text="Agree?")
+    migration.first_versions(apps, None)
+    found = {(one.kind, one.number, one.text) for one in ProjectText.objects.all()}
+    assert found == {("guidelines", 1, "Be kind"), ("consent", 1, "Agree?")}
+    membership.refresh_from_db()
+    assert membership.guidelines_read.text == "Be kind"

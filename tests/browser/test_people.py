@@ -115,6 +115,7 @@ def test_the_preview_follows_the_typing_and_judges_nothing(page, log_in, site):
     assert page.locator("#preview button[value=left]").evaluate(
         "b => b.closest('[inert]') !== null"
     )
+    page.locator("#id_criteria_names").blur()
     page.keyboard.press("1")
     assert not Judgement.objects.exists()
     assert Project.objects.get().question == "Which response is better?"
