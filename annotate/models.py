@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -18,16 +19,34 @@ Message = dict[str, str]
 class User(AbstractUser):
     """A person who logs in. What they may do is decided by their memberships."""
 
+    preferences = models.JSONField(default=dict, blank=True)
+
 
 class Project(models.Model):
     """One campaign: guidelines, prompts, policies, raters, rounds."""
+
+    class Asked(models.TextChoices):
+        OFF = "off", "Not asked"
+        OPTIONAL = "optional", "May be given"
+        REQUIRED = "required", "Must be given"
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     question = models.CharField(max_length=200, default="Which response is better?")
     guidelines = models.TextField(blank=True, help_text="Markdown, one key away while rating.")
     consent_text = models.TextField(blank=True)
-    criteria = models.JSONField(default=list, blank=True)
+    strength_mode = models.CharField(max_length=10, choices=Asked, default=Asked.OFF)
+    criteria = models.JSONField(
+        default=list, blank=True, help_text='What is rated apart: a list of {"key", "name"}.'
+    )
+    criteria_required = models.BooleanField(default=False)
+    reason_mode = models.CharField(max_length=10, choices=Asked, default=Asked.OFF)
+    reason_min_length = models.PositiveSmallIntegerField(
+        default=0, help_text="Characters that a typed reason needs at least."
+    )
+    reason_tags = models.JSONField(default=list, blank=True, help_text="Reasons ready to pick.")
+    flags_on = models.BooleanField(default=False)
+    editing_on = models.BooleanField(default=False)
     judgements_wanted = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(99)],
@@ -84,6 +103,12 @@ class Prompt(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
     messages = models.JSONField(help_text="Chat messages, the last one from the user.")
+    html = models.JSONField(
+        default=list, editable=False, help_text="Each message's text, made safe once."
+    )
+    html_version = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Of the renderer that made the HTML."
+    )
     digest = models.CharField(max_length=64, editable=False)
     source = models.CharField(max_length=200, blank=True)
     tags = models.JSONField(default=list, blank=True)
@@ -110,6 +135,7 @@ class Policy(models.Model):
         ADAPTER = "adapter", "Base model with an adapter"
         ENDPOINT = "endpoint", "OpenAI-compatible endpoint"
         IMPORT = "import", "Imported completions"
+        PEOPLE = "people", "Answers that raters wrote"
 
     class State(models.TextChoices):
         CANDIDATE = "candidate", "Candidate"
@@ -247,8 +273,10 @@ class Comparison(models.Model):
 class Judgement(models.Model):
     """One rater's verdict on one comparison, from the moment the card is served.
 
-    ``outcome`` is in the comparison's own terms: "a" means that completion ``a`` is better,
-    on whichever side of the screen it stood (``swapped``: ``b`` stood on the left).
+    ``outcome``, ``criteria`` and ``edited_from`` are in the comparison's own terms: "a" means
+    completion ``a``, on whichever side of the screen it stood (``swapped``: ``b`` stood on the
+    left). What counts is decided and not retracted. A change is a new row that ``replaces`` the
+    old one, which is kept as retracted.
     """
 
     class Outcome(models.TextChoices):
@@ -258,22 +286,60 @@ class Judgement(models.Model):
         BOTH_BAD = "both_bad", "Both are bad"
         SKIP = "skip", "Skipped"
 
+    class Strength(models.IntegerChoices):
+        SLIGHTLY = 1, "Slightly better"
+        MUCH = 2, "Much better"
+
+    class Flag(models.TextChoices):
+        UNSAFE = "unsafe", "Unsafe"
+        PERSONAL_DATA = "personal_data", "Personal data"
+        BROKEN = "broken", "Broken"
+        CANNOT_JUDGE = "cannot_judge", "I cannot judge this"
+
     code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    # The project is the comparison's: kept here too, so that a rater's own rows are found in an
+    # index, however many there are. The indexes below begin with the rater: none is needed alone.
+    project = models.ForeignKey(
+        Project, models.CASCADE, related_name="judgements", db_index=False, editable=False
+    )
     comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="judgements")
-    rater = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="judgements")
+    rater = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="judgements", db_index=False
+    )
     swapped = models.BooleanField()
     outcome = models.CharField(max_length=10, choices=Outcome, null=True, blank=True)
-    strength = models.PositiveSmallIntegerField(null=True, blank=True)
-    criteria = models.JSONField(default=dict, blank=True)
+    strength = models.PositiveSmallIntegerField(choices=Strength, null=True, blank=True)
+    criteria = models.JSONField(
+        default=dict, blank=True, help_text='"a", "b" or "tie" for each criterion\'s key.'
+    )
     reason = models.TextField(blank=True)
+    reason_tags = models.JSONField(default=list, blank=True)
+    flags = models.JSONField(default=list, blank=True)
     edited_text = models.TextField(blank=True)
+    edited_from = models.CharField(max_length=1, blank=True, choices=[("a", "A"), ("b", "B")])
+    demonstration = models.ForeignKey(
+        Completion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="written_in",
+        help_text="The edited text as an answer of its own.",
+    )
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="replacements"
+    )
     served_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     released_at = models.DateTimeField(
         null=True, blank=True, help_text="When an expired lease gave its slot back."
     )
     decided_at = models.DateTimeField(null=True, blank=True)
-    retracted_at = models.DateTimeField(null=True, blank=True)
+    retracted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it does not count."
+    )
+    is_late = models.BooleanField(
+        default=False, help_text="Decided after others had finished: kept, and never counted."
+    )
 
     class Meta:
         constraints = [
@@ -287,10 +353,26 @@ class Judgement(models.Model):
                 | Q(outcome__isnull=False, decided_at__isnull=False),
                 name="decided_with_an_outcome",
             ),
+            models.CheckConstraint(
+                condition=Q(is_late=False)
+                | Q(decided_at__isnull=False, retracted_at__isnull=False),
+                name="late_is_decided_and_uncounted",
+            ),
         ]
         indexes = [
-            # serving: a rater's open card; undo: the last decided one
-            models.Index(fields=["rater", "decided_at"], name="judgement_by_rater"),
+            # the cards that a rater holds, the last verdicts, the number of today's
+            models.Index(
+                fields=["rater", "project", "retracted_at", "decided_at", "outcome"],
+                name="judgement_by_rater",
+            ),
+            # serving.cards: the sides of a rater's last cards
+            models.Index(fields=["rater", "project", "-id", "swapped"], name="judgement_sides"),
+            # history: what came too late
+            models.Index(
+                fields=["rater", "project", "decided_at"],
+                condition=Q(is_late=True),
+                name="judgement_late",
+            ),
             # serving.release_expired
             models.Index(
                 fields=["expires_at"],
@@ -302,11 +384,28 @@ class Judgement(models.Model):
     def __str__(self) -> str:
         return f"judgement {self.code}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.project_id is None:
+            self.project_id = self.comparison.project_id
+        super().save(*args, **kwargs)
+
 
 class PreferencePair(models.Model):
-    """Chosen and rejected, settled from the judgements of one comparison."""
+    """Chosen and rejected, settled from the judgements of one comparison.
 
-    comparison = models.OneToOneField(Comparison, models.PROTECT, related_name="pair")
+    The votes make at most one pair. An answer that a rater wrote in a verdict that counts is
+    preferred to both of the comparison's: these pairs, of kind "edit", name that judgement.
+    """
+
+    class Kind(models.TextChoices):
+        VOTE = "vote", "Votes"
+        EDIT = "edit", "An edited answer"
+
+    comparison = models.ForeignKey(Comparison, models.PROTECT, related_name="pairs")
+    kind = models.CharField(max_length=4, choices=Kind, default=Kind.VOTE)
+    judgement = models.ForeignKey(
+        Judgement, models.PROTECT, null=True, blank=True, related_name="pairs"
+    )
     chosen = models.ForeignKey(Completion, models.PROTECT, related_name="chosen_in")
     rejected = models.ForeignKey(Completion, models.PROTECT, related_name="rejected_in")
     weight = models.FloatField(validators=[MinValueValidator(0.0), MaxValueValidator(1.0)])
@@ -319,6 +418,16 @@ class PreferencePair(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=~Q(chosen=F("rejected")), name="pair_of_two"),
+            models.UniqueConstraint(
+                fields=["comparison"], condition=Q(kind="vote"), name="one_voted_pair_a_comparison"
+            ),
+            models.UniqueConstraint(
+                fields=["judgement", "rejected"], name="one_pair_an_edit_and_answer"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="vote", judgement=None) | Q(kind="edit", judgement__isnull=False),
+                name="edits_name_their_judgement",
+            ),
         ]
 
     def __str__(self) -> str:

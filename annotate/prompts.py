@@ -11,8 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from django.db import transaction
+from django.utils.safestring import mark_safe
 
 from annotate.models import Message, Project, Prompt
+from annotate.rendering import VERSION, render
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 200
@@ -89,6 +91,18 @@ def unstorable(text: str) -> str:
     except UnicodeEncodeError:
         return "has half of a surrogate pair"
     return ""
+
+
+def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The messages as ``role`` and safe ``html``; made where the row has none of today's."""
+    if prompt.html_version != VERSION or len(prompt.html) != len(prompt.messages):
+        prompt.html = [str(render(message["content"])) for message in prompt.messages]
+        prompt.html_version = VERSION
+        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
+    return [
+        {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
+        for message, html in zip(prompt.messages, prompt.html, strict=True)
+    ]
 
 
 def prompt_digest(messages: Sequence[Message]) -> str:

@@ -13,7 +13,8 @@ from typing import Literal
 from django.db import transaction
 from django.utils import timezone
 
-from annotate.models import Comparison, Judgement, PreferencePair
+from annotate.models import Comparison, Completion, Judgement, PreferencePair
+from annotate.verdicts import same_text
 
 Vote = Literal["a", "b", "tie", "both_bad"]
 
@@ -55,17 +56,19 @@ def settle(votes: Sequence[Vote], wanted: int) -> Settlement | None:
     )
 
 
-@transaction.atomic
-def settle_comparison(*, comparison: Comparison) -> Settlement | None:
-    """Settle an open comparison if its judgements suffice. The caller holds its row."""
-    votes = (
-        Judgement.objects.filter(
-            comparison=comparison, outcome__isnull=False, retracted_at__isnull=True
-        )
-        .exclude(outcome=Judgement.Outcome.SKIP)
-        .values_list("outcome", flat=True)
-    )
-    settlement = settle([vote for vote in votes if vote], comparison.judgements_wanted)  # type: ignore[misc]
+Counted = tuple[str | None, int, int | None]
+"""A judgement that counts: its outcome, its key, its demonstration's."""
+
+
+@transaction.atomic(savepoint=False)
+def settle_comparison(*, comparison: Comparison, only: Counted | None = None) -> Settlement | None:
+    """Settle an open comparison if its judgements suffice. The caller holds its row.
+
+    ``only``: the one judgement there is, from a caller who knows that there is no other.
+    """
+    counted = [only] if only is not None else _counted(comparison)
+
+    settlement = settle([vote for vote, _, _ in counted], comparison.judgements_wanted)  # type: ignore[misc]
     if settlement is None:
         return None
     settled = Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.OPEN).update(
@@ -82,7 +85,35 @@ def settle_comparison(*, comparison: Comparison) -> Settlement | None:
             weight=settlement.weight,
             agreement=settlement.agreement,
         )
+    for _, judgement, demonstration in counted:
+        if demonstration is not None:
+            _prefer_edit(comparison, judgement_pk=judgement, edited_pk=demonstration)
     return settlement
+
+
+def _counted(comparison: Comparison) -> list[Counted]:
+    counted = Judgement.objects.filter(
+        comparison=comparison, outcome__isnull=False, retracted_at__isnull=True
+    ).exclude(outcome=Judgement.Outcome.SKIP)
+    return list(counted.order_by("pk").values_list("outcome", "pk", "demonstration"))
+
+
+def _prefer_edit(comparison: Comparison, *, judgement_pk: int, edited_pk: int) -> None:
+    """What a rater wrote is better than both; equal texts make no pair."""
+    edited = Completion.objects.get(pk=edited_pk)
+    PreferencePair.objects.bulk_create(
+        PreferencePair(
+            comparison=comparison,
+            kind=PreferencePair.Kind.EDIT,
+            judgement_id=judgement_pk,
+            chosen=edited,
+            rejected=original,
+            weight=1.0,
+            agreement=1.0,
+        )
+        for original in (comparison.a, comparison.b)
+        if not same_text(edited.text, original.text)
+    )
 
 
 @transaction.atomic
@@ -95,9 +126,11 @@ def reopen_comparison(*, comparison: Comparison) -> bool:
         return True
     if comparison.state == Comparison.State.VOID:
         return False
-    unfrozen = PreferencePair.objects.filter(comparison=comparison, frozen_at=None)
-    if comparison.result == Comparison.Result.PAIR and not unfrozen.delete()[0]:
+    pairs = PreferencePair.objects.filter(comparison=comparison)
+    # Locked before they are looked at: a snapshot that is freezing them now comes first.
+    if any(frozen for frozen in pairs.select_for_update().values_list("frozen_at", flat=True)):
         return False
+    pairs.delete()
     Comparison.objects.filter(pk=comparison.pk).update(
         state=Comparison.State.OPEN, result="", settled_at=None
     )

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from annotate.exporting import pair_lines
 from annotate.models import PreferencePair, Project
+from annotate.serving import release_expired
 from training.errors import NotNow
 from training.models import Snapshot
 
@@ -27,8 +28,10 @@ def freeze_snapshot(*, project: Project) -> Snapshot:
     """Freeze all usable pairs: from now on their verdicts stay. Raises NotNow if there are none.
 
     The pairs are marked first and written then, so nothing changes under the writing. The
-    same pairs give the same bytes, the same hash and the same snapshot.
+    same pairs give the same bytes, the same hash and the same snapshot. Verdicts that were
+    reopened and left so count again first.
     """
+    release_expired(project=project)
     with transaction.atomic():
         chosen = list(usable_pairs(project).order_by("pk").values_list("pk", flat=True))
         usable_pairs(project).filter(pk__lte=chosen[-1] if chosen else 0, frozen_at=None).update(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import asdict
 from typing import IO, Any
@@ -11,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotate.completions import store_completions
+from annotate.demonstrations import seed_of
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import PairRecord, pair_from
 from annotate.importing.report import ImportReport, Kind
@@ -112,7 +112,11 @@ def _store_pairs(project: Project, policy: Policy, rows: list[PairRow]) -> int:
 
 
 def _answers(policy: Policy, rows: list[PairRow]) -> dict[tuple[int, int], Completion]:
-    """The completions of ``rows``, stored where new, by prompt and seed."""
+    """The completions of ``rows``, stored where new, by prompt and seed.
+
+    The seed comes from the text: one text to one prompt is thus one completion, however many
+    pairs and imports it is in.
+    """
     wanted = [
         Completion(
             prompt_id=prompt,
@@ -131,11 +135,3 @@ def _answers(policy: Policy, rows: list[PairRow]) -> dict[tuple[int, int], Compl
         seed__in={row.seed for row in wanted},
     ).only("pk", "prompt_id", "seed")
     return {(row.prompt_id, row.seed): row for row in stored}
-
-
-def seed_of(text: str) -> int:
-    """The seed that an imported pair's answer is stored under: 63 bits of its text's hash.
-
-    One text to one prompt is thus one completion, however many pairs and imports it is in.
-    """
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,32 +1,42 @@
-"""The rating screen: serve a card, take the verdict, undo. One template for page and fragment."""
+"""The rating screen: serve a card, take the verdict, undo.
+
+Every address works as a plain form, and answers JSON to a script that sends the header
+``X-Whetstone: card`` (``cards.as_json``).
+"""
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from annotate import serving
 from annotate.access import project_for
-from annotate.completions import safe_html
 from annotate.models import Judgement, Project
-from annotate.rendering import render as to_safe_html
+from annotate.verdicts import Given, VerdictRefused
+from annotate.views.cards import as_json, card_context
 from annotate.views.requests import MemberRequest
 
 NOTICES = {
     "stored": None,
     "repeated": None,
-    "conflicting": "You had already judged that one differently; your first verdict stays. "
-    "Undo reopens it.",
-    "late": "Your time for that one had run out and others finished it, so it was not counted.",
-    "undone": "That verdict was undone in another window.",
+    "conflicting": _(
+        "You had already judged that one differently; your first verdict stays. Undo reopens it."
+    ),
+    "late": _(
+        "Your time for that one had run out and others finished it. Your verdict is kept, but it "
+        "does not count."
+    ),
+    "undone": _("That verdict was undone in another window."),
 }
+HTTP_STATUS = {"conflicting": 409}
+CRITERION = "criterion."
 
 
 @login_required
@@ -37,30 +47,75 @@ def rate(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug)
     judgement = serving.serve_next(project=project, rater=request.user)
     told = " ".join(str(message) for message in messages.get_messages(request))
-    return _show(request, project, judgement, notice=told or None)
+    return _page(request, card_context(request, project, judgement, notice=told or None))
+
+
+@login_required
+@never_cache
+@require_GET
+def ahead(request: MemberRequest, slug: str) -> HttpResponse:
+    """The card to fetch while another is read."""
+    project, _ = project_for(request, slug)
+    judgement = _card_after(request, project, request.GET.get("after", ""))
+    return as_json(request, card_context(request, project, judgement), status="ahead")
 
 
 @login_required
 @never_cache
 @require_POST
 def verdict(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
-    """Store a verdict and answer with the next card."""
+    """Store a verdict; answer with the next card."""
     project, _ = project_for(request, slug)
-    choice = request.POST.get("choice")
-    if choice not in serving.CHOICES:
-        return HttpResponse("Choose one of the five answers.", status=422)
+    choice, given = request.POST.get("choice", ""), given_from(request.POST)
     try:
-        done = serving.record_verdict(code=code, rater=request.user, choice=choice)
+        done = serving.record_verdict(code=code, rater=request.user, choice=choice, given=given)
     except serving.UnknownJudgement as error:
         raise Http404 from error
+    except VerdictRefused as error:
+        return _refused(request, project, code, choice, given, error)
     notice = NOTICES[done.status]
-    if not request.htmx:
+    if not _is_script(request) and not request.htmx:
         if notice:
-            messages.warning(request, notice)
+            messages.warning(request, str(notice))
         return redirect("rate", project.slug)
-    judgement = serving.serve_next(project=project, rater=request.user)
-    status = 409 if done.status == "conflicting" else 200
-    return _show(request, project, judgement, notice=notice, status=status)
+    judgement = _card_after(request, project, request.POST.get("showing", ""))
+    can_undo = True if done.status == "stored" else None
+    context = card_context(request, project, judgement, notice=notice, can_undo=can_undo)
+    http_status = HTTP_STATUS.get(done.status, 200)
+    if request.htmx:
+        return _page(request, context, status=http_status)
+    return as_json(request, context, status=done.status, http_status=http_status)
+
+
+def _refused(
+    request: MemberRequest,
+    project: Project,
+    code: UUID,
+    choice: str,
+    given: Given,
+    error: VerdictRefused,
+) -> HttpResponse:
+    """The same card again, with what was typed and what is missing."""
+    judgement = serving.card_of(code=code, rater=request.user)
+    context = card_context(
+        request, project, judgement, errors=error.errors, choice=choice, kept=given
+    )
+    if _is_script(request):
+        return as_json(request, context, status="refused", http_status=422, with_card=False)
+    return _page(request, context, status=422)
+
+
+@login_required
+@never_cache
+@require_POST
+def lease(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
+    """Keep a card that is being read. 410 where the work went to others."""
+    project, _ = project_for(request, slug)
+    try:
+        serving.renew_lease(project=project, rater=request.user, code=code)
+    except serving.CannotRenew as error:
+        return HttpResponse(str(error), status=410, content_type="text/plain; charset=utf-8")
+    return HttpResponse(status=204)
 
 
 @login_required
@@ -69,46 +124,59 @@ def verdict(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
 def undo(request: MemberRequest, slug: str) -> HttpResponse:
     """Reopen the rater's last verdict."""
     project, _ = project_for(request, slug)
-    notice = None
     try:
-        judgement: Judgement | None = serving.undo_last(project=project, rater=request.user)
+        judgement = serving.undo_last(project=project, rater=request.user)
     except serving.CannotUndo as error:
-        notice = str(error)
-        judgement = serving.serve_next(project=project, rater=request.user)
-    if not request.htmx:
-        if notice:
-            messages.warning(request, notice)
+        return _not_undone(request, project, str(error))
+    if not _is_script(request) and not request.htmx:
         return redirect("rate", project.slug)
-    return _show(request, project, judgement, notice=notice)
+    context = card_context(request, project, judgement)
+    if request.htmx:
+        return _page(request, context)
+    return as_json(request, context, status="undone")
 
 
-def _show(
-    request: MemberRequest,
-    project: Project,
-    judgement: Judgement | None,
-    *,
-    notice: str | None = None,
-    status: int = 200,
-) -> HttpResponse:
-    rater = request.user
-    context: dict[str, Any] = {
-        "project": project,
-        "judgement": judgement,
-        "question": project.question,
-        "notice": notice,
-        "today": serving.decided_today(project=project, rater=rater),
-        "can_undo": serving.can_undo(project=project, rater=rater),
-        "empty": None if judgement else serving.why_empty(project=project, rater=rater),
-    }
-    if judgement is not None:
-        comparison = judgement.comparison
-        sides = [comparison.a, comparison.b]
-        if judgement.swapped:
-            sides.reverse()
-        context["left_html"], context["right_html"] = map(safe_html, sides)
-        context["messages"] = [
-            {"role": message["role"], "html": to_safe_html(message["content"])}
-            for message in comparison.prompt.messages
-        ]
+def _not_undone(request: MemberRequest, project: Project, notice: str) -> HttpResponse:
+    if not _is_script(request) and not request.htmx:
+        messages.warning(request, notice)
+        return redirect("rate", project.slug)
+    judgement = serving.serve_next(project=project, rater=request.user)
+    context = card_context(request, project, judgement, notice=notice)
+    if request.htmx:
+        return _page(request, context)
+    return as_json(request, context, status="refused", http_status=422, with_card=False)
+
+
+def given_from(posted: QueryDict) -> Given:
+    """What the form was sent with, beside the choice."""
+    return Given(
+        strength=posted.get("strength", ""),
+        criteria={
+            name.removeprefix(CRITERION): posted.get(name, "")
+            for name in posted
+            if name.startswith(CRITERION)
+        },
+        reason=posted.get("reason", ""),
+        tags=tuple(posted.getlist("tag")),
+        flags=tuple(posted.getlist("flag")),
+        edit=posted.get("edit", ""),
+        edited_from=posted.get("edited_from", ""),
+    )
+
+
+def _card_after(request: MemberRequest, project: Project, showing: str) -> Judgement | None:
+    """The card after the one on the screen; where none is on it, the one to show."""
+    try:
+        after = UUID(showing)
+    except ValueError:
+        return serving.serve_next(project=project, rater=request.user)
+    return serving.serve_ahead(project=project, rater=request.user, after=after)
+
+
+def _is_script(request: MemberRequest) -> bool:
+    return request.headers.get("X-Whetstone") == "card"
+
+
+def _page(request: MemberRequest, context: dict[str, object], *, status: int = 200) -> HttpResponse:
     template = "annotate/_card.html" if request.htmx else "annotate/rate.html"
     return render(request, template, context, status=status)

@@ -21,12 +21,10 @@
   }
 
   function choose(name, value) {
-    const kept = value !== SETTINGS[name];
-    if (kept) root.dataset[name] = value;
-    else delete root.dataset[name];
+    if (value === SETTINGS[name]) delete root.dataset[name];
+    else root.dataset[name] = value;
     const secure = location.protocol === "https:" ? ";secure" : "";
-    const age = kept ? YEAR : 0;
-    document.cookie = `${name}=${kept ? value : ""};path=/;max-age=${age};samesite=lax${secure}`;
+    document.cookie = `${name}=${value};path=/;max-age=${YEAR};samesite=lax${secure}`;
     mark();
   }
 

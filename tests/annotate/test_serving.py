@@ -6,6 +6,8 @@ from django.utils import timezone
 
 from annotate import serving
 from annotate.models import Comparison, Judgement, PreferencePair
+from annotate.serving import cards
+from annotate.verdicts import outcome_of
 from tests.factories import join, make_comparison, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def known_coin(monkeypatch):
     """The same draws in every run: what follows from chance is tested in test_sides."""
-    monkeypatch.setattr(serving, "_draw", Random(4))
+    monkeypatch.setattr(cards, "_draw", Random(4))
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_paused_project_serves_nothing(project, rater):
     [("left", "a", "b"), ("right", "b", "a"), ("tie", "tie", "tie")],
 )
 def test_the_screen_is_translated(choice, straight, turned, swapped):
-    assert serving.outcome_of(choice, swapped=swapped) == (turned if swapped else straight)
+    assert outcome_of(choice, swapped=swapped) == (turned if swapped else straight)
 
 
 def test_a_verdict_settles_into_the_right_pair(project, rater):
@@ -156,7 +158,7 @@ def test_a_late_verdict_counts_where_it_still_can(project, rater):
     assert Comparison.objects.get().judgements_taken == 1
 
 
-def test_a_late_verdict_is_told_when_others_have_finished(project, rater, other):
+def test_a_late_verdict_is_told_and_kept_when_others_have_finished(project, rater, other):
     make_comparison(project)
     judgement = serving.serve_next(project=project, rater=rater)
     later = timezone.now() + timedelta(minutes=11)
@@ -164,7 +166,11 @@ def test_a_late_verdict_is_told_when_others_have_finished(project, rater, other)
     serving.record_verdict(code=theirs.code, rater=other, choice="tie", now=later)
     done = serving.record_verdict(code=judgement.code, rater=rater, choice="left", now=later)
     assert done.status == "late"
-    assert Judgement.objects.filter(outcome__isnull=False).count() == 1
+    judgement.refresh_from_db()
+    assert judgement.outcome == outcome_of("left", swapped=judgement.swapped)
+    assert judgement.is_late
+    assert judgement.retracted_at is not None
+    assert Comparison.objects.get().result == "tie"
 
 
 def test_undo_reopens_on_the_same_sides_and_keeps_the_old_record(project, rater):

@@ -6,7 +6,8 @@ import pytest
 from django.db import connection
 
 from annotate import serving
-from annotate.models import Comparison, Judgement, PreferencePair
+from annotate.models import Comparison, Completion, Judgement, PreferencePair
+from annotate.verdicts import Given
 from tests.factories import join, make_comparison, make_project, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,3 +77,115 @@ def test_one_rater_in_four_windows_holds_one_card():
     assert len(codes) == 1
     assert Judgement.objects.count() == 1
     assert Comparison.objects.get().judgements_taken == 1
+
+
+def in_threads(call, times):
+    """What ``call(number)`` gives in as many threads, each with a connection of its own."""
+
+    def one(number):
+        try:
+            return call(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def judge_all_ahead(project, rater):
+    """As the page does it: one card shown, one fetched ahead."""
+    judged = []
+    shown = serving.serve_next(project=project, rater=rater)
+    while shown is not None:
+        ahead = serving.serve_ahead(project=project, rater=rater, after=shown.code)
+        done = serving.record_verdict(code=shown.code, rater=rater, choice="left")
+        assert done.status == "stored"
+        judged.append(shown.comparison_id)
+        shown = ahead
+    return judged
+
+
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_fetching_ahead_gives_nothing_twice_and_leaves_nothing(wanted):
+    project = make_project()
+    comparisons = [make_comparison(project, wanted=wanted) for _ in range(20)]
+    raters = [join(project, make_user()) for _ in range(5)]
+    judged = in_threads(lambda number: judge_all_ahead(project, raters[number]), len(raters))
+    assert sum(map(len, judged)) == wanted * len(comparisons)
+    assert not Comparison.objects.exclude(state="settled", judgements_taken=wanted).exists()
+
+
+def test_one_rater_in_many_windows_holds_two_cards_at_most():
+    project = make_project()
+    rater = join(project, make_user())
+    for _ in range(12):
+        make_comparison(project)
+    shown = serving.serve_next(project=project, rater=rater)
+    cards = in_threads(
+        lambda _: serving.serve_ahead(project=project, rater=rater, after=shown.code), 6
+    )
+    assert len({card.code for card in cards}) == 1
+    assert Judgement.objects.count() == 2
+    assert sum(Comparison.objects.values_list("judgements_taken", flat=True)) == 2
+
+
+def test_one_verdict_reopened_by_two_windows_is_reopened_once():
+    project = make_project()
+    rater = join(project, make_user())
+    make_comparison(project)
+    card = serving.serve_next(project=project, rater=rater)
+    serving.record_verdict(code=card.code, rater=rater, choice="left")
+
+    def reopen(_):
+        try:
+            return serving.reopen_verdict(rater=rater, code=card.code).pk
+        except serving.CannotUndo:
+            return None
+
+    reopened = in_threads(reopen, 4)
+    assert len([pk for pk in reopened if pk is not None]) == 1
+    assert Judgement.objects.filter(retracted_at=None).count() == 1
+    assert Comparison.objects.get().judgements_taken == 1
+
+
+def test_a_late_change_and_its_expiry_at_once_leave_one_verdict():
+    for _ in range(5):
+        project = make_project()
+        rater = join(project, make_user())
+        comparison = make_comparison(project)
+        card = serving.serve_next(project=project, rater=rater)
+        serving.record_verdict(code=card.code, rater=rater, choice="left")
+        again = serving.undo_last(project=project, rater=rater)
+        Judgement.objects.filter(pk=again.pk).update(expires_at=again.served_at)
+
+        def step(number, project=project, rater=rater, code=again.code):
+            if number % 2:
+                return serving.release_expired(project=project)
+            return serving.record_verdict(code=code, rater=rater, choice="tie").status
+
+        told = in_threads(step, 4)
+        assert set(told[::2]) <= {"stored", "repeated"}
+        counted = Judgement.objects.get(
+            comparison=comparison, retracted_at=None, decided_at__isnull=False
+        )
+        assert counted.outcome == "tie"
+        comparison.refresh_from_db()
+        assert (comparison.result, comparison.judgements_taken) == ("tie", 1)
+        assert not comparison.pairs.exists()
+
+
+def test_two_raters_edits_settle_into_four_pairs():
+    project = make_project(editing_on=True)
+    make_comparison(project, wanted=2)
+    raters = [join(project, make_user()) for _ in range(2)]
+    cards = [serving.serve_next(project=project, rater=rater) for rater in raters]
+
+    def send(number):
+        given = Given(edit="The same words.", edited_from="left")
+        return serving.record_verdict(
+            code=cards[number].code, rater=raters[number], choice="tie", given=given
+        ).status
+
+    assert in_threads(send, 2) == ["stored", "stored"]
+    assert PreferencePair.objects.filter(kind="edit").count() == 4
+    assert Completion.objects.filter(policy__kind="people").count() == 1

@@ -94,3 +94,12 @@ def log_in(context: BrowserContext, live_server: Any) -> Callable[[User], None]:
         )
 
     return log_in
+
+
+@pytest.fixture
+def desk(page: Page, cast: Any, log_in: Callable[[User], None]) -> Any:
+    """The rater, signed in, before the rating page is opened."""
+    from tests.browser.desk import Desk
+
+    log_in(cast.rater)
+    return Desk(page, cast.project)

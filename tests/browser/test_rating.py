@@ -1,206 +1,161 @@
-"""The rating card in a real browser: keys, undo, focus, phone, no JavaScript, two windows."""
+"""The rating card in a real browser: verdicts, undo, what is said, and where the focus is."""
 
 import pytest
-from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from annotate.models import Judgement, PreferencePair
+from annotate.models import PreferencePair
+from tests.browser.desk import Desk, judged, make_cards
 from tests.conftest import wait_for
-from tests.factories import make_comparison, make_completion, make_policy, make_prompt
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def comparisons(cast):
-    policy = make_policy(cast.project)
-    made = []
-    for number in range(4):
-        prompt = make_prompt(cast.project, f"Question number {number}?")
-        made.append(
-            make_comparison(
-                cast.project,
-                prompt=prompt,
-                a=make_completion(prompt, policy, f"First answer to {number}"),
-                b=make_completion(prompt, policy, f"Second answer to {number}"),
-            )
-        )
-    return made
+def rating(desk, cast):
+    make_cards(cast.project, 5)
+    return desk.open()
 
 
-@pytest.fixture
-def rating(page: Page, cast, comparisons, log_in) -> Page:
-    log_in(cast.rater)
-    page.goto(reverse("rate", args=[cast.project.slug]))
-    return page
-
-
-def decided() -> list[str]:
-    return list(
-        Judgement.objects.filter(decided_at__isnull=False, retracted_at=None)
-        .order_by("decided_at")
-        .values_list("outcome", flat=True)
-    )
-
-
-def prompt_shown(page: Page) -> str:
-    return page.locator(".turn.user .text").inner_text()
-
-
-@pytest.mark.parametrize(
-    ("key", "outcomes"),
-    [
-        ("1", {"a", "b"}),
-        ("b", {"a", "b"}),
-        ("0", {"tie"}),
-        ("e", {"tie"}),
-        ("x", {"both_bad"}),
-        ("s", {"skip"}),
-    ],
-)
-def test_one_key_stores_and_advances(rating, key, outcomes):
-    before = prompt_shown(rating)
-    rating.keyboard.press(key)
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    assert len(decided()) == 1
-    assert set(decided()) <= outcomes
+def test_one_key_stores_and_advances(desk, cast):
+    make_cards(cast.project, 10)
+    desk.open()
+    sides = {"a", "b"}
+    for key, outcomes in {
+        **{"1": sides, "a": sides, "2": sides, "b": sides},
+        **{"0": {"tie"}, "e": {"tie"}, "x": {"both_bad"}, "s": {"skip"}},
+    }.items():
+        before = len(judged())
+        desk.press(key)
+        desk.all_sent()
+        assert len(judged()) == before + 1, key
+        assert judged()[-1] in outcomes, key
 
 
 def test_the_left_key_chooses_what_stands_left(rating):
-    left = rating.locator("#left-text").inner_text().strip()
-    rating.keyboard.press("1")
-    wait_for(lambda: PreferencePair.objects.exists(), "the pair")
+    left = rating.page.inner_text("#left-text").strip()
+    rating.press("1")
+    wait_for(PreferencePair.objects.exists, "the pair")
     assert PreferencePair.objects.get().chosen.text == left
 
 
-def test_fast_presses_while_a_verdict_is_on_its_way_judge_no_unseen_card(rating):
-    requests = []
-    rating.on("request", lambda request: requests.append(request.method))
-    before = prompt_shown(rating)
-    for _ in range(3):  # within one round trip: the second and third press find a sent card
-        rating.evaluate(
-            "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '0', bubbles: true}))"
-        )
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    assert requests.count("POST") == len(decided()) == 1
+def test_the_next_card_is_there_before_the_server_has_answered(rating):
+    rating.held(1)
+    held_back = []
+    rating.page.route("**/rate/*-*/", lambda route: held_back.append(route))
+    rating.press("1")
+    assert judged() == []
+    wait_for(lambda: held_back, "the verdict")
+    held_back[0].continue_()
+    rating.page.unroute("**/rate/*-*/")
+    rating.all_sent()
+    assert len(judged()) == 1
 
 
-def test_a_held_key_counts_once(rating):
-    before = prompt_shown(rating)
-    rating.keyboard.down("0")
-    rating.keyboard.down("0")
-    rating.keyboard.down("0")
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    rating.keyboard.up("0")
-    assert len(decided()) == 1
+def test_a_toast_offers_undo_and_takes_no_focus(rating):
+    rating.press("2")
+    expect(rating.page.locator("#toast")).to_contain_text("Saved: B is better")
+    expect(rating.page.locator("#card-heading")).to_be_focused()
+    expect(rating.page.locator("#said")).to_have_text("Saved: B is better. Next comparison")
+    rating.next_card(lambda: rating.page.click("#toast-undo"))
+    assert judged() == []
+
+
+def test_the_count_of_today_goes_up(rating):
+    rating.press("1")
+    expect(rating.page.locator("#today")).to_have_text("1 today")
+
+
+def test_the_chosen_side_is_lit_for_a_moment(rating):
+    rating.page.evaluate(
+        """() => {
+            window.lit = [];
+            new MutationObserver(() => window.lit.push(
+                ...[...document.querySelectorAll(".answer.lit")].map((one) => one.className)
+            )).observe(document.body, {subtree: true, attributes: true});
+        }"""
+    )
+    rating.press("1")
+    assert any("left" in name for name in rating.page.evaluate("window.lit"))
 
 
 def test_undo_brings_the_card_back_and_it_can_be_judged_otherwise(rating):
-    before = prompt_shown(rating)
-    rating.keyboard.press("0")
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    rating.keyboard.press("u")
-    expect(rating.locator(".turn.user .text")).to_have_text(before)
-    rating.keyboard.press("x")
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    assert decided() == ["both_bad"]
+    before = rating.prompt
+    rating.press("0")
+    rating.all_sent()
+    rating.press("Control+z")
+    assert rating.prompt == before
+    expect(rating.page.locator("#said")).to_have_text("Your last verdict is undone.")
+    assert judged() == []
+    rating.press("x")
+    rating.all_sent()
+    assert judged() == ["both_bad"]
 
 
-def test_keys_with_modifiers_and_unbound_keys_do_nothing(rating):
-    before = prompt_shown(rating)
-    for key in ("Control+1", "Alt+x", "Backspace", "Space", "Shift+S", "7"):
-        rating.keyboard.press(key)
-    assert prompt_shown(rating) == before
-    assert decided() == []
+def test_undo_waits_for_a_verdict_that_is_on_its_way(rating):
+    before = rating.held(1).code
+    held_back = []
+    rating.page.route("**/rate/*-*/", lambda route: held_back.append(route), times=1)
+    rating.press("0")
+    wait_for(lambda: held_back, "the verdict")
+    rating.page.keyboard.press("u")
+    rating.next_card(held_back[0].continue_)
+    assert rating.code != before  # the same comparison as a new card
+    assert rating.prompt == "Question number 0?"
+    assert judged() == []
 
 
-def test_help_and_guidelines_open_by_key_and_close_by_escape(rating, cast):
+def test_after_undo_the_card_that_was_shown_comes_next(rating):
+    rating.press("0")
+    rating.all_sent()
+    interrupted = rating.code
+    rating.press("u")
+    assert rating.press("0") == interrupted
+
+
+def test_double_keys_double_clicks_and_held_keys_judge_no_unseen_card(rating):
+    keyboard = rating.page.keyboard
+    rating.held(1).next_card(lambda: [keyboard.press("0"), keyboard.press("0")])
+    rating.held(1).next_card(lambda: rating.page.dblclick("text=Both are bad"))
+    rating.held(1).next_card(lambda: [keyboard.down("0") for _ in range(4)])
+    keyboard.up("0")
+    rating.all_sent()
+    assert judged() == ["tie", "both_bad", "tie"]
+
+
+def test_help_and_guidelines_open_by_key_and_close_by_escape(rating):
     for key, dialog in (("?", "#keys-dialog"), ("g", "#guidelines-dialog")):
-        rating.keyboard.press(key)
-        expect(rating.locator(dialog)).to_be_visible()
-        rating.keyboard.press("1")
-        assert decided() == []
-        rating.keyboard.press("Escape")
-        expect(rating.locator(dialog)).to_be_hidden()
+        rating.page.keyboard.press(key)
+        expect(rating.page.locator(dialog)).to_be_visible()
+        rating.page.keyboard.press("1")
+        rating.page.keyboard.press("Escape")
+        expect(rating.page.locator(dialog)).to_be_hidden()
+    assert judged() == []
 
 
 def test_reload_shows_the_same_card_on_the_same_sides(rating):
-    left = rating.locator("#left-text").inner_text()
-    rating.reload()
-    assert rating.locator("#left-text").inner_text() == left
+    rating.held(1)
+    code, left = rating.code, rating.page.inner_text("#left-text")
+    rating.page.reload()
+    assert (rating.code, rating.page.inner_text("#left-text")) == (code, left)
 
 
-def test_two_windows_share_one_card_and_one_verdict(rating, context):
-    other = context.new_page()
-    other.goto(rating.url)
-    assert prompt_shown(other) == prompt_shown(rating)
-    before = prompt_shown(rating)
-    rating.keyboard.press("0")
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    other.keyboard.press("0")
-    expect(other.locator(".turn.user .text")).to_have_text(prompt_shown(rating))
-    assert decided() == ["tie"]
-
-
-def test_the_focus_goes_to_the_new_card(rating):
-    before = prompt_shown(rating)
-    rating.get_by_role("button", name="Tie").click()
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    expect(rating.locator("#card-heading")).to_be_focused()
-
-
-def test_on_a_phone_one_answer_is_shown_and_the_buttons_are_in_reach(rating):
-    rating.set_viewport_size({"width": 390, "height": 844})
-    expect(rating.locator("#left-text")).to_be_visible()
-    expect(rating.locator("#right-text")).to_be_hidden()
-    rating.locator("label[for=show-right]").click()
-    expect(rating.locator("#right-text")).to_be_visible()
-    expect(rating.locator("#left-text")).to_be_hidden()
-    box = rating.get_by_role("button", name="A is better").bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= 844
-    assert box["height"] >= 44
-    width = rating.evaluate("document.documentElement.scrollWidth")
-    assert width <= 390
-
-
-def test_the_empty_queue_says_why(rating):
+def test_the_empty_queue_says_why_and_undo_works_there(rating):
     for _ in range(4):
-        before = prompt_shown(rating)
-        rating.keyboard.press("0")
-        wait_for(
-            lambda before=before: (
-                rating.locator("#card.nothing").is_visible() or prompt_shown(rating) != before
-            ),
-            "the next card",
-        )
-    expect(rating.get_by_text("You have judged everything there is")).to_be_visible()
+        rating.press("0")
+    rating.page.keyboard.press("0")
+    expect(rating.page.get_by_text("You have judged everything there is")).to_be_visible()
+    expect(rating.page.locator("#card-heading")).to_be_focused()
+    rating.page.keyboard.press("u")
+    expect(rating.page.locator(".answer.left")).to_be_visible()
+    assert len(judged()) == 4
 
 
-def test_without_javascript_it_rates_and_undoes(browser, live_server, cast, comparisons):
-    with browser.new_context(base_url=live_server.url, java_script_enabled=False) as plain:
-        page = plain.new_page()
-        page.goto(reverse("rate", args=[cast.project.slug]))
-        page.get_by_label("Username").fill("rater")
-        page.get_by_label("Password").fill("rater")
-        page.get_by_role("button", name="Sign in").click()
-        before = prompt_shown(page)
-        page.get_by_role("button", name="Both are bad").click()
-        assert prompt_shown(page) != before
-        assert decided() == ["both_bad"]
-        page.get_by_role("button", name="Undo").click()
-        assert prompt_shown(page) == before
-        page.get_by_role("button", name="Skip").click()
-        assert decided() == ["skip"]
-
-
-def test_a_lost_connection_is_told_and_nothing_is_lost(rating, context):
-    rating.expected_errors += ["ERR_INTERNET_DISCONNECTED", "htmx:"]
-    before = prompt_shown(rating)
-    context.set_offline(True)
-    rating.keyboard.press("0")
-    expect(rating.get_by_text("Not saved")).to_be_visible()
-    context.set_offline(False)
-    rating.keyboard.press("0")
-    expect(rating.locator(".turn.user .text")).not_to_have_text(before)
-    assert decided() == ["tie"]
+def test_the_empty_place_looks_again_by_itself(desk: Desk, cast):
+    desk.page.goto(f"/p/{cast.project.slug}/rate/")
+    expect(desk.page.locator("#card.nothing")).to_be_visible()
+    make_cards(cast.project, 2)
+    desk.page.evaluate("htmx.ajax('GET', location.href, {target: '#card', swap: 'outerHTML'})")
+    desk.ready()
+    desk.press("1")
+    desk.all_sent()
+    assert len(judged()) == 1

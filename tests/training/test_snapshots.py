@@ -4,7 +4,8 @@ import json
 import pytest
 
 from annotate import serving
-from annotate.models import PreferencePair
+from annotate.models import Judgement, PreferencePair
+from annotate.verdicts import Given
 from tests.factories import join, make_comparison, make_project, make_prompt, make_user
 from training.errors import NotNow
 from training.models import Snapshot
@@ -75,3 +76,28 @@ def test_nothing_to_freeze_is_said(project):
     with pytest.raises(NotNow, match="no preference pairs"):
         freeze_snapshot(project=project)
     assert not Snapshot.objects.exists()
+
+
+@pytest.mark.parametrize(("held_out", "split"), [(True, "held_out"), (False, "train")])
+def test_an_edited_answer_is_trained_on_unless_its_prompt_is_held_out(rater, held_out, split):
+    project = make_project(editing_on=True)
+    comparison = make_comparison(project, prompt=make_prompt(project, held_out=held_out))
+    card = serving.serve_next(project=project, rater=rater)
+    given = Given(edit="Better.", edited_from="left")
+    serving.record_verdict(code=card.code, rater=rater, choice="both_bad", given=given)
+    snapshot = freeze_snapshot(project=project)
+    lines = [json.loads(line) for line in snapshot.file.read_bytes().splitlines()]
+    assert snapshot.counts[split] == 2
+    assert {line["chosen"][0]["content"] for line in lines} == {"Better."}
+    assert {line["rejected"][0]["content"] for line in lines} == {
+        comparison.a.text,
+        comparison.b.text,
+    }
+
+
+def test_a_verdict_that_was_reopened_and_left_is_frozen_as_it_was(project, rater):
+    judge(project, rater)
+    again = serving.undo_last(project=project, rater=rater)
+    Judgement.objects.filter(pk=again.pk).update(expires_at=again.served_at)
+    freeze_snapshot(project=project)
+    assert PreferencePair.objects.get().frozen_at is not None

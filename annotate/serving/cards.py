@@ -1,0 +1,200 @@
+"""Which card a rater gets: the one on the screen, the one ahead, and their leases."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotate.models import Comparison, Judgement, Project, User
+from annotate.serving import statements
+from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
+from annotate.serving.telling import pause_of
+from annotate.sides import draw_swapped
+
+CANDIDATES = 20
+"""How many comparisons are looked at in one query; the next twenty follow if all are taken."""
+
+AT_ONCE = 2
+"""How many undecided cards a rater holds at most, reopened ones apart: one shown, one ahead."""
+
+FAR_AHEAD = 11
+"""How many, where the queue is deep: then ten votes can be given without a connection."""
+
+DEEP_QUEUE = 100
+"""So many open comparisons must be waiting for that, or few raters would hold all there is."""
+
+_draw = random.SystemRandom()
+
+
+class CannotRenew(Exception):
+    """The card is no longer this rater's, for a reason that can be shown."""
+
+
+def serve_next(*, project: Project, rater: User, now: datetime | None = None) -> Judgement | None:
+    """The card that ``rater`` is to judge now, or None where there is none.
+
+    A card that the rater holds comes back as it was, on the same sides: a reopened one first,
+    then the one that was served first. Otherwise a slot of the first open comparison that the
+    rater has not met is taken.
+    """
+    return _serve(project=project, rater=rater, after=None, at_once=1, now=now)
+
+
+def serve_ahead(
+    *, project: Project, rater: User, after: UUID, now: datetime | None = None
+) -> Judgement | None:
+    """The card to show once the one with the code ``after`` is decided, or None.
+
+    Asked again and again, each time with the code of the last answer, it gives one card more,
+    up to FAR_AHEAD; at the limit the last one comes again.
+    """
+    return _serve(project=project, rater=rater, after=after, at_once=AT_ONCE, now=now)
+
+
+def _serve(
+    *, project: Project, rater: User, after: UUID | None, at_once: int, now: datetime | None
+) -> Judgement | None:
+    now = now or timezone.now()
+    if pause_of(project=project, rater=rater) is not None:
+        return None
+    held = list(held_cards(project=project, rater=rater))
+    codes = [judgement.code for judgement in held]
+    beyond = codes.index(after) + 1 if after in codes else 0
+    for judgement in held[beyond:]:
+        if _renew(judgement=judgement, project=project, now=now):
+            return full_card(judgement.pk)
+    if after is not None and len(held) >= at_once and _is_deep(project):
+        at_once = FAR_AHEAD
+    return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
+        _take_first(project=project, rater=rater, at_once=at_once, now=now)
+        if release_expired(project=project, now=now)
+        else None
+    )
+
+
+def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
+    """The rater's undecided cards in the order in which they are shown."""
+    return Judgement.objects.filter(
+        rater=rater,
+        project=project,
+        retracted_at=None,
+        decided_at=None,
+        comparison__state=Comparison.State.OPEN,
+    ).order_by(F("replaces").desc(nulls_last=True), "pk")
+
+
+def full_card(pk: int) -> Judgement:
+    """The judgement with all that its card shows."""
+    return _with_all().get(pk=pk)
+
+
+def card_of(*, code: UUID, rater: User) -> Judgement | None:
+    """The card that was served to ``rater`` under that code."""
+    return _with_all().filter(code=code, rater=rater).first()
+
+
+def _with_all() -> QuerySet[Judgement]:
+    return Judgement.objects.select_related(
+        "comparison__prompt", "comparison__a", "comparison__b", "replaces"
+    )
+
+
+# --- taking ---
+
+
+def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -> Judgement | None:
+    """A new card from the front of the queue; None where nothing is left for this rater."""
+    while candidates := statements.free_comparisons(rater.pk, project.pk, CANDIDATES):
+        for comparison_pk in candidates:
+            judgement = _take(
+                project=project, rater=rater, comparison_pk=comparison_pk, at_once=at_once, now=now
+            )
+            if judgement is not None:
+                return full_card(judgement.pk)
+    return None
+
+
+def _is_deep(project: Project) -> bool:
+    queue = Comparison.objects.filter(
+        project=project,
+        state=Comparison.State.OPEN,
+        judgements_taken__lt=F("judgements_wanted"),
+    ).order_by("-priority", "shuffle", "id")
+    return bool(queue.values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
+
+
+def _take(
+    *, project: Project, rater: User, comparison_pk: int, at_once: int, now: datetime
+) -> Judgement | None:
+    """A card on that comparison; None where its slots are gone.
+
+    Where another window has meanwhile been given what this one asks for, that card is answered.
+    """
+    try:
+        with transaction.atomic():
+            if connection.features.has_select_for_update:  # else there is one writer anyway
+                User.objects.select_for_update(no_key=True).only("pk").get(pk=rater.pk)
+            held = held_cards(project=project, rater=rater).filter(released_at=None, replaces=None)
+            latest = list(held.order_by("pk")[:at_once])
+            if len(latest) >= at_once:
+                return latest[-1]
+            if not take_slot(comparison_pk):
+                return None
+            return Judgement.objects.create(
+                project=project,
+                comparison_id=comparison_pk,
+                rater=rater,
+                swapped=_draw_side(project=project, rater=rater, comparison_pk=comparison_pk),
+                served_at=now,
+                expires_at=now + lease_of(project),
+            )
+    except IntegrityError:  # another window of the same rater was quicker
+        return None
+
+
+def _draw_side(*, project: Project, rater: User, comparison_pk: int) -> bool:
+    """Balanced within the comparison first, then within the rater's last hundred cards."""
+    swapped, straight = statements.sides_in_comparison(comparison_pk)
+    if swapped == straight:
+        swapped, straight = statements.sides_of_rater(rater.pk, project.pk)
+    return draw_swapped(swapped=swapped, straight=straight, random=_draw)
+
+
+# --- leases ---
+
+
+def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | None = None) -> None:
+    """Keep the card ``code``, and the others that the rater holds, for another lease.
+
+    Where its lease had run out, its slot is taken again. Raises CannotRenew, in words for the
+    rater, where that cannot be.
+    """
+    now = now or timezone.now()
+    held = held_cards(project=project, rater=rater)
+    judgement = held.filter(code=code).first()
+    if judgement is None or not _renew(judgement=judgement, project=project, now=now):
+        raise CannotRenew(_("Your time for this one ran out, and it went to somebody else."))
+    Judgement.objects.filter(
+        pk__in=[one.pk for one in held], decided_at=None, retracted_at=None, released_at=None
+    ).update(expires_at=now + lease_of(project))
+
+
+def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
+    """Lengthen the lease; where it had been released, take a slot again. False if none is left."""
+    expires = now + lease_of(project)
+    mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
+    if mine.filter(released_at=None).update(expires_at=expires):
+        return True
+    with transaction.atomic():
+        if not take_slot(judgement.comparison_id):
+            return False
+        if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):
+            return True
+        give_slot_back(judgement.comparison_id)
+        return False
