@@ -94,8 +94,7 @@ def unstorable(text: str) -> str:
 
 
 def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The messages as ``role`` and safe ``html``; made anew, and stored, where an older renderer
-    made it or none has."""
+    """The messages as ``role`` and safe ``html``; made where the row has none of today's."""
     if prompt.html_version != VERSION:
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
         prompt.html_version = VERSION

@@ -3,6 +3,8 @@
 from django import template
 from django.utils.safestring import SafeString
 
+from annotate import completions
+from annotate.models import Completion
 from annotate.rendering import render
 
 register = template.Library()
@@ -12,3 +14,9 @@ register = template.Library()
 def markdown(text: str) -> SafeString:
     """Untrusted Markdown as sanitised HTML."""
     return render(text)
+
+
+@register.filter
+def safe_html(completion: Completion) -> SafeString:
+    """A completion's HTML, as the renderer of today makes it."""
+    return completions.safe_html(completion)

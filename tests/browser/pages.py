@@ -44,6 +44,7 @@ PROJECT_PAGES = [
     "settings/",
     "guidelines/",
     "rate/",
+    "history/",
 ]
 """Below /p/sharpen/. Every page of a project belongs here."""
 

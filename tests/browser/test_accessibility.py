@@ -15,7 +15,7 @@ DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 @pytest.fixture
 def site(page, cast, log_in, transactional_db):
-    cast.manager.is_staff = True
+    cast.manager.is_superuser = cast.manager.is_staff = True
     cast.manager.save()
     fill(cast.project)
     log_in(cast.manager)
