@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError, connection
@@ -72,11 +73,12 @@ def _serve(
             return full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
         at_once = FAR_AHEAD
-    return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
-        _take_first(project=project, rater=rater, at_once=at_once, now=now)
-        if release_expired(project=project, now=now)
-        else None
-    )
+    taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
+    if after is None:
+        release_expired(project=project, now=now)
+        return taking()
+    # Ahead of a card, at every vote: what others left is looked for when nothing else is.
+    return taking() or (taking() if release_expired(project=project, now=now) else None)
 
 
 def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
