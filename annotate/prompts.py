@@ -15,6 +15,7 @@ from django.utils.safestring import mark_safe
 
 from annotate.models import Message, Project, Prompt
 from annotate.rendering import render
+from annotate.turns import in_turn
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 200
@@ -97,7 +98,8 @@ def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
     """The messages as ``role`` and safe ``html``; made once where the row has none yet."""
     if len(prompt.html) != len(prompt.messages):
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
-        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html)
+        with in_turn():
+            Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html)
     return [
         {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
         for message, html in zip(prompt.messages, prompt.html, strict=True)

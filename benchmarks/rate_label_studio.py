@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     try:
         with running(
-            command, env=env, log=data / "web.log", port=port, path="/health", patience=180
+            command, env=env, log=data / "web.log", port=port, path="/health", patience=400
         ):
             admin = Person(port)
             admin.log_in(env["LABEL_STUDIO_USERNAME"], env["LABEL_STUDIO_PASSWORD"])

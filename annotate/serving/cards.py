@@ -16,8 +16,8 @@ from annotate.models import Comparison, Judgement, Project, User
 from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
-from annotate.serving.turns import in_turn
 from annotate.sides import draw_swapped
+from annotate.turns import in_turn
 
 CANDIDATES = 20
 """How many comparisons are looked at in one query; the next twenty follow if all are taken."""
@@ -183,18 +183,20 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
     judgement = held.filter(code=code).first()
     if judgement is None or not _renew(judgement=judgement, project=project, now=now):
         raise CannotRenew(_("Your time for this one ran out, and it went to somebody else."))
-    Judgement.objects.filter(
+    others = Judgement.objects.filter(
         pk__in=[one.pk for one in held], decided_at=None, retracted_at=None, released_at=None
-    ).update(expires_at=now + lease_of(project))
+    )
+    with in_turn():
+        others.update(expires_at=now + lease_of(project))
 
 
 def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     """Lengthen the lease; where it had been released, take a slot again. False if none is left."""
     expires = now + lease_of(project)
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
-    if mine.filter(released_at=None).update(expires_at=expires):
-        return True
     with in_turn():
+        if mine.filter(released_at=None).update(expires_at=expires):
+            return True
         if not take_slot(judgement.comparison_id):
             return False
         if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):
