@@ -15,6 +15,7 @@ from django.utils.safestring import mark_safe
 
 from annotate.models import Message, Project, Prompt
 from annotate.rendering import VERSION, render
+from annotate.turns import in_turn
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 200
@@ -98,7 +99,8 @@ def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
     if prompt.html_version != VERSION:
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
         prompt.html_version = VERSION
-        Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
+        with in_turn():
+            Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
     return [
         {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
         for message, html in zip(prompt.messages, prompt.html, strict=True)

@@ -60,9 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--votes", type=int, default=280, help="a run; all runs share the queue")
     parser.add_argument("--label-studio", action="store_true", help="measure it as well")
     parser.add_argument("--label-studio-votes", type=int, default=60)
-    parser.add_argument(
-        "--label-studio-home", type=Path, default=ROOT / "var" / "label-studio-bench"
-    )
+    parser.add_argument("--label-studio-home", type=Path, default=ROOT / "var" / "label-studio")
     return parser.parse_args()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError, connection
@@ -16,8 +17,8 @@ from annotate.models import Comparison, Judgement, Project, User
 from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
-from annotate.serving.turns import in_turn
 from annotate.sides import draw_swapped
+from annotate.turns import in_turn
 
 CANDIDATES = 20
 """How many comparisons are looked at in one query; the next twenty follow if all are taken."""
@@ -73,11 +74,12 @@ def _serve(
             return full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
         at_once = FAR_AHEAD
-    return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
-        _take_first(project=project, rater=rater, at_once=at_once, now=now)
-        if release_expired(project=project, now=now)
-        else None
-    )
+    taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
+    if after is None:
+        release_expired(project=project, now=now)
+        return taking()
+    # Ahead of a card, at every vote: what others left is looked for when nothing else is.
+    return taking() or (taking() if release_expired(project=project, now=now) else None)
 
 
 def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
@@ -190,18 +192,20 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
     judgement = held.filter(code=code).first()
     if judgement is None or not _renew(judgement=judgement, project=project, now=now):
         raise CannotRenew(_("Your time for this one ran out, and it went to somebody else."))
-    Judgement.objects.filter(
+    others = Judgement.objects.filter(
         pk__in=[one.pk for one in held], decided_at=None, retracted_at=None, released_at=None
-    ).update(expires_at=now + lease_of(project))
+    )
+    with in_turn():
+        others.update(expires_at=now + lease_of(project))
 
 
 def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     """Lengthen the lease; where it had been released, take a slot again. False if none is left."""
     expires = now + lease_of(project)
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
-    if mine.filter(released_at=None).update(expires_at=expires):
-        return True
     with in_turn():
+        if mine.filter(released_at=None).update(expires_at=expires):
+            return True
         if not take_slot(judgement.comparison_id):
             return False
         if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):

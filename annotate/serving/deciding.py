@@ -14,8 +14,8 @@ from annotate.models import Comparison, Judgement, User
 from annotate.rendering import render
 from annotate.serving.history import CannotUndo, take_back
 from annotate.serving.slots import give_slot_back, take_slot
-from annotate.serving.turns import in_turn
 from annotate.settling import settle_comparison
+from annotate.turns import in_turn
 from annotate.verdicts import (
     NOTHING_GIVEN,
     Answer,
