@@ -34,4 +34,8 @@ def show_difference(request: MemberRequest, slug: str, code: UUID) -> JsonRespon
     if judgement.swapped:
         texts.reverse()
     found = difference(*texts)
-    return JsonResponse({"left": found.left, "right": found.right})
+    return JsonResponse({"left": _framed(found.left), "right": _framed(found.right)})
+
+
+def _framed(html: str) -> str:
+    return f'<div class="difference">{html}</div>'

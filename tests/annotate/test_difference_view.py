@@ -34,8 +34,8 @@ def test_the_words_are_marked_on_the_sides_where_they_stand(cast, client_of, jud
     left, right = ("Rome", "Paris") if swapped else ("Paris", "Rome")
     answer = ask(client_of(cast.rater), judgement)
     assert answer.json() == {
-        "left": f"<del>{left}</del> is the capital",
-        "right": f"<ins>{right}</ins> is the capital",
+        "left": f'<div class="difference"><del>{left}</del> is the capital</div>',
+        "right": f'<div class="difference"><ins>{right}</ins> is the capital</div>',
     }
     assert "zz-secret" not in answer.content.decode() + str(answer.headers)
 

@@ -97,16 +97,16 @@ def build(*, password: str) -> User:
     ada = User.objects.create_superuser("ada", password=password)
     names = ("ben", "cleo", "dan", "eva")
     raters = [User.objects.create_user(name, password=password) for name in names]
-    demo = _project("demo", "Demo", ada, raters)
+    demo = make_project("demo", "Demo", ada, raters)
     _turns(demo, raters, rng, rounds=2, prompts=260)
     _round_in_training(demo, ada, rng)
     _sampling_under_way(demo)
-    helpdesk = _project("helpdesk", "Help desk, first answers", ada, raters)
+    helpdesk = make_project("helpdesk", "Help desk, first answers", ada, raters)
     _turns(helpdesk, raters, rng, rounds=3, prompts=200)
-    trouble = _project("trouble", "Poetry corner", ada, raters)
+    trouble = make_project("trouble", "Poetry corner", ada, raters)
     _turns(trouble, raters, rng, rounds=0, prompts=40)
     _failed_round(trouble, ada)
-    _project("fresh", "Fresh start", ada, [])
+    make_project("fresh", "Fresh start", ada, [])
     return ada
 
 
@@ -118,15 +118,15 @@ def show_long_answers() -> None:
         CODE,
         "Just loop over it, or use the `in` operator: Python will do the rest for you.",
     )
-    _first_in_queue(Project.objects.get(slug="demo"), *with_code)
+    first_in_queue(Project.objects.get(slug="demo"), *with_code)
     sea = "The sea came in, the sea went out, and nobody was about. " * 6
     poem = (
         "Write a ballad about the sea. " + "Let it have many verses, and a refrain. " * 8,
         "\n\n".join([sea] * 7),
         "\n\n".join([sea] * 2),
     )
-    _first_in_queue(Project.objects.get(slug="trouble"), *poem)
-    _first_in_queue(Project.objects.get(slug="helpdesk"), "", LIBRARY, "", turns=TALK)
+    first_in_queue(Project.objects.get(slug="trouble"), *poem)
+    first_in_queue(Project.objects.get(slug="helpdesk"), "", LIBRARY, "", turns=TALK)
     Project.objects.filter(slug="trouble").update(
         strength_mode="required",
         criteria=[
@@ -143,10 +143,11 @@ def show_long_answers() -> None:
     )
 
 
-def _first_in_queue(
+def first_in_queue(
     project: Project, question: str, *answers: str, turns: Sequence[tuple[str, str]] = ()
 ) -> None:
-    policy = project.policies.get(slug="base")
+    """Put a comparison of two answers where everybody meets it first."""
+    policy, _ = project.policies.get_or_create(slug="base", defaults={"kind": Policy.Kind.BASE})
     asked = turns or [("user", question)]
     new = NewPrompt(messages=[{"role": role, "content": content} for role, content in asked])
     (prompt,) = store_prompts(project=project, prompts=[new]).ids.values()
@@ -159,7 +160,8 @@ def _first_in_queue(
     Comparison.objects.create(project=project, prompt_id=prompt, a=a, b=b, priority=100, shuffle=0)
 
 
-def _project(slug: str, name: str, manager: User, raters: Sequence[User]) -> Project:
+def make_project(slug: str, name: str, manager: User, raters: Sequence[User]) -> Project:
+    """A project with its people and, as yet, no prompts."""
     project = Project.objects.create(slug=slug, name=name, guidelines=GUIDELINES)
     LoopSettings.objects.create(
         project=project, base_model="built-in", max_new_tokens=128, round_after_pairs=400

@@ -26,9 +26,11 @@ from tests.browser.find_chromium import ABSENT, find_chromium, launch_arguments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "var" / "screenshots"
-SIZES = {"wide": (1280, 800), "narrow": (390, 780)}
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 DESK, PHONE = ("wide",), ("narrow",)
-THEMES = ("light", "dark")
+THEMES = ("light", "dark", "contrast")
+CONTRAST_FOR = ("rate", "sign-in", "home-idle", "settings")
+"""What is shown in high contrast, too: pages whose names begin so."""
 PASSWORD = secrets.token_urlsafe()
 
 
@@ -78,6 +80,23 @@ def go_offline_and_wait(page: Page) -> None:
         vote("0")(page)
 
 
+def choose(name: str, value: str) -> Callable[[Page], None]:
+    """A step that presses a button of the menu: the appearance, or the size of text."""
+
+    def step(page: Page) -> None:
+        page.click(".menu summary")
+        page.click(f"[data-{name}-choice={value}]")
+        page.reload()
+
+    return step
+
+
+def show_difference(page: Page) -> None:
+    page.wait_for_selector("#card[data-ready]")
+    page.keyboard.press("d")
+    page.wait_for_selector(".difference del, .text del")
+
+
 @dataclass(frozen=True)
 class Shot:
     """One page: its name, its path, who looks, what is done first, and how much is shown."""
@@ -105,6 +124,19 @@ SHOTS = [
     Shot("rate-guidelines", "/p/helpdesk/rate/", "ben", press("g"), False),
     Shot("rate-menu", "/p/helpdesk/rate/", "ben", tap(".menu summary"), False),
     Shot("rate-empty", "/p/fresh/rate/", full=False),
+    Shot("rate-paused", "/p/paused/rate/", user="ben", full=False),
+    Shot("rate-maths", "/p/maths/rate/", user="ben"),
+    Shot("rate-scripts", "/p/scripts/rate/", user="ben"),
+    Shot(
+        "rate-scripts-other", "/p/scripts/rate/", "ben", tap("label[for=show-right]"), sizes=PHONE
+    ),
+    Shot("rate-long-lines", "/p/lines/rate/", user="ben"),
+    Shot("rate-program", "/p/program/rate/", user="ben"),
+    Shot("rate-difference", "/p/program/rate/", "ben", show_difference),
+    Shot("rate-hostile", "/p/hostile/rate/", user="ben"),
+    Shot("rate-larger-text", "/p/maths/rate/", "ben", choose("text", "larger"), False),
+    Shot("rate-refused", "/p/trouble/rate/", "dan", press("1", "Enter"), False),
+    Shot("sign-in-refused", "/login/", "", tap("button.main:has-text('Sign in')")),
     Shot("rate-details", "/p/trouble/rate/", "cleo", full=False),
     Shot("rate-asked-for", "/p/trouble/rate/", "cleo", press("1"), False),
     Shot("rate-edit", "/p/trouble/rate/", "cleo", begin_edit, False),
@@ -169,7 +201,10 @@ def serving() -> Iterator[str]:
         environment.pop("DEBUG", None)
         build = (
             "from tests.browser import scene; "
-            f"scene.build(password={PASSWORD!r}); scene.show_long_answers()"
+            "from tests.browser.scene_texts import show_texts; "
+            "from annotate.models import User; "
+            f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
+            "show_texts(ada, User.objects.exclude(pk=ada.pk))"
         )
         for command in (
             ["manage.py", "migrate", "-v0"],
@@ -218,6 +253,8 @@ def take(browser: Browser, address: str, shot: Shot, session: StorageState | Non
     for size in shot.sizes:
         width, height = SIZES[size]
         for theme in THEMES:
+            if theme == "contrast" and not shot.name.startswith(CONTRAST_FOR):
+                continue
             with browser.new_context(
                 base_url=address,
                 viewport={"width": width, "height": height},
@@ -228,6 +265,9 @@ def take(browser: Browser, address: str, shot: Shot, session: StorageState | Non
                 storage_state=session,
                 locale="en-GB",
             ) as context:
+                if theme == "contrast":
+                    cookie = {"name": "theme", "value": theme, "url": address}
+                    context.add_cookies([cookie])  # type: ignore[list-item]
                 page = context.new_page()
                 page.goto(shot.path)
                 shot.before(page)

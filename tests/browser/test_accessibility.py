@@ -64,12 +64,15 @@ def test_no_page_has_a_fault_in_any_theme_or_size(site):
         ("/p/sharpen/rate/", ".menu summary"),
         ("/p/sharpen/rate/", "[data-dialog=guidelines-dialog]"),
         ("/p/sharpen/rate/", "[data-dialog=keys-dialog]"),
+        ("/p/sharpen/rate/", "#difference"),
         ("/p/sharpen/rounds/1/", "text=Cancel round 1…"),
     ],
 )
 def test_what_opens_has_no_fault_either(site, path, selector):
     site.goto(path)
     site.click(selector)
+    if selector == "#difference":
+        site.wait_for_selector(".difference del")
     assert not faults(site)
 
 
