@@ -1,8 +1,8 @@
 """A project with many comparisons, half of them judged long ago, and raters who are signed in.
 
-Run inside Django: ``python -m benchmarks.rate_data COMPARISONS RATERS`` fills the database
-that the settings name and prints one JSON object: the project's slug and a session key for
-each rater.
+Runs on the database that the settings name. ``python -m benchmarks.rate_data fill COMPARISONS
+RATERS`` prints one JSON object: the project's slug and a session key for each rater.
+``… duplicates`` prints how many comparisons have more verdicts or pairs than they should.
 """
 
 from __future__ import annotations
@@ -134,7 +134,23 @@ def _signed_in(user: object) -> str:
     return str(session.session_key)
 
 
+def duplicates() -> int:
+    """Every comparison here wants one verdict and makes one pair at most."""
+    from django.db.models import Count
+
+    from annotate.models import Judgement, PreferencePair
+
+    decided = Judgement.objects.filter(decided_at__isnull=False, retracted_at=None)
+    return sum(
+        rows.values("comparison").annotate(count=Count("pk")).filter(count__gt=1).count()
+        for rows in (decided, PreferencePair.objects.all())
+    )
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    print(json.dumps(fill(int(sys.argv[1]), int(sys.argv[2]))))
+    if sys.argv[1] == "fill":
+        print(json.dumps(fill(int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        print(duplicates())

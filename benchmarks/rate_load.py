@@ -53,8 +53,16 @@ class Rater:
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
         headers["Cookie"] = self.cookie
-        self.connection.request(method, path, body or None, headers)
-        answer = self.connection.getresponse()
+        for again in (False, True):
+            try:
+                self.connection.request(method, path, body or None, headers)
+                answer = self.connection.getresponse()
+                break
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # A kept connection that had been idle too long: a browser asks once more, too.
+                self.connection.close()
+                if again:
+                    raise
         text = answer.read().decode()
         found = TOKEN.search(answer.headers.get("Set-Cookie") or "")
         if found:
@@ -92,7 +100,7 @@ class Rater:
             },
         )
         took = time.perf_counter() - began
-        answer = json.loads(text) if status == 200 else {"status": str(status), "code": None}
+        answer = json.loads(text) if status == 200 else {"status": f"{status}", "code": None}
         tally.add(took, answer["status"], self.shown)
         self.shown, self.ahead = self.ahead, answer["code"]
         return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,6 +16,7 @@ from annotate.models import Comparison, Judgement, Project, User
 from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
+from annotate.serving.turns import in_turn
 from annotate.sides import draw_swapped
 
 CANDIDATES = 20
@@ -71,11 +73,12 @@ def _serve(
             return full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
         at_once = FAR_AHEAD
-    return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
-        _take_first(project=project, rater=rater, at_once=at_once, now=now)
-        if release_expired(project=project, now=now)
-        else None
-    )
+    taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
+    if after is None:
+        release_expired(project=project, now=now)
+        return taking()
+    # Ahead of a card, at every vote: what others left is looked for when nothing else is.
+    return taking() or (taking() if release_expired(project=project, now=now) else None)
 
 
 def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
@@ -137,12 +140,12 @@ def _take(
     Where another window has meanwhile been given what this one asks for, that card is answered.
     """
     try:
-        with transaction.atomic():
+        with in_turn():
             if connection.features.has_select_for_update:  # else there is one writer anyway
                 User.objects.select_for_update(no_key=True).only("pk").get(pk=rater.pk)
             held = held_cards(project=project, rater=rater).filter(released_at=None, replaces=None)
             latest = list(held.order_by("pk")[:at_once])
-            if len(latest) >= at_once:
+            if len(held) >= at_once:
                 return latest[-1]
             if not take_slot(comparison_pk):
                 return None
@@ -191,7 +194,7 @@ def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
     if mine.filter(released_at=None).update(expires_at=expires):
         return True
-    with transaction.atomic():
+    with in_turn():
         if not take_slot(judgement.comparison_id):
             return False
         if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):

@@ -42,7 +42,7 @@ def take_slot(comparison: int) -> bool:
     """One slot of an open comparison; False where none is left. Primary key"""
     with connection.cursor() as cursor:
         cursor.execute(TAKE_SLOT, [comparison])
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount > 0)
 
 
 CARDS_HELD = """
@@ -51,13 +51,15 @@ CARDS_HELD = """
     WHERE judgement.rater_id = %s AND judgement.project_id = %s
     AND judgement.retracted_at IS NULL AND judgement.decided_at IS NULL
     AND judgement.released_at IS NULL AND judgement.replaces_id IS NULL
-    AND comparison.state = 'open'
-    ORDER BY judgement.id LIMIT %s"""
+    AND comparison.state = 'open'"""
 
 
-def cards_held(rater: int, project: int, count: int) -> list[int]:
-    """A rater's undecided cards whose slot is theirs, reopened ones apart. judgement_by_rater"""
-    return [pk for (pk,) in _rows(CARDS_HELD, rater, project, count)]
+def cards_held(rater: int, project: int) -> list[int]:
+    """A rater's undecided cards whose slot is theirs, reopened ones apart. judgement_by_rater
+
+    Put into order here: asked for in order, SQLite would walk through all that the rater ever did.
+    """
+    return sorted(pk for (pk,) in _rows(CARDS_HELD, rater, project))
 
 
 SIDES_IN_COMPARISON = """
