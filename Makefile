@@ -10,7 +10,7 @@ SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-train bench-train-gpu simulate clean
+.PHONY: help up install doctor test lint fmt screenshots bench-train bench-train-gpu bench-rate simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -22,6 +22,7 @@ help:
 	@echo "make screenshots  pictures of the pages, taken in a real browser"
 	@echo "make bench-train  the training benchmark"
 	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
+	@echo "make bench-rate   the rating benchmark, beside Label Studio (installed when first run)"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
 
 up: $(VENV)/runtime
@@ -63,6 +64,11 @@ bench-train: $(VENV)/dev
 bench-train-gpu: $(VENV)/dev
 	$(BIN)/python -m benchmarks.train --gpu --shape 0.6B
 	$(BIN)/python -m benchmarks.train --gpu --shape 8B
+
+# Label Studio goes into a folder of its own under var/; without it: RATE_ARGS=
+RATE_ARGS ?= --label-studio
+bench-rate: $(VENV)/dev
+	$(BIN)/python -m benchmarks.rate $(RATE_ARGS)
 
 simulate: $(VENV)/runtime
 	$(BIN)/python manage.py simulate --project demo --raters 8 --judgements 400 --rounds 2

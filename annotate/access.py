@@ -22,13 +22,16 @@ def project_for(
     user = request.user
     if not isinstance(user, User):
         raise Http404
-    project = Project.objects.filter(slug=slug).first()
-    if project is None:
-        raise Http404
-    membership = Membership.objects.filter(project=project, user=user).first()
-    if membership is None:
-        if not user.is_superuser:
+    membership = (
+        Membership.objects.select_related("project").filter(project__slug=slug, user=user).first()
+    )
+    if membership is not None:
+        project = membership.project
+    else:
+        found = Project.objects.filter(slug=slug).first() if user.is_superuser else None
+        if found is None:
             raise Http404
+        project = found
         membership = Membership(project=project, user=user, role=Role.MANAGER)
     if manage and not (membership.role == Role.MANAGER or user.is_superuser):
         raise PermissionDenied

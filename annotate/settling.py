@@ -56,17 +56,18 @@ def settle(votes: Sequence[Vote], wanted: int) -> Settlement | None:
     )
 
 
-@transaction.atomic
-def settle_comparison(*, comparison: Comparison) -> Settlement | None:
-    """Settle an open comparison if its judgements suffice. The caller holds its row."""
-    counted = list(
-        Judgement.objects.filter(
-            comparison=comparison, outcome__isnull=False, retracted_at__isnull=True
-        )
-        .exclude(outcome=Judgement.Outcome.SKIP)
-        .order_by("pk")
-        .values_list("outcome", "pk", "demonstration")
-    )
+Counted = tuple[str | None, int, int | None]
+"""A judgement that counts: its outcome, its key, its demonstration's."""
+
+
+@transaction.atomic(savepoint=False)
+def settle_comparison(*, comparison: Comparison, only: Counted | None = None) -> Settlement | None:
+    """Settle an open comparison if its judgements suffice. The caller holds its row.
+
+    ``only``: the one judgement there is, from a caller who knows that there is no other.
+    """
+    counted = [only] if only is not None else _counted(comparison)
+
     settlement = settle([vote for vote, _, _ in counted], comparison.judgements_wanted)  # type: ignore[misc]
     if settlement is None:
         return None
@@ -88,6 +89,13 @@ def settle_comparison(*, comparison: Comparison) -> Settlement | None:
         if demonstration is not None:
             _prefer_edit(comparison, judgement_pk=judgement, edited_pk=demonstration)
     return settlement
+
+
+def _counted(comparison: Comparison) -> list[Counted]:
+    counted = Judgement.objects.filter(
+        comparison=comparison, outcome__isnull=False, retracted_at__isnull=True
+    ).exclude(outcome=Judgement.Outcome.SKIP)
+    return list(counted.order_by("pk").values_list("outcome", "pk", "demonstration"))
 
 
 def _prefer_edit(comparison: Comparison, *, judgement_pk: int, edited_pk: int) -> None:

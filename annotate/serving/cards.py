@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db import IntegrityError, connection
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.gold import gold_due
 from annotate.models import Comparison, Judgement, Project, User
+from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
+from annotate.serving.turns import in_turn
 from annotate.sides import draw_swapped
 
 CANDIDATES = 20
@@ -72,11 +74,12 @@ def _serve(
             return full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
         at_once = FAR_AHEAD
-    return _take_first(project=project, rater=rater, at_once=at_once, now=now) or (
-        _take_first(project=project, rater=rater, at_once=at_once, now=now)
-        if release_expired(project=project, now=now)
-        else None
-    )
+    taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
+    if after is None:
+        release_expired(project=project, now=now)
+        return taking()
+    # Ahead of a card, at every vote: what others left is looked for when nothing else is.
+    return taking() or (taking() if release_expired(project=project, now=now) else None)
 
 
 def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
@@ -118,9 +121,7 @@ def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -
         )
         if judgement is not None:
             return full_card(judgement.pk)
-    met = Judgement.objects.filter(comparison=OuterRef("pk"), rater=rater)
-    queue = _queue(project).filter(~Exists(met)).values_list("pk", flat=True)
-    while candidates := list(queue[:CANDIDATES]):
+    while candidates := statements.free_comparisons(rater.pk, project.pk, CANDIDATES):
         for comparison_pk in candidates:
             judgement = _take(
                 project=project, rater=rater, comparison_pk=comparison_pk, at_once=at_once, now=now
@@ -130,17 +131,13 @@ def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -
     return None
 
 
-def _queue(project: Project) -> QuerySet[Comparison]:
-    ordinary = Comparison.objects.exclude(purpose=Comparison.Purpose.GOLD)
-    return ordinary.filter(
+def _is_deep(project: Project) -> bool:
+    queue = Comparison.objects.filter(
         project=project,
         state=Comparison.State.OPEN,
         judgements_taken__lt=F("judgements_wanted"),
     ).order_by("-priority", "shuffle", "id")
-
-
-def _is_deep(project: Project) -> bool:
-    return bool(_queue(project).values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
+    return bool(queue.values_list("pk", flat=True)[DEEP_QUEUE : DEEP_QUEUE + 1])
 
 
 def _take(
@@ -151,12 +148,12 @@ def _take(
     Where another window has meanwhile been given what this one asks for, that card is answered.
     """
     try:
-        with transaction.atomic():
+        with in_turn():
             if connection.features.has_select_for_update:  # else there is one writer anyway
                 User.objects.select_for_update(no_key=True).only("pk").get(pk=rater.pk)
             held = held_cards(project=project, rater=rater).filter(released_at=None, replaces=None)
             latest = list(held.order_by("pk")[:at_once])
-            if len(latest) >= at_once:
+            if len(held) >= at_once:
                 return latest[-1]
             if not take_slot(comparison_pk):
                 return None
@@ -174,21 +171,10 @@ def _take(
 
 def _draw_side(*, project: Project, rater: User, comparison_pk: int) -> bool:
     """Balanced within the comparison first, then within the rater's last hundred cards."""
-    sides = Judgement.objects.filter(comparison_id=comparison_pk).values_list("swapped", flat=True)
-    swapped, straight = _count_sides(sides)
+    swapped, straight = statements.sides_in_comparison(comparison_pk)
     if swapped == straight:
-        recent = (
-            Judgement.objects.filter(rater=rater, project=project)
-            .order_by("-pk")
-            .values_list("swapped", flat=True)[:100]
-        )
-        swapped, straight = _count_sides(recent)
+        swapped, straight = statements.sides_of_rater(rater.pk, project.pk)
     return draw_swapped(swapped=swapped, straight=straight, random=_draw)
-
-
-def _count_sides(sides: Iterable[bool]) -> tuple[int, int]:
-    drawn = list(sides)
-    return sum(drawn), len(drawn) - sum(drawn)
 
 
 # --- leases ---
@@ -216,7 +202,7 @@ def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
     if mine.filter(released_at=None).update(expires_at=expires):
         return True
-    with transaction.atomic():
+    with in_turn():
         if not take_slot(judgement.comparison_id):
             return False
         if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):

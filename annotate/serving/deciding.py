@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from annotate.demonstrations import store_demonstration
@@ -15,6 +14,7 @@ from annotate.models import Comparison, Judgement, User
 from annotate.rendering import render
 from annotate.serving.history import CannotUndo, take_back
 from annotate.serving.slots import give_slot_back, take_slot
+from annotate.serving.turns import in_turn
 from annotate.settling import settle_comparison
 from annotate.verdicts import (
     NOTHING_GIVEN,
@@ -62,7 +62,7 @@ def record_verdict(
     """
     now = now or timezone.now()
     html = render(given.edit) if given.edit else ""  # takes its time, so before the transaction
-    with transaction.atomic():
+    with in_turn():
         # Everything about one comparison happens in turn: the last two votes must see each other.
         comparison = (
             Comparison.objects.select_for_update(of=("self",))
@@ -157,6 +157,9 @@ def _store(
         return
     if answer.outcome == Judgement.Outcome.SKIP:
         give_slot_back(comparison.pk)
+    elif comparison.judgements_wanted == 1:  # its only slot is this judgement's
+        only = (judgement.outcome, judgement.pk, judgement.demonstration_id)
+        settle_comparison(comparison=comparison, only=only)
     else:
         settle_comparison(comparison=comparison)
 

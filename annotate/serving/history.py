@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Comparison, Judgement, PreferencePair, Project, User
 from annotate.serving.cards import full_card
 from annotate.serving.slots import lease_of, take_slot
+from annotate.serving.turns import in_turn
 from annotate.settling import reopen_comparison
 from annotate.verdicts import choice_of
 
@@ -44,7 +45,7 @@ def undo_last(*, project: Project, rater: User, now: datetime | None = None) -> 
     return reopen_verdict(rater=rater, code=last.code, now=now)
 
 
-@transaction.atomic
+@in_turn()
 def reopen_verdict(*, rater: User, code: UUID, now: datetime | None = None) -> Judgement:
     """Serve a decided card again: the old record is kept as retracted, a new one replaces it.
 

@@ -9,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from annotate.models import Comparison, Judgement, Project
+from annotate.serving import statements
 from annotate.settling import settle_comparison
 
 
@@ -28,13 +29,7 @@ def lock_comparison(pk: int) -> Comparison:
 
 def take_slot(comparison_pk: int) -> bool:
     """One slot of an open comparison; False where none is left."""
-    return bool(
-        Comparison.objects.filter(
-            pk=comparison_pk,
-            state=Comparison.State.OPEN,
-            judgements_taken__lt=F("judgements_wanted"),
-        ).update(judgements_taken=F("judgements_taken") + 1)
-    )
+    return statements.take_slot(comparison_pk)
 
 
 def give_slot_back(comparison_pk: int) -> None:

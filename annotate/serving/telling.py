@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotate.models import Comparison, Judgement, Project, User
+from annotate.serving import statements
 from annotate.steps import hindrance
 
 
@@ -80,10 +81,4 @@ def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> 
 def decided_today(*, project: Project, rater: User, now: datetime | None = None) -> int:
     """How many verdicts (skips apart) the rater gave since midnight, in the site's time zone."""
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (
-        Judgement.objects.filter(
-            rater=rater, project=project, retracted_at=None, decided_at__gte=midnight
-        )
-        .exclude(outcome=Judgement.Outcome.SKIP)
-        .count()
-    )
+    return statements.decided_since(rater.pk, project.pk, midnight)

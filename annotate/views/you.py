@@ -31,13 +31,15 @@ def you(request: MemberRequest) -> HttpResponse:
         form.save()
         messages.success(request, _("Your settings are saved."))
         response: HttpResponse = redirect(back or reverse("you"))
-        _remember_theme(request, response, form.cleaned_data["theme"])
+        _remember(request, response, form.cleaned_data)
         return response
     context = {"form": form, "back": back}
     return render(request, "annotate/you.html", context, status=422 if form.errors else 200)
 
 
-def _remember_theme(request: MemberRequest, response: HttpResponse, theme: str) -> None:
+def _remember(request: MemberRequest, response: HttpResponse, chosen: dict[str, str]) -> None:
     """This browser's own choice, which the menu sets, too, comes before the stored one."""
-    secure = request.is_secure()
-    response.set_cookie("theme", theme, max_age=YEAR, samesite="Lax", secure=secure)
+    for name in ("theme", "text"):
+        response.set_cookie(
+            name, chosen[name], max_age=YEAR, samesite="Lax", secure=request.is_secure()
+        )

@@ -44,7 +44,7 @@ def test_the_card_ahead_is_another_and_stays_the_same(project, rater):
 def test_in_a_short_queue_nobody_holds_more_than_two(project, rater):
     for _ in range(5):
         make_comparison(project)
-    shown, ahead = shown_and_ahead(project, rater)
+    _, ahead = shown_and_ahead(project, rater)
     assert serving.serve_ahead(project=project, rater=rater, after=ahead.code) == ahead
     assert Judgement.objects.count() == 2
 

@@ -36,9 +36,7 @@ def test_a_key_is_read_as_a_person_writes_it(typed, key):
     assert read_key(typed) == key
 
 
-@pytest.mark.parametrize(
-    "typed", ["Tab", "enter", " ", "space", "Backspace", "Esc", "ab"]
-)
+@pytest.mark.parametrize("typed", ["Tab", "enter", " ", "space", "Backspace", "Esc", "ab"])
 def test_a_key_that_the_page_needs_is_refused(typed):
     with pytest.raises(UnusableKey):
         read_key(typed)
@@ -88,7 +86,7 @@ class TestKept:
         cast.rater.preferences = {"theme": "dark"}
         cast.rater.save()
         assert 'data-theme="dark"' in rater.get(reverse("you")).content.decode()
-        rater.cookies["theme"] = "auto"
+        rater.cookies["theme"] = "auto"  # this browser does as the system has it
         assert "data-theme=" not in rater.get(reverse("you")).content.decode().split("<body")[0]
 
     def test_one_key_cannot_do_two_things(self, cast, rater):

@@ -1,5 +1,7 @@
 """Cards held ahead, so that a rater can go on without a connection."""
 
+from itertools import pairwise
+
 import pytest
 
 from annotate.models import Judgement
@@ -49,7 +51,7 @@ def test_far_ahead_ends_where_the_queue_gets_shallow(cast, queue, monkeypatch):
 def test_the_order_stays_after_a_reload_and_after_a_verdict(cast, queue, deep):
     held = hold(cast)
     assert serve_next(project=cast.project, rater=cast.rater).code == held[0]
-    for code, following in zip(held, held[1:], strict=False):
+    for code, following in pairwise(held):
         after = serve_ahead(project=cast.project, rater=cast.rater, after=code)
         assert after.code == following
     record_verdict(code=held[0], rater=cast.rater, choice="tie")

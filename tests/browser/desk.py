@@ -61,9 +61,8 @@ class Desk:
         """Do ``act``, wait until another card can be judged. Its code."""
         before = self.ready().code
         act()
-        expect(self.page.locator("#card[data-code]")).not_to_have_attribute(
-            "data-code", before or ""
-        )
+        card = self.page.locator("#card[data-code]")
+        expect(card).not_to_have_attribute("data-code", before or "")
         self.ready()
         return self.code or ""
 
@@ -72,8 +71,17 @@ class Desk:
 
     def held(self, number: int) -> Desk:
         """So many cards are held ahead."""
-        expect(self.page.locator("#desk")).to_have_attribute("data-held", str(number))
+        desk = self.page.locator("#desk")
+        expect(desk).to_have_attribute("data-held", str(number), timeout=15_000)
         return self
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for something on this side of the browser, while routes are being handled."""
+        for _ in range(1500):
+            if condition():
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError(f"waited in vain for {what}")
 
     def all_sent(self) -> None:
         """Nothing is on its way any more."""

@@ -66,6 +66,21 @@ def find(items: list[int], wanted: int) -> int | None:
 
 > Mind the empty list.
 """
+TALK = [
+    ("system", "You are the assistant of a library. Answer briefly."),
+    ("user", "When do you open?"),
+    ("assistant", "At nine, on every weekday."),
+    ("user", "And on Saturdays?"),
+    ("assistant", "From ten to two."),
+    ("user", "May I bring my dog?"),
+    ("assistant", "Only if it can read quietly."),
+    ("user", "Can I renew a book by telephone? هل يمكنني تجديد كتاب بالهاتف؟"),
+]
+LIBRARY = """نعم، اتصل بنا بين التاسعة والخامسة. اذكر رقم بطاقتك، وسوف نجدد الكتاب لأربعة أسابيع.
+
+- أولاً: الرقم
+- ثانياً: الاسم
+"""
 # The share of each of world.MANNERS, in their order, after each round.
 SHARES = [
     list(world.MANNERS.values()),
@@ -96,7 +111,8 @@ def build(*, password: str) -> User:
 
 
 def show_long_answers() -> None:
-    """Put Markdown, code and many paragraphs at the head of two queues."""
+    """Put Markdown, code and many paragraphs at the head of two queues, and a long talk with
+    an empty answer at the head of a third; ask for all there is beside a verdict in one."""
     with_code = (
         "How do I find a number in a sorted list with Python? Please say why it is fast.",
         CODE,
@@ -110,11 +126,29 @@ def show_long_answers() -> None:
         "\n\n".join([sea] * 2),
     )
     _first_in_queue(Project.objects.get(slug="trouble"), *poem)
+    _first_in_queue(Project.objects.get(slug="helpdesk"), "", LIBRARY, "", turns=TALK)
+    Project.objects.filter(slug="trouble").update(
+        strength_mode="required",
+        criteria=[
+            {"key": "helpful", "name": "Helpful"},
+            {"key": "honest", "name": "Honest"},
+            {"key": "harmless", "name": "Harmless"},
+        ],
+        criteria_required=True,
+        reason_mode="required",
+        reason_min_length=20,
+        reason_tags=["Wrong facts", "Too long", "Rude", "Off topic"],
+        flags_on=True,
+        editing_on=True,
+    )
 
 
-def _first_in_queue(project: Project, question: str, *answers: str) -> None:
+def _first_in_queue(
+    project: Project, question: str, *answers: str, turns: Sequence[tuple[str, str]] = ()
+) -> None:
     policy = project.policies.get(slug="base")
-    new = NewPrompt(messages=[{"role": "user", "content": question}])
+    asked = turns or [("user", question)]
+    new = NewPrompt(messages=[{"role": role, "content": content} for role, content in asked])
     (prompt,) = store_prompts(project=project, prompts=[new]).ids.values()
     rows = [
         Completion(prompt_id=prompt, policy=policy, text=text, seed=seed)

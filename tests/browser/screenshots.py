@@ -48,6 +48,36 @@ def tap(selector: str) -> Callable[[Page], None]:
     return lambda page: page.click(selector)
 
 
+def vote(*keys: str) -> Callable[[Page], None]:
+    """A step that judges, waiting for each card to be ready."""
+
+    def step(page: Page) -> None:
+        for key in keys:
+            page.wait_for_selector("#card[data-ready]")
+            page.keyboard.press(key)
+            page.wait_for_timeout(400)
+
+    return step
+
+
+def begin_edit(page: Page) -> None:
+    page.click(".edit > summary")
+    page.click("label[for=from-left]")
+
+
+def go_offline(page: Page) -> None:
+    page.wait_for_selector("#desk[data-held]", state="attached")
+    page.wait_for_timeout(1000)
+    page.context.set_offline(True)
+    vote("0")(page)
+
+
+def go_offline_and_wait(page: Page) -> None:
+    go_offline(page)
+    while page.locator("#verdict").count():
+        vote("0")(page)
+
+
 @dataclass(frozen=True)
 class Shot:
     """One page: its name, its path, who looks, what is done first, and how much is shown."""
@@ -75,6 +105,16 @@ SHOTS = [
     Shot("rate-guidelines", "/p/helpdesk/rate/", "ben", press("g"), False),
     Shot("rate-menu", "/p/helpdesk/rate/", "ben", tap(".menu summary"), False),
     Shot("rate-empty", "/p/fresh/rate/", full=False),
+    Shot("rate-details", "/p/trouble/rate/", "cleo", full=False),
+    Shot("rate-asked-for", "/p/trouble/rate/", "cleo", press("1"), False),
+    Shot("rate-edit", "/p/trouble/rate/", "cleo", begin_edit, False),
+    Shot("rate-folded", "/p/helpdesk/rate/", "dan", full=False),
+    Shot("rate-saved", "/p/helpdesk/rate/", "cleo", vote("0"), False),
+    Shot("rate-offline", "/p/helpdesk/rate/", "eva", go_offline, False),
+    Shot("rate-offline-waiting", "/p/helpdesk/rate/", "eva", go_offline_and_wait, False),
+    Shot("history", "/p/helpdesk/history/", user="ben", full=False),
+    Shot("you", "/you/", user="ben"),
+    Shot("you-own-keys", "/you/", "ben", tap("[name=profile][value=own]")),
     Shot("guidelines", "/p/demo/guidelines/", user="ben"),
     Shot("rounds", "/p/demo/rounds/"),
     Shot("round-running", "/p/demo/rounds/3/"),

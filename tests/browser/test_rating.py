@@ -44,7 +44,7 @@ def test_the_next_card_is_there_before_the_server_has_answered(rating):
     rating.page.route("**/rate/*-*/", lambda route: held_back.append(route))
     rating.press("1")
     assert judged() == []
-    wait_for(lambda: held_back, "the verdict")
+    rating.until(lambda: held_back, "the verdict")
     held_back[0].continue_()
     rating.page.unroute("**/rate/*-*/")
     rating.all_sent()
@@ -89,6 +89,19 @@ def test_undo_brings_the_card_back_and_it_can_be_judged_otherwise(rating):
     rating.press("x")
     rating.all_sent()
     assert judged() == ["both_bad"]
+
+
+def test_undo_waits_for_a_verdict_that_is_on_its_way(rating):
+    before = rating.held(1).code
+    held_back = []
+    rating.page.route("**/rate/*-*/", lambda route: held_back.append(route), times=1)
+    rating.press("0")
+    rating.until(lambda: held_back, "the verdict")
+    rating.page.keyboard.press("u")
+    rating.next_card(held_back[0].continue_)
+    assert rating.code != before  # the same comparison as a new card
+    assert rating.prompt == "Question number 0?"
+    assert judged() == []
 
 
 def test_after_undo_the_card_that_was_shown_comes_next(rating):

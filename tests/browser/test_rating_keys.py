@@ -122,6 +122,7 @@ def test_the_settings_page_takes_keys_as_they_are_pressed_and_refuses_doubles(ra
     page.locator("#id_left_1").press("ArrowLeft")
     expect(page.locator("#id_left_1")).to_have_value("←")
     page.locator("#id_right_1").press("x")
+    page.expected_errors.append("422")
     page.click("text=Save your settings")
     expect(page.get_by_text("X already stands for", exact=False)).to_be_visible()
     page.locator("#id_right_1").press("l")
@@ -135,3 +136,20 @@ def test_the_settings_page_takes_keys_as_they_are_pressed_and_refuses_doubles(ra
     rating.press("ArrowLeft")
     rating.all_sent()
     assert len(judged()) == 2
+
+
+def test_the_difference_comes_and_goes_by_its_key(rating):
+    page = rating.page
+    if not page.locator("#difference").count():
+        pytest.skip("no address for the difference yet")
+    before = page.inner_html("#left-text")
+    page.keyboard.press("d")
+    expect(page.locator("#difference")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#left-text :is(del, ins)").first).to_be_visible()
+    page.keyboard.press("d")
+    expect(page.locator("#difference")).to_have_attribute("aria-pressed", "false")
+    assert page.inner_html("#left-text") == before
+    page.expected_errors.append("ERR_INTERNET_DISCONNECTED")
+    page.context.set_offline(True)
+    page.keyboard.press("d")
+    expect(page.locator("#notice")).to_contain_text("needs the connection")

@@ -39,17 +39,17 @@ def test_columns_scroll_apart_or_together_as_the_rater_wishes(show):
     tops = "[...document.querySelectorAll('.answer .scroll')].map((one) => one.scrollTop)"
     left = page.locator(".answer.left .scroll")
     left.evaluate("(one) => { one.scrollTop = 400; }")
-    page.wait_for_function(f"{tops}[0] === 400")
+    page.wait_for_function(f"() => {tops}[0] === 400")
     assert page.evaluate(tops)[1] == 0
     page.click("#sync")
     left.evaluate("(one) => { one.scrollTop = one.scrollHeight; }")
-    ends = """[...document.querySelectorAll('.answer .scroll')].every(
+    ends = """() => [...document.querySelectorAll('.answer .scroll')].every(
         (one) => one.scrollTop + one.clientHeight > one.scrollHeight - 3)"""
     page.wait_for_function(ends)
     page.reload()
     expect(page.locator("#sync")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("PageDown")
-    page.wait_for_function(f"{tops}.every((top) => top > 100)")
+    page.wait_for_function(f"() => {tops}.every((top) => top > 100)")
 
 
 def test_nothing_is_cut_off_and_the_buttons_stay_where_they_are(show):

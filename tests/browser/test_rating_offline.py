@@ -49,6 +49,7 @@ def test_offline_for_ten_votes_and_back(desk, cast, monkeypatch):
 
 
 def test_offline_the_last_verdict_can_be_taken_back(rating):
+    rating.page.expected_errors += LOST
     rating.held(1).page.context.set_offline(True)
     before = rating.code
     rating.press("0")
@@ -74,7 +75,7 @@ def test_a_verdict_whose_answer_was_lost_counts_once(rating):
 
     rating.page.route(re.compile(r"/rate/[0-9a-f-]{36}/$"), lose_the_answer)
     rating.press("0")
-    wait_for(lambda: lost, "the first try")
+    rating.until(lambda: lost, "the first try")
     rating.all_sent()
     assert judged() == ["tie"]
     assert Judgement.objects.filter(decided_at__isnull=False).count() == 1

@@ -35,6 +35,7 @@ def test_two_windows_share_one_card_and_one_verdict(rating, context, cast):
 
 
 def test_both_windows_offline_on_one_card_send_one_verdict(rating, context, cast):
+    rating.page.expected_errors.append("ERR_INTERNET_DISCONNECTED")
     other = Desk(context.new_page(), cast.project).open()
     rating.held(1)
     other.held(1)

@@ -41,6 +41,7 @@ def project():
 
 def rate_by_keyboard(page: Page, times: int) -> None:
     for _ in range(times):
+        expect(page.locator("#card[data-ready]")).to_be_attached()
         prompt = page.locator(".turn.user .text").first.inner_text()
         left, right = (page.locator(f"#{side}-text").inner_text() for side in ("left", "right"))
         page.keyboard.press("1" if len(left) <= len(right) else "2")
@@ -61,8 +62,8 @@ def test_log_in_rate_train_watch_and_rate_the_new_model(celery_workers, live_ser
 
     page.goto(reverse("rate", args=["walk"]))
     rate_by_keyboard(page, 10)
+    expect(page.locator("#today")).to_have_text("10 today")
     assert Judgement.objects.filter(decided_at__isnull=False).count() == 10
-    assert page.locator("#today").inner_text() == "10 today"
 
     page.goto(reverse("project", args=["walk"]))
     page.get_by_role("button", name=re.compile(r"Start round 1 with \d+ pairs")).click()
@@ -78,7 +79,8 @@ def test_log_in_rate_train_watch_and_rate_the_new_model(celery_workers, live_ser
     assert new.filter(a__policy=made.policy).exists() or new.filter(b__policy=made.policy).exists()
 
     page.goto(reverse("rate", args=["walk"]))
-    rate_by_keyboard(page, 4)  # the first is the card that was on the screen before
+    rate_by_keyboard(page, 5)  # the first two are the cards that were held before
+    expect(page.locator("#today")).to_have_text("15 today")
     latest = Judgement.objects.filter(decided_at__isnull=False).order_by("-decided_at")[:3]
     assert {one.comparison.priority for one in latest} == {1}
 

@@ -10,7 +10,14 @@ export function set(now) {
   show();
 }
 
-export const isOffline = () => state === "offline" || !navigator.onLine;
+// What any answer, or none, tells about the connection. The browser's own word is not enough:
+// a machine without a network may well reach a server of its own.
+export function heard(kind) {
+  if (["offline", "signed-out", "trouble"].includes(kind)) set(kind);
+  else if (!outbox.size()) set("sent");
+}
+
+export const isOffline = () => state === "offline";
 
 export function show() {
   const line = document.getElementById("connection");

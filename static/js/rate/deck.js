@@ -54,7 +54,7 @@ export function remembered(code) {
 
 // Fetch ahead until enough is held or the server has no more for now.
 export async function fetchAhead() {
-  if (fetching || !settings.ahead || !navigator.onLine) return;
+  if (fetching || !settings.ahead) return;
   fetching = true;
   try {
     while (deck.shown && deck.ahead.length < Number(settings.mostAhead)) {

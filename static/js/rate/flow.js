@@ -17,9 +17,10 @@ export const now = {
   leaving: false, // between a verdict and the next card
   undoing: false,
   waiting: false, // for a card to show
-  latest: null, // the last verdict, {code, fields}, for what was entered with it
+  judged: false, // so there is something to undo, whatever the card on the screen says
 };
 let askAgain = 0;
+let unsaid = { said: "", told: "" }; // until the next card is there
 
 export async function decide(choice, { strength = null } = {}) {
   const form = cards.form();
@@ -39,7 +40,7 @@ export async function decide(choice, { strength = null } = {}) {
     advance({ told: words("elsewhere") });
     return;
   }
-  now.latest = { code, fields };
+  now.judged = true;
   now.leaving = true;
   cards.setBusy(true);
   const sent = sender.flush();
@@ -53,14 +54,17 @@ export async function decide(choice, { strength = null } = {}) {
   await sent;
 }
 
-// Show the next card that is held; wait for one where none is.
-export function advance({ said = "", told = "" } = {}) {
+// Show the next card that is held; wait for one where none is. What happened to the last one
+// is said aloud (`said`) or stands beside the verdict, too (`told`).
+export function advance({ said = unsaid.said, told = unsaid.told } = {}) {
   const card = next();
   if (!card) {
-    if (said || told) say(said || told);
+    unsaid = { said, told };
+    if (said || told) say([said, told].filter(Boolean).join(". "));
     waitForCard();
     return;
   }
+  unsaid = { said: "", told: "" };
   show(card, { announce: [said, told, words("next")].filter(Boolean).join(". ") });
   if (told) document.getElementById("notice").textContent = told;
   fetchAhead();
@@ -77,7 +81,7 @@ export function adoptCard(fields = null) {
   clearTimeout(askAgain);
   const form = cards.form();
   scrolling.mark();
-  canUndo(now.latest !== null || !document.getElementById("undo")?.disabled);
+  canUndo(now.judged || !document.getElementById("undo")?.disabled);
   if (!form) return;
   if (fields) drafts.fillIn(form, fields);
   if (!fields) drafts.restore(deck.shown.code, form);
@@ -112,9 +116,9 @@ export async function fetchNow() {
   clearTimeout(askAgain);
   if (!isWaiting()) return;
   askAgain = setTimeout(fetchNow, 3000);
-  if (outbox.size() || !navigator.onLine) return;
+  if (outbox.size()) return;
   const { kind, data } = await ask(settings.ahead);
-  if (kind === "signed-out") connection.set(kind);
+  connection.heard(kind);
   if (kind === "ok" && isWaiting()) take(data);
 }
 
@@ -124,6 +128,7 @@ function take(data) {
     fetchAhead();
   } else if (data?.empty && isWaiting() && !outbox.size()) {
     now.waiting = false;
+    unsaid = { said: "", told: "" };
     cards.put(data.card);
     clearTimeout(askAgain);
     canUndo(data.can_undo);

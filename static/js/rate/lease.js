@@ -1,6 +1,7 @@
 // Keeps the shown card for this rater while somebody is there: the page is visible and a hand
 // moved in the last minutes; the server renews those fetched ahead with it. Left alone, the lease runs out and the work returns to others.
 import { current } from "./card.js";
+import * as connection from "./connection.js";
 import { ask } from "./server.js";
 
 const ATTENTION = 3 * 60_000;
@@ -30,8 +31,9 @@ function tick() {
 // Ask for more time now. Where others have the card, `lost` is told its code.
 export async function renew() {
   const { lease, code } = current().dataset;
-  if (!lease || !navigator.onLine) return;
+  if (!lease) return;
   renewedAt = performance.now();
   const { kind } = await ask(lease, "");
+  connection.heard(kind);
   if (kind === "gone" && current().dataset.code === code) lost(code);
 }

@@ -75,6 +75,13 @@ function resume() {
   else if (shown) lease.renew();
   if (outbox.size()) sender.flush();
   else fetchNow();
+  fetchAhead();
+}
+
+// The next one in hand may have gone to others, too.
+function moveOnFromLost(code) {
+  moveOn(code, words("left"));
+  lease.renew();
 }
 
 function adoptPage() {
@@ -100,7 +107,7 @@ function start() {
   });
   adoptPage();
   sender.start({ lastHeld, answered, state: connectionIs });
-  lease.start((code) => moveOn(code, words("left")));
+  lease.start(moveOnFromLost);
   onOtherWindow(onOther);
   document.addEventListener("keydown", onKey);
   document.addEventListener("submit", onSubmit);
@@ -117,9 +124,9 @@ function start() {
   document.addEventListener("visibilitychange", resume);
   window.addEventListener("pageshow", (event) => event.persisted && resume());
   window.addEventListener("online", resume);
+  window.addEventListener("offline", lease.renew); // finds out whether the server is out of reach
   document.addEventListener("htmx:beforeSwap", onPoll);
   document.addEventListener("htmx:afterSwap", onPolled);
-  connection.set(navigator.onLine ? "sent" : "offline");
   sender.flush().then(fetchAhead);
 }
 

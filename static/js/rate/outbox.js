@@ -37,9 +37,9 @@ export function isJudged(code) {
   return isWaiting(code) || (read(DONE) ?? []).includes(code);
 }
 
-// From now on the server may have it, even where its answer never came.
-export function markTried(entry) {
-  write(entry.name, { ...withoutName(entry), tried: true });
+// Once tried, the server may have it, even where its answer never came.
+export function markTried(entry, tried) {
+  write(entry.name, { ...withoutName(entry), tried });
 }
 
 export function drop(entry) {

@@ -11,42 +11,41 @@ const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 30_000;
 let failures = 0;
 let timer = 0;
-let running = false;
+let work = null;
 let again = false;
 let hear = { lastHeld: () => "", answered: () => {}, state: () => {} };
 
 export function start(listener) {
   hear = listener;
   window.addEventListener("online", () => flush());
-  window.addEventListener("offline", () => hear.state("offline"));
 }
 
 // Send all that waits. Resolves when the outbox is empty or has to wait.
-export async function flush() {
-  if (running) {
-    again = true;
-    return;
-  }
-  running = true;
+export function flush() {
+  again = true;
+  work ??= sendAgain().finally(() => {
+    work = null;
+  });
+  return work;
+}
+
+async function sendAgain() {
   clearTimeout(timer);
-  do {
+  while (again) {
     again = false;
     await inTurn(sendAll);
-  } while (again);
-  running = false;
+  }
 }
 
 async function sendAll() {
   for (let entry = outbox.first(); entry; entry = outbox.first()) {
-    if (!navigator.onLine) {
-      hear.state("offline");
-      return;
-    }
-    outbox.markTried(entry);
+    const wasOffline = !navigator.onLine;
+    outbox.markTried(entry, true);
     const body = new URLSearchParams(entry.fields);
     body.set("showing", hear.lastHeld());
     const { kind, data } = await ask(entry.url, body);
     const outcome = await outcomeOf(kind, data);
+    if (kind === "offline" && wasOffline && !navigator.onLine) outbox.markTried(entry, false);
     if (["offline", "signed-out", "other-person", "trouble"].includes(outcome)) {
       retryLater(outcome);
       return;

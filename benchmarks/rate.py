@@ -1,0 +1,194 @@
+"""``python -m benchmarks.rate``: the server's time from a verdict to the next card, over HTTP.
+
+Real gunicorn as ``up`` starts it, real sessions and CSRF, raters who never pause (1, 16, 64), with
+1,000 and with 1,000,000 comparisons, on SQLite and on PostgreSQL, all on this machine. With
+``--label-studio`` the same machine then runs Label Studio, doing submit and next; it is installed
+from PyPI into a folder of its own that git ignores. The last line printed is one JSON object;
+times are of the large database, ``growth_1m`` is its median alone over the small one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.postgres import postgres_url
+
+ROOT = Path(__file__).resolve().parents[1]
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    summary: Figures = {"errors": 0, "duplicates": 0}
+    for database in options.databases:
+        ending = "" if database == "sqlite" else "_pg"
+        small = _measure(database, options.small, options)
+        large = _measure(database, options.large, options)
+        summary |= {f"{key}{ending}": value for key, value in _summary(small, large).items()}
+        summary["errors"] += sum(run["errors"] for run in (*small.values(), *large.values()))
+        summary["duplicates"] += small["1"]["in_database"] + large["1"]["in_database"]
+    if options.label_studio:
+        from .rate_label_studio import measure
+
+        summary |= measure(options)
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(json.dumps(summary))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.rate", description=__doc__)
+    parser.add_argument("--small", type=int, default=1_000, help="comparisons")
+    parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--databases", nargs="+", default=["sqlite", "postgres"])
+    parser.add_argument("--raters", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--votes", type=int, default=280, help="a run; all runs share the queue")
+    parser.add_argument("--label-studio", action="store_true", help="measure it as well")
+    parser.add_argument("--label-studio-votes", type=int, default=60)
+    parser.add_argument("--label-studio-home", type=Path, default=ROOT / "var" / "label-studio")
+    return parser.parse_args()
+
+
+def _summary(small: Figures, large: Figures) -> Figures:
+    return {
+        "p50_ms_1": large["1"]["p50_ms"],
+        "p95_ms_1": large["1"]["p95_ms"],
+        **{
+            f"votes_per_s_{raters}": run["votes_per_s"]
+            for raters, run in large.items()
+            if raters != "1"
+        },
+        **{f"p95_ms_{raters}": run["p95_ms"] for raters, run in large.items() if raters != "1"},
+        "growth_1m": round(large["1"]["p50_ms"] / small["1"]["p50_ms"], 2),
+    }
+
+
+def _measure(database: str, comparisons: int, options: argparse.Namespace) -> Figures:
+    """One database, filled once, with each number of raters in turn."""
+    with contextlib.ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="bench-rate-", dir="/tmp"))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        port = free_port()
+        env = {
+            **os.environ,
+            "WHETSTONE_HOME": str(home),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "LOG_LEVEL": "WARNING",
+            "PORT": str(port),
+        }
+        env.pop("DATABASE_URL", None)
+        if database == "postgres":
+            env["DATABASE_URL"] = stack.enter_context(postgres_url())
+        began = time.monotonic()
+        _manage(env, "migrate", "--verbosity", "0")
+        _manage(env, "collectstatic", "--noinput", "--verbosity", "0")
+        given = json.loads(
+            _python(env, "benchmarks.rate_data", "fill", str(comparisons), str(max(options.raters)))
+        )
+        told = f"{database}, {comparisons:,} comparisons"
+        print(f"{told}: filled in {time.monotonic() - began:.0f} s", flush=True)
+        stack.enter_context(_server(env, port, home))
+        runs: Figures = {}
+        for raters in options.raters:
+            asked = {**given, "port": port, "raters": raters, "votes": options.votes}
+            runs[str(raters)] = run = json.loads(
+                _python(env, "benchmarks.rate_load", given=json.dumps(asked))
+            )
+            seconds = sorted(run.pop("seconds"))
+            run["p50_ms"], run["p95_ms"] = (at(seconds, share) for share in (0.5, 0.95))
+            run["votes_per_s"] = round(run["votes_per_s"], 1)
+            print(f"{told}, {raters} raters: {run}", flush=True)
+        runs["1"]["in_database"] = int(_python(env, "benchmarks.rate_data", "duplicates"))
+        return runs
+
+
+def at(seconds: list[float], share: float) -> float:
+    """The quantile of sorted seconds, in milliseconds."""
+    return round(1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))], 2)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _server(env: dict[str, str], port: int, home: Path) -> Iterator[None]:
+    """The web server as ``up`` starts it; its words go into a file."""
+    command = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", COMMAND], cwd=ROOT, env=env, check=True, capture_output=True
+        ).stdout
+    )
+    with running(command, env=env, log=home / "web.log", port=port, path="/health/"):
+        yield
+
+
+COMMAND = "import json; from config.processes import web_command; print(json.dumps(web_command()))"
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], *, env: dict[str, str], log: Path, port: int, path: str, patience: int = 60
+) -> Iterator[None]:
+    """``command`` in a process group of its own, once it answers on ``port``; gone afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + patience
+        while not _answers(port, path):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"{command[:3]} did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _manage(env: dict[str, str], *arguments: str) -> None:
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True)
+
+
+def _python(env: dict[str, str], module: str, *arguments: str, given: str = "") -> str:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, check=True, input=given, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    main()
