@@ -2,7 +2,7 @@
 import { calm, say } from "./desk.js";
 
 const LIT_FOR = 140; // ms
-export const TOO_SOON = 300; // ms; nobody has read a card by then
+const TOO_SOON = 300; // ms; nobody has read a card by then
 const LIT = { left: ["left"], right: ["right"], tie: ["left", "right"], both_bad: [], skip: [] };
 let shownAt = -Infinity;
 let settled = 0;

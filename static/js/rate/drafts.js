@@ -33,7 +33,7 @@ export function restore(code, form) {
   return Boolean(draft);
 }
 
-export function keepNow(code, form) {
+function keepNow(code, form) {
   const fields = fieldsOf(form);
   if (fields.length) write(DRAFT + code, { at: Date.now(), fields });
   else remove(DRAFT + code);

@@ -17,7 +17,7 @@ export const now = {
   leaving: false, // between a verdict and the next card
   undoing: false,
   waiting: false, // for a card to show
-  latest: null, // the last verdict, {code, fields}, for what was entered with it
+  judged: false, // so there is something to undo, whatever the card on the screen says
 };
 let askAgain = 0;
 let unsaid = { said: "", told: "" }; // until the next card is there
@@ -40,7 +40,7 @@ export async function decide(choice, { strength = null } = {}) {
     advance({ told: words("elsewhere") });
     return;
   }
-  now.latest = { code, fields };
+  now.judged = true;
   now.leaving = true;
   cards.setBusy(true);
   const sent = sender.flush();
@@ -81,7 +81,7 @@ export function adoptCard(fields = null) {
   clearTimeout(askAgain);
   const form = cards.form();
   scrolling.mark();
-  canUndo(now.latest !== null || !document.getElementById("undo")?.disabled);
+  canUndo(now.judged || !document.getElementById("undo")?.disabled);
   if (!form) return;
   if (fields) drafts.fillIn(form, fields);
   if (!fields) drafts.restore(deck.shown.code, form);

@@ -14,7 +14,7 @@ export function show(text, { undo = true } = {}) {
   timer = setTimeout(hide, SHOWN_FOR);
 }
 
-export function hide() {
+function hide() {
   const place = toast();
   if (place.contains(document.activeElement) || place.matches(":hover")) {
     timer = setTimeout(hide, SHOWN_FOR);

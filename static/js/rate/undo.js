@@ -1,11 +1,7 @@
 // Taking the last verdict back: here, where it was never sent; otherwise on the server.
-import { putBack, remembered, deck } from "./deck.js";
-import * as cards from "./card.js";
+import { deck, putBack, remembered } from "./deck.js";
 import * as connection from "./connection.js";
 import { notify, settings, words } from "./desk.js";
-import * as details from "./details.js";
-import * as drafts from "./drafts.js";
-import * as editing from "./editing.js";
 import { canUndo, countToday, now, show } from "./flow.js";
 import * as outbox from "./outbox.js";
 import * as sender from "./sender.js";
@@ -27,7 +23,7 @@ export async function undo() {
   }
 }
 
-// A verdict that never left: the card comes back as it was.
+// A verdict that never left: the card comes back with what was entered on it.
 function takeBack(entry) {
   connection.show();
   const card = remembered(entry.code);
@@ -35,11 +31,12 @@ function takeBack(entry) {
     window.location.reload();
     return;
   }
-  now.latest = null;
+  now.judged = false;
   putBack(card);
   show(card, { announce: words("undone"), fields: entry.fields });
 }
 
+// A verdict that the server had: it has filled the card in again.
 function reopen({ kind, data }) {
   connection.heard(kind);
   if (kind === "signed-out") return;
@@ -47,24 +44,11 @@ function reopen({ kind, data }) {
   else if (!data?.card || !data.code) notify(data?.notice ?? words("serverError"));
   else if (data.code === deck.shown?.code) notify(data.notice ?? "");
   else {
-    const before = now.latest;
-    now.latest = null;
-    if (before) outbox.forgetDone(before.code);
+    now.judged = false;
     putBack({ code: data.code, html: data.card });
     show(deck.shown, { announce: words("undone") });
-    refill(before);
     countToday(data.today);
     canUndo(data.can_undo);
     if (data.notice) notify(data.notice);
   }
-}
-
-// What was entered with the verdict comes back, too, where the server has not filled it in.
-function refill(before) {
-  const form = cards.form();
-  const isBlank = !drafts.fieldsOf(form).length;
-  if (!before || !isBlank) return;
-  drafts.fillIn(form, before.fields);
-  editing.adopt(form);
-  details.count(form);
 }
