@@ -32,7 +32,9 @@ def is_wider_than_the_window(page):
     return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
-def test_columns_scroll_apart_or_together_as_the_rater_wishes(show):
+def test_columns_scroll_apart_or_together_as_the_rater_wishes(show, cast):
+    cast.project.criteria = [{"key": "helpful", "name": "Helpful"}]
+    cast.project.save()
     desk = show(LONG, LONG[:20_000])
     page = desk.page
     assert not page.evaluate("document.documentElement.scrollHeight > innerHeight + 1")
@@ -50,6 +52,11 @@ def test_columns_scroll_apart_or_together_as_the_rater_wishes(show):
     expect(page.locator("#sync")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("PageDown")
     page.wait_for_function(f"() => {tops}.every((top) => top > 100)")
+    before = page.evaluate(tops)
+    page.locator("#criterion-1-left").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#criterion-1-tie")).to_be_checked()
+    assert page.evaluate(tops) == before
 
 
 def test_nothing_is_cut_off_and_the_buttons_stay_where_they_are(show):

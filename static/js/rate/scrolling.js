@@ -56,12 +56,13 @@ function follow(leader) {
   other.scrollTop = top;
 }
 
-// True where `key` moved the columns.
+// True where `key` moved the columns; what has the focus and knows that key comes first.
 export function read(key) {
+  if (document.activeElement.closest("input, select, summary, .scroll, .turns")) return false;
   const both = columns().filter((column) => column.scrollHeight > column.clientHeight + 1);
   const page = both[0]?.clientHeight ?? 0;
   const way = { ArrowDown: LINE, ArrowUp: -LINE, PageDown: 0.9 * page, PageUp: -0.9 * page }[key];
-  if (!way || !both.length || document.activeElement.closest?.(".scroll, .turns")) return false;
+  if (!way || !both.length) return false;
   for (const column of both) column.scrollBy({ top: way, behavior: "instant" });
   return true;
 }
