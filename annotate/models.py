@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 Message = dict[str, str]
 """One chat message: ``role`` (system, user or assistant) and ``content``."""
@@ -95,9 +96,9 @@ class Membership(models.Model):
     """A person's part in a project."""
 
     class Role(models.TextChoices):
-        RATER = "rater", "Rater"
-        REVIEWER = "reviewer", "Reviewer"
-        MANAGER = "manager", "Manager"
+        RATER = "rater", _("Rater")
+        REVIEWER = "reviewer", _("Reviewer")
+        MANAGER = "manager", _("Manager")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")

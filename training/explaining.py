@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from annotate.models import Project
 from annotate.serving import Empty
 from training.models import Round
@@ -13,13 +15,13 @@ def explain_empty(project: Project) -> Empty | None:
     job = being_written(project)
     if job is not None:
         left = seconds_left(job)
-        about = f" They should be ready in about {max(1, round(left / 60))} min." if left else ""
-        return Empty("being_written", f"New answers are being written.{about}", 10)
+        words = _("New answers are being written.")
+        if left:
+            ready = _("They should be ready in about %(minutes)d min.")
+            words += " " + ready % {"minutes": max(1, round(left / 60))}
+        return Empty("being_written", words, 10)
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
     if unfinished is not None:
-        return Empty(
-            "in_training",
-            f"Round {unfinished.number} is in training; its model will write new answers for you.",
-            20,
-        )
+        words = _("Round %(number)d is in training; its model will write new answers for you.")
+        return Empty("in_training", words % {"number": unfinished.number}, 20)
     return None

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.http import JsonResponse
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from annotate import serving
 from annotate.completions import safe_html
@@ -38,7 +39,7 @@ def card_context(
     context: dict[str, Any] = {
         "project": project,
         "judgement": judgement,
-        "question": project.question,
+        "question": question_of(project),
         "notice": notice,
         "errors": errors or {},
         "today": serving.decided_today(project=project, rater=rater) if today is None else today,
@@ -66,6 +67,12 @@ def card_context(
         # The answers as they were written, for the field in which one is edited.
         context["left_source"], context["right_source"] = (one.text for one in sides)
     return context
+
+
+def question_of(project: Project) -> str:
+    """What the card asks. The usual question is asked in the reader's language."""
+    usual: str = Project._meta.get_field("question").get_default()
+    return _("Which response is better?") if project.question == usual else project.question
 
 
 def as_json(

@@ -59,8 +59,10 @@ def _join(
     if user is None:
         login(request, newcomer, backend=BACKEND)
     if joined.change == "promoted":
-        words = _("You are now a %(role)s of this project.")
-        messages.success(request, words % {"role": joined.membership.get_role_display().lower()})
+        if joined.membership.role == Membership.Role.MANAGER:
+            messages.success(request, _("You are now a manager of this project."))
+        else:
+            messages.success(request, _("You are now a reviewer of this project."))
     return _go_in(joined.membership)
 
 

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 
 from training.progress import in_words
 from training.shares import THIN, Share, in_percent, interval_in_percent
@@ -19,8 +20,8 @@ register = template.Library()
 
 @register.filter
 def count(number: int | None) -> str:
-    """A whole number in groups of three: 12,480."""
-    return "–" if number is None else f"{number:,}"
+    """A whole number in groups of three: 12,480, or as the language has it."""
+    return "–" if number is None else number_format(number, force_grouping=True)
 
 
 register.filter("percent", in_percent)
@@ -38,7 +39,7 @@ def ago(moment: datetime | None) -> SafeString:
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(timespec="seconds"),
         date_format(local, "j F Y, H:i:s T"),
-        "just now" if since.startswith("0") else f"{since} ago",
+        _("just now") if since.startswith("0") else _("%(since)s ago") % {"since": since},
     )
 
 

@@ -1,0 +1,148 @@
+"""The German interface is whole: every text is in the catalogue, translated, and compiled.
+
+The catalogue is read with polib and the texts are found in the sources by Python alone, so that
+neither a run nor a test needs GNU gettext.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import polib
+import pytest
+from django.conf import settings
+from django.template import Node
+from django.template.loader import get_template
+from django.templatetags.i18n import BlockTranslateNode, TranslateNode
+from django.urls import reverse
+
+from annotate import texts
+from tests.factories import make_comparison
+
+FOLDER = Path(settings.BASE_DIR, "locale/de/LC_MESSAGES")
+PACKAGES = ("annotate", "training", "config")
+ONE = {"_", "gettext", "gettext_lazy", "gettext_noop"}
+SEVERAL = {"ngettext", "ngettext_lazy"}
+PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%|\{\w*\}|</?\w[^>]*>")
+ANEW = "python manage.py makemessages -l de --no-location -i .venv -i var -i tests -i benchmarks"
+
+Message = tuple[str, str]
+"""A text, and its plural where it has one."""
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return polib.pofile(str(FOLDER / "django.po"))
+
+
+def told_by(entry: polib.POEntry) -> list[str]:
+    return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+# --- the catalogue ---
+
+
+def test_every_text_is_translated(catalogue):
+    assert len(catalogue) > 400
+    assert not [entry.msgid for entry in catalogue if entry.fuzzy or entry.obsolete]
+    assert not [entry.msgid for entry in catalogue if not all(map(str.strip, told_by(entry)))]
+    assert not [entry.msgid for entry in catalogue if entry.msgid_plural and len(told_by(entry)) < 2]
+
+
+def test_placeholders_and_tags_are_the_same_in_both_languages(catalogue):
+    for entry in catalogue:
+        for source, told in zip([entry.msgid, entry.msgid_plural], told_by(entry), strict=False):
+            assert sorted(PLACEHOLDER.findall(source)) == sorted(PLACEHOLDER.findall(told)), source
+
+
+def test_the_compiled_catalogue_is_the_written_one(catalogue):
+    compiled = polib.mofile(str(FOLDER / "django.mo"))
+    assert {(entry.msgid, *told_by(entry)) for entry in compiled} == {
+        (entry.msgid, *told_by(entry)) for entry in catalogue
+    }, "run python manage.py compilemessages -l de"
+
+
+# --- the sources ---
+
+
+def in_templates() -> Iterator[Message]:
+    folder = Path(settings.BASE_DIR, "templates")
+    for path in folder.rglob("*.html"):
+        template = get_template(str(path.relative_to(folder))).template
+        for node in template.nodelist.get_nodes_by_type(Node):
+            if isinstance(node, TranslateNode) and node.filter_expression.var.literal:
+                yield node.filter_expression.var.literal.replace("%", "%%"), ""
+            elif isinstance(node, BlockTranslateNode):
+                one = node.render_token_list(node.singular)[0]
+                yield one, node.render_token_list(node.plural)[0] if node.plural else ""
+
+
+def in_python() -> Iterator[Message]:
+    for package in PACKAGES:
+        for path in Path(settings.BASE_DIR, package).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                    continue
+                words = [part.value for part in call.args if isinstance(part, ast.Constant)]
+                if call.func.id in ONE:
+                    assert words, f"{path}:{call.lineno}: no text that can be found"
+                    yield words[0], ""
+                elif call.func.id in SEVERAL:
+                    yield words[0], words[1]
+
+
+def test_the_catalogue_has_the_texts_of_the_sources_and_no_others(catalogue):
+    found = {*in_templates(), *in_python()}
+    singular_of_plural = {one for one, several in found if several}
+    found = {(one, several) for one, several in found if several or one not in singular_of_plural}
+    kept = {(entry.msgid, entry.msgid_plural) for entry in catalogue}
+    assert found == kept, f"run {ANEW}, translate what is new, then compilemessages -l de"
+
+
+# --- the pages ---
+
+ENGLISH = [
+    *("Sign in", "Sign out", "Username", "Password", "Skip to the content", "Menu"),
+    *("Which response is better", "is better", "Tie", "Both are bad", "Skip", "Undo"),
+    *("Response A", "Guidelines", "Before you begin", "I agree", "Version 1 of", "Your progress"),
+]
+
+
+def words_of(page: str) -> str:
+    """What a person sees or hears of a page: its text, its labels, and what its script says."""
+    spoken = re.findall(r'(?:aria-label|title|placeholder|data-[a-z0-9-]+)="([^"]*)"', page)
+    seen = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return unescape(" | ".join([" ".join(seen.split()), *spoken]))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("page", "german"),
+    [
+        ("login", ["Anmelden", "Benutzername", "Passwort", "Zum Inhalt springen"]),
+        ("consent", ["Bevor Sie beginnen", "Ich willige ein", "Version 1 vom", "Abmelden"]),
+        (
+            "rate",
+            ["Welche Antwort ist besser?", "A ist besser", "Gleichstand", "Beide schlecht"]
+            + ["Überspringen", "Rückgängig", "Richtlinien", "Gespeichert: {choice}"],
+        ),
+    ],
+)
+def test_a_german_browser_is_answered_in_german(cast, client, client_of, page, german):
+    make_comparison(cast.project)
+    if page == "consent":
+        texts.write(
+            project=cast.project, kind=texts.Kind.CONSENT, text="Abc.", author=cast.manager
+        )
+    who = client if page == "login" else client_of(cast.rater)
+    address = reverse(page, args=[] if page == "login" else [cast.project.slug])
+    answer = who.get(address, headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.5"})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Language"] == "de"
+    html = answer.content.decode()
+    assert '<html lang="de"' in html
+    words = words_of(html)
+    assert not [phrase for phrase in german if phrase not in words]
+    assert not [phrase for phrase in ENGLISH if re.search(rf"\b{phrase}\b", words)]
