@@ -111,6 +111,7 @@ class RunDir:
         self.path = path
         self.writes = writes
         self._beat: dict[str, Any] = {"phase": "starting", "step": 0, "total_steps": 0}
+        self._beating = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._metrics: LineLog | None = None
@@ -153,7 +154,8 @@ class RunDir:
 
     def beat(self) -> None:
         # A heartbeat need not survive a power cut, and a sync every two seconds is not free.
-        write_json(self.path / "heartbeat", {"time": time.time(), **self._beat}, sync=False)
+        with self._beating:  # the pulse and a new phase would rename each other's temporary file
+            write_json(self.path / "heartbeat", {"time": time.time(), **self._beat}, sync=False)
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from training.engine.errors import EngineError, explain
@@ -62,3 +63,12 @@ def test_failures_are_explained() -> None:
         "message": "m",
         "advice": "a",
     }
+
+
+def test_the_pulse_and_the_work_may_beat_at_once(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        beats = [pool.submit(lambda: [run.beat() for _ in range(200)]) for _ in range(4)]
+    for beat in beats:
+        beat.result()  # raises what was raised
+    assert read_json(tmp_path / "heartbeat")["phase"] == "starting"
