@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -57,7 +58,7 @@ class YouForm(forms.Form):
         choices=[(name, THEME_LABELS[name]) for name in THEMES], widget=forms.RadioSelect
     )
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+    def __init__(self, data: QueryDict | None = None, *, user: User) -> None:
         self.user = user
         own = user.preferences.get("keys") or STANDARD
         initial = {
@@ -68,7 +69,7 @@ class YouForm(forms.Form):
         for action in ACTIONS:
             for number, key in enumerate(own.get(action, [])):
                 initial[_name(action, number)] = cap(key)
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(data, initial=initial)
         for action in ACTIONS:
             for number in range(KEYS_AN_ACTION):
                 self.fields[_name(action, number)] = _key_field(action, number)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import partial
 
 _VISIBLE_FORMAT = {chr(code) for code in (*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2)}
 _BLANK_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u2028\u2029\u2800\u3164\uffa0"
@@ -64,11 +65,15 @@ def show_hidden(html: str) -> str:
     return html
 
 
+def _counted(shown: str, run: re.Match[str]) -> str:
+    return f"{shown}×{len(run[0])}⟧"
+
+
 def _coded(html: str, hidden: set[str]) -> str:
     for one in hidden:
         if one * 2 in html:
             shown = _AS_CODE[one][:-1]
-            html = re.sub(f"{one}{{2,}}", lambda run, shown=shown: f"{shown}×{len(run[0])}⟧", html)
+            html = re.sub(f"{one}{{2,}}", partial(_counted, shown), html)
     if hidden & _JOINERS:
         html = _LOST_JOINER.sub(lambda joiner: _AS_CODE[joiner[0]], html)
     return html.translate({ord(one): _AS_CODE[one] for one in hidden - _JOINERS})

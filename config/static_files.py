@@ -5,7 +5,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 IMPORTS = (r'(?P<matched>from\s+"(?P<url>\./[\w-]+\.js)";)', 'from "%(url)s";')
 
 
-class StaticFiles(CompressedManifestStaticFilesStorage):
+class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """A changed module gets a new name, and so does every module that imports it.
 
     Django can do this for every script, but stumbles over other packages' comments.

@@ -18,7 +18,7 @@ so with \(a = 1\), \(b = -3\), \(c = 2\):
 
 It costs $5 and not $6. What nobody can parse stays: $\nosuch{x}$.
 
-$$\sum_{k=1}^{n} k^3 = \left(\frac{n(n+1)}{2}\right)^2 = \frac{n^2 (n+1)^2}{4} = 1 + 8 + \dots + n^3$$
+$$\sum_{k=1}^{n} k^3 = \left(\frac{n(n+1)}{2}\right)^2 = \frac{n^2 (n+1)^2}{4} = 1 + \dots + n^3$$
 """
 MATHS_PLAIN = "x = (3 ± √(9 − 8)) / 2, so **2** and **1**.\n\n- [x] checked\n- [ ] proved"
 SCRIPTS = """# مرحبا

@@ -48,7 +48,9 @@ def test_every_text_is_translated(catalogue):
     assert len(catalogue) > 400
     assert not [entry.msgid for entry in catalogue if entry.fuzzy or entry.obsolete]
     assert not [entry.msgid for entry in catalogue if not all(map(str.strip, told_by(entry)))]
-    assert not [entry.msgid for entry in catalogue if entry.msgid_plural and len(told_by(entry)) < 2]
+    assert not [
+        entry.msgid for entry in catalogue if entry.msgid_plural and len(told_by(entry)) < 2
+    ]
 
 
 def test_placeholders_and_tags_are_the_same_in_both_languages(catalogue):
@@ -125,17 +127,17 @@ def words_of(page: str) -> str:
         ("consent", ["Bevor Sie beginnen", "Ich willige ein", "Version 1 vom", "Abmelden"]),
         (
             "rate",
-            ["Welche Antwort ist besser?", "A ist besser", "Gleichstand", "Beide schlecht"]
-            + ["Überspringen", "Rückgängig", "Richtlinien", "Gespeichert: {choice}"],
+            [
+                *("Welche Antwort ist besser?", "A ist besser", "Gleichstand", "Beide schlecht"),
+                *("Überspringen", "Rückgängig", "Richtlinien", "Gespeichert: {choice}"),
+            ],
         ),
     ],
 )
 def test_a_german_browser_is_answered_in_german(cast, client, client_of, page, german):
     make_comparison(cast.project)
     if page == "consent":
-        texts.write(
-            project=cast.project, kind=texts.Kind.CONSENT, text="Abc.", author=cast.manager
-        )
+        texts.write(project=cast.project, kind=texts.Kind.CONSENT, text="Abc.", author=cast.manager)
     who = client if page == "login" else client_of(cast.rater)
     address = reverse(page, args=[] if page == "login" else [cast.project.slug])
     answer = who.get(address, headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.5"})
