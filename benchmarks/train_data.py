@@ -54,36 +54,32 @@ TEMPLATE = (
 LONG_PROMPT, LONG_ANSWER = 2000, 200  # tokens
 
 
-def hh_pairs(folder: Path, count: int) -> list[Row]:
+def hh_pairs(folder: Path) -> list[Row]:
     """HH-harmless: several turns in a prompt, short answers."""
     with gzip.open(folder / "hh_harmless_pairs.jsonl.gz", "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    pairs = [
+    return [
         _pair(_turns(row["prompt"]), row["chosen"], row["rejected"])
         for row in rows
         if row["chosen"].strip() and row["rejected"].strip()
     ]
-    return _drawn(pairs, count)
 
 
-def chat_pairs(folder: Path, count: int) -> list[Row]:
+def chat_pairs(folder: Path) -> list[Row]:
     """ShareGPT-style: long answers, much of them Markdown and code."""
     with (folder / "chat_pairs_sharegpt.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    return _drawn(
-        [
-            _pair(
-                [
-                    {"role": ROLES[turn["from"]], "content": turn["value"]}
-                    for turn in row["conversations"]
-                ],
-                row["chosen"]["value"],
-                row["rejected"]["value"],
-            )
-            for row in rows
-        ],
-        count,
-    )
+    return [
+        _pair(
+            [
+                {"role": ROLES[turn["from"]], "content": turn["value"]}
+                for turn in row["conversations"]
+            ],
+            row["chosen"]["value"],
+            row["rejected"]["value"],
+        )
+        for row in rows
+    ]
 
 
 def long_pairs(tokenizer: Any, count: int) -> list[Row]:
@@ -172,7 +168,19 @@ def _turns(text: str) -> list[Row]:
     return messages
 
 
-def _drawn(rows: list[Row], count: int) -> list[Row]:
+def fitting(tokenizer: Any, rows: list[Row], max_length: int) -> list[Row]:
+    """The pairs of which both sides, prompt and markup included, have at most that many tokens."""
+
+    def longest(row: Row) -> int:
+        sides = (row["prompt"] + row[side] for side in ("chosen", "rejected"))
+        texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in sides]
+        return max(len(ids) for ids in tokenizer(texts)["input_ids"])
+
+    return [row for row in rows if longest(row) <= max_length]
+
+
+def drawn(rows: list[Row], count: int) -> list[Row]:
+    """``count`` of them, always the same."""
     rows = list(rows)
     random.Random(0).shuffle(rows)
     return [{"id": str(i), **row} for i, row in enumerate(rows[:count])]
