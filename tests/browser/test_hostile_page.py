@@ -69,7 +69,7 @@ def test_the_corpus_does_nothing_on_a_card(page, cast, log_in, texts):
     assert not dialogs
     assert seen["width"] <= 1440
     assert page.url.endswith(url)
-    assert page.locator(".bar form.verdict button").count() == 5
+    assert page.locator("form.verdict button[name=choice]").count() == 5
 
 
 def test_a_megabyte_of_anything_leaves_the_card_usable(page, cast, log_in):

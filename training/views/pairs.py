@@ -36,8 +36,7 @@ def pairs(request: MemberRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "membership": membership,
-        "usable": usable,
-        "train": usable["total"] - usable["held_out"],
+        "usable": {**usable, "train": usable["total"] - usable["held_out"]},
         "results": [(Comparison.Result(name).label, results.get(name, 0)) for name in RESULTS],
         "snapshots": snapshots[:SNAPSHOTS_SHOWN],
     }
