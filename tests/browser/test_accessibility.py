@@ -87,14 +87,14 @@ def test_signing_in_and_failing_to_has_no_fault(page, live_server, transactional
 
 
 @pytest.mark.parametrize(
-    ("page", "field", "save"),
+    ("where", "field", "save"),
     [
         ("settings", "max_new_tokens", "Save settings"),
         ("card", "judgements_wanted", "Save the card"),
     ],
 )
-def test_settings_that_are_refused_have_no_fault(site, page, field, save):
-    site.goto(f"/p/sharpen/{page}/")
+def test_settings_that_are_refused_have_no_fault(site, where, field, save):
+    site.goto(f"/p/sharpen/{where}/")
     site.fill(f"[name$={field}]", "")
     site.click(f"text={save}")
     site.wait_for_selector(".errorlist")
