@@ -16,7 +16,7 @@ CONSENT = """You will read answers that a language model wrote, and say which on
 - You may stop at any time, and take your judgements with you.
 - Some answers are wrong, and a few are rude.
 
-Questions: [ada@example.org](mailto:ada@example.org)
+Questions: ada@example.org
 """
 LESSONS = [
     (
