@@ -32,6 +32,11 @@ class Practice:
         return bool(self.items) and self.item is None
 
     @property
+    def went(self) -> list[PracticeAnswer]:
+        """The answers so far, in the items' order."""
+        return [self.answers[item.pk] for item in self.items if item.pk in self.answers]
+
+    @property
     def right(self) -> int:
         return sum(answer.is_right for answer in self.answers.values())
 

@@ -21,9 +21,10 @@ from annotate.views.requests import MemberRequest
 @require_GET
 def history(request: MemberRequest, slug: str) -> HttpResponse:
     """The last verdicts of the asking rater, and nobody else's."""
-    project, _ = project_for(request, slug)
+    project, membership = project_for(request, slug)
     context = {
         "project": project,
+        "membership": membership,
         "verdicts": serving.last_verdicts(project=project, rater=request.user),
         "shown": serving.SHOWN,
     }

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils import timezone
 
-from annotate.models import Policy, Project
+from annotate import consenting, inviting, members, texts
+from annotate.gold import make_gold_item
+from annotate.models import Comparison, Judgement, Membership, Policy, Project, User
+from annotate.people import Invitation
+from annotate.practising import make_practice_item
+from annotate.settling import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
 from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
 
@@ -34,34 +41,81 @@ def answer(question: str, *, patience: int = 3, hurry: bool = False, anything_el
     + "averyveryverylongwordindeed" * 12
 )
 
+JUDGED = 7_000_000
+"""The number of a comparison that was judged."""
+
+TOKEN = "come-in"
+"""In the link of an invitation to a project that the manager is no member of."""
+
 PROJECT_PAGES = [
     "",
     "rounds/",
     "rounds/1/",
     "completions/",
+    "comparisons/",
+    f"comparisons/{JUDGED}/",
     "pairs/",
     "import/",
+    "people/",
+    "invitations/",
     "settings/",
-    "guidelines/",
+    "card/",
+    "texts/guidelines/",
+    "texts/guidelines/1/",
+    "texts/consent/",
     "rate/",
+    "guidelines/",
+    "consent/",
+    "practice/",
     "history/",
+    "progress/",
+    "about-me/",
 ]
 """Below /p/sharpen/. Every page of a project belongs here."""
 
 PAGES = [
     "/",
     "/new/",
+    "/you/",
     *(f"/p/sharpen/{path}" for path in PROJECT_PAGES),
+    "/p/plain/rate/",
     "/p/fresh/rate/",
+    f"/join/{TOKEN}/",
+    "/join/unknown/",
     "/p/no/",
 ]
 
+ABSENT = {"/join/unknown/", "/p/no/"}
+"""Those of PAGES that answer that there is no such thing."""
+
 
 def fill(project: Project) -> Round:
-    """A card to rate, a round and a sampling job at work; and an empty project, ``fresh``."""
-    project.guidelines = MIXED
-    project.save()
+    """A project at work, with everything asked on its card; and three projects beside it:
+    ``plain`` with a card that asks for nothing but the verdict, ``fresh`` with nothing at all,
+    ``next-door`` with an invitation."""
     LoopSettings.objects.create(project=project, base_model="some/model")
+    _ask_for_everything(project)
+    _card(project)
+    found = _training(project)
+    _people(project)
+    _card(_beside(project, "plain"))
+    _beside(project, "fresh")
+    manager = project.memberships.get(role=Membership.Role.MANAGER).user
+    _invite(make_project("next-door", name="Next door"), by=manager)
+    return found
+
+
+def _ask_for_everything(project: Project) -> None:
+    project.strength_mode = Project.Asked.OPTIONAL
+    project.criteria = [{"key": key, "name": key.title()} for key in ("helpful", "honest")]
+    project.reason_mode = Project.Asked.REQUIRED
+    project.reason_min_length = 20
+    project.reason_tags = ["Wrong facts", "Too long"]
+    project.flags_on = project.editing_on = project.show_agreement = True
+    project.save()
+
+
+def _card(project: Project) -> None:
     policy = make_policy(project)
     prompt = make_prompt(project, MIXED)
     make_comparison(
@@ -70,6 +124,9 @@ def fill(project: Project) -> Round:
         a=make_completion(prompt, policy, MIXED),
         b=make_completion(prompt, policy, "مرحبا بالعالم. " * 20 + "\n\n漢字かな交じり文。" * 20),
     )
+
+
+def _training(project: Project) -> Round:
     base = make_policy(project, "base", kind=Policy.Kind.BASE, base_model="some/model")
     snapshot = Snapshot.objects.create(
         project=project, counts={"train": 3, "held_out": 1}, sha256="ab" * 32, path="absent"
@@ -93,7 +150,71 @@ def fill(project: Project) -> Round:
         project=project, state=SamplingJob.State.RUNNING, stored=1, total_steps=9
     )
     job.policies.set([base])
-    fresh = make_project("fresh", name="Fresh")
-    for membership in project.memberships.all():
-        fresh.memberships.create(user=membership.user, role=membership.role)
     return found
+
+
+def _beside(project: Project, slug: str) -> Project:
+    """Another project of the same people."""
+    made = make_project(slug, name=slug.title())
+    for membership in project.memberships.all():
+        made.memberships.create(user=membership.user, role=membership.role)
+    return made
+
+
+def _people(project: Project) -> None:
+    """Texts in versions, a consent, a pause, invitations, practice, gold and verdicts."""
+    manager = project.memberships.get(role=Membership.Role.MANAGER)
+    first, second = project.memberships.filter(role=Membership.Role.RATER).order_by("pk")[:2]
+    for kind, text, note in (
+        (texts.Kind.GUIDELINES, "Choose the *kinder* one.\n", ""),
+        (texts.Kind.GUIDELINES, f"Choose the **kinder** one.\n\n{MIXED}", "Longer by far"),
+        (texts.Kind.CONSENT, "We keep **what you choose**.", ""),
+    ):
+        texts.write(project=project, kind=kind, text=text, note=note, author=manager.user)
+    for membership in (manager, first):
+        consenting.give_consent(membership=membership, number=1)
+    members.pause(membership=second, reason="On holiday until the end of the month")
+    for days in (7, -1):
+        inviting.invite(
+            project=project,
+            role=Membership.Role.RATER,
+            by=manager.user,
+            lasts=timedelta(days=days),
+            max_uses=5,
+            note="For the new people",
+        )
+    for expected in (["a"], ["tie", "b"]):
+        make_practice_item(
+            comparison=make_comparison(project),
+            expected=expected,
+            feedback="Look at the **end**.",
+            by=manager.user,
+        )
+    make_gold_item(comparison=make_comparison(project), expected=["a"], by=manager.user)
+    _judge(make_comparison(project, wanted=2, pk=JUDGED), manager.user, first.user)
+
+
+def _judge(comparison: Comparison, *raters: User) -> None:
+    for rater in raters:
+        now = timezone.now()
+        Judgement.objects.create(
+            project=comparison.project,
+            comparison=comparison,
+            rater=rater,
+            swapped=False,
+            outcome=Judgement.Outcome.A,
+            strength=Judgement.Strength.MUCH,
+            reason="It answers what was asked.",
+            served_at=now - timedelta(seconds=12),
+            expires_at=now,
+            decided_at=now,
+        )
+    Comparison.objects.filter(pk=comparison.pk).update(judgements_taken=len(raters))
+    settle_comparison(comparison=comparison)
+
+
+def _invite(project: Project, *, by: User) -> None:
+    invitation, _ = inviting.invite(
+        project=project, role=Membership.Role.RATER, by=by, lasts=timedelta(days=7)
+    )
+    Invitation.objects.filter(pk=invitation.pk).update(token_hash=inviting.hash_of(TOKEN))

@@ -31,6 +31,7 @@ DESK, PHONE = ("wide",), ("narrow",)
 THEMES = ("light", "dark", "contrast")
 CONTRAST_FOR = ("rate", "sign-in", "home-idle", "settings")
 """What is shown in high contrast, too: pages whose names begin so."""
+TOKEN = secrets.token_urlsafe()
 PASSWORD = secrets.token_urlsafe()
 
 
@@ -97,6 +98,27 @@ def show_difference(page: Page) -> None:
     page.wait_for_selector(".difference del, .text del")
 
 
+def sign_in_wrongly(page: Page) -> None:
+    page.fill("[name=username]", "ada")
+    page.fill("[name=password]", "wrong")
+    page.click("button.main")
+    page.wait_for_selector("[role=alert]")
+
+
+def sign_up_wrongly(page: Page) -> None:
+    page.fill("[name=username]", "ada")
+    page.fill("[name=password1]", "short")
+    page.fill("[name=password2]", "other")
+    page.click("button.main")
+    page.wait_for_selector(".errorlist")
+
+
+def open_practice_item(page: Page) -> None:
+    page.goto(page.url + "?item=practice")
+    page.click(".found .asked a")
+    page.wait_for_load_state()
+
+
 @dataclass(frozen=True)
 class Shot:
     """One page: its name, its path, who looks, what is done first, and how much is shown."""
@@ -136,7 +158,29 @@ SHOTS = [
     Shot("rate-hostile", "/p/hostile/rate/", user="ben"),
     Shot("rate-larger-text", "/p/maths/rate/", "ben", choose("text", "larger"), False),
     Shot("rate-refused", "/p/trouble/rate/", "dan", press("1", "Enter"), False),
-    Shot("sign-in-refused", "/login/", "", tap("button.main:has-text('Sign in')")),
+    Shot("sign-in-refused", "/login/", "", sign_in_wrongly),
+    Shot("join", f"/join/{TOKEN}/", user=""),
+    Shot("join-refused", f"/join/{TOKEN}/", "", sign_up_wrongly),
+    Shot("join-signed-in", f"/join/{TOKEN}/", user="eva", full=False),
+    Shot("join-unknown", "/join/unknown/", user=""),
+    Shot("consent", "/p/welcome/consent/", user="ben"),
+    Shot("first-guidelines", "/p/welcome/guidelines/", user="ben"),
+    Shot("practice", "/p/welcome/practice/", user="ben", full=False),
+    Shot("practice-right", "/p/welcome/practice/?told=1", user="cleo", full=False),
+    Shot("practice-other", "/p/welcome/practice/?told=2", user="cleo", full=False),
+    Shot("practice-done", "/p/welcome/practice/", user="cleo"),
+    Shot("rate-rater-paused", "/p/welcome/rate/", user="dan", full=False),
+    Shot("progress", "/p/helpdesk/progress/", user="ben"),
+    Shot("about-me", "/p/helpdesk/about-me/", user="ben"),
+    Shot("people", "/p/helpdesk/people/"),
+    Shot("people-change", "/p/helpdesk/people/", before=tap("tbody .menu summary"), full=False),
+    Shot("invitations", "/p/welcome/invitations/"),
+    Shot("comparisons", "/p/helpdesk/comparisons/", full=False),
+    Shot("comparison", "/p/helpdesk/comparisons/", before=open_practice_item),
+    Shot("card-editor", "/p/trouble/card/"),
+    Shot("texts-guidelines", "/p/helpdesk/texts/guidelines/"),
+    Shot("texts-consent", "/p/helpdesk/texts/consent/"),
+    Shot("text-version", "/p/helpdesk/texts/guidelines/2/"),
     Shot("rate-details", "/p/trouble/rate/", "cleo", full=False),
     Shot("rate-asked-for", "/p/trouble/rate/", "cleo", press("1"), False),
     Shot("rate-edit", "/p/trouble/rate/", "cleo", begin_edit, False),
@@ -202,9 +246,12 @@ def serving() -> Iterator[str]:
         build = (
             "from tests.browser import scene; "
             "from tests.browser.scene_texts import show_texts; "
+            "from tests.browser.scene_people import show_people; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
-            "show_texts(ada, User.objects.exclude(pk=ada.pk))"
+            "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
+            "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
+            f".order_by('username'), token={TOKEN!r})"
         )
         for command in (
             ["manage.py", "migrate", "-v0"],

@@ -3,7 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.pages import PAGES, fill
+from tests.browser.pages import ABSENT, PAGES, TOKEN, fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -46,7 +46,9 @@ def test_no_page_has_a_fault_in_any_theme_or_size(site):
     wrong = {}
     for path in PAGES:
         site.set_viewport_size(DESK)
-        site.goto(path)
+        answer = site.goto(path)
+        assert answer.status == (404 if path in ABSENT else 200)
+        assert site.url.endswith(path)
         looks = {"light": faults(site)}
         for theme in ("dark", "contrast"):
             wear(site, theme)
@@ -65,6 +67,10 @@ def test_no_page_has_a_fault_in_any_theme_or_size(site):
         ("/p/sharpen/rate/", "[data-dialog=guidelines-dialog]"),
         ("/p/sharpen/rate/", "[data-dialog=keys-dialog]"),
         ("/p/sharpen/rate/", "#difference"),
+        ("/p/sharpen/rate/", ".edit > summary"),
+        ("/p/sharpen/people/", "tbody .menu summary"),
+        ("/p/sharpen/invitations/", "text=Make the link"),
+        ("/p/sharpen/practice/", "button[value=left]"),
         ("/p/sharpen/rounds/1/", "text=Cancel round 1…"),
     ],
 )
@@ -73,6 +79,27 @@ def test_what_opens_has_no_fault_either(site, path, selector):
     site.click(selector)
     if selector == "#difference":
         site.wait_for_selector(".difference del")
+    assert not faults(site)
+
+
+def test_what_is_said_after_practice_has_no_fault(site):
+    site.goto("/p/sharpen/practice/")
+    for _ in range(2):
+        site.click("button[value=right]")
+        site.click("#next")
+    site.wait_for_selector("text=Practise again")
+    assert not faults(site)
+
+
+def test_signing_up_and_failing_to_has_no_fault(site):
+    site.context.clear_cookies()
+    site.goto(f"/join/{TOKEN}/")
+    assert not faults(site)
+    site.fill("[name=username]", "manager")
+    site.fill("[name=password1]", "short")
+    site.fill("[name=password2]", "other")
+    site.click("text=Sign up and join")
+    site.wait_for_selector(".errorlist")
     assert not faults(site)
 
 
@@ -94,6 +121,7 @@ def test_signing_in_and_failing_to_has_no_fault(page, live_server, transactional
     ],
 )
 def test_settings_that_are_refused_have_no_fault(site, where, field, save):
+    site.expected_errors.append("422")
     site.goto(f"/p/sharpen/{where}/")
     site.fill(f"[name$={field}]", "")
     site.click(f"text={save}")

@@ -20,6 +20,7 @@ export const now = {
   judged: false, // so there is something to undo, whatever the card on the screen says
 };
 let askAgain = 0;
+let left = Promise.resolve(); // when the card judged last has left the page
 let unsaid = { said: "", told: "" }; // until the next card is there
 
 export async function decide(choice, { strength = null } = {}) {
@@ -45,13 +46,18 @@ export async function decide(choice, { strength = null } = {}) {
   cards.setBusy(true);
   const sent = sender.flush();
   connection.show();
+  left = leave(choice, label);
+  await left;
+  await sent;
+}
+
+async function leave(choice, label) {
   await cards.light(choice);
   now.leaving = false;
   const saved = words(connection.isOffline() ? "kept" : "saved", { choice: label });
   toast.show(saved);
   document.getElementById("toast-undo").disabled = false;
   advance({ said: saved });
-  await sent;
 }
 
 // Show the next card that is held; wait for one where none is. What happened to the last one
@@ -141,7 +147,7 @@ export function answered({ entry, outcome, data }) {
   connection.set("sent");
   countToday(data?.today);
   if (outcome === "refused") {
-    returnRefused(entry, data);
+    left.then(() => returnRefused(entry, data)); // the answer may be there before it has left
     return;
   }
   drafts.drop(entry.code);
