@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Comparison, Judgement
 
-ANY = ("", "Any")
+ANY = ("", _("Any"))
 OUTCOMES = [choice for choice in Judgement.Outcome.choices if choice[0] != Judgement.Outcome.SKIP]
 
 
@@ -16,14 +17,26 @@ class FilterForm(forms.Form):
     """Which comparisons are shown."""
 
     q = forms.CharField(
-        label="Words", required=False, max_length=200, widget=forms.TextInput({"type": "search"})
-    )
-    state = forms.ChoiceField(required=False, choices=[ANY, *Comparison.State.choices])
-    result = forms.ChoiceField(required=False, choices=[ANY, *Comparison.Result.choices])
-    item = forms.ChoiceField(
-        label="Used as",
+        label=_("Words"),
         required=False,
-        choices=[ANY, ("practice", "Practice item"), ("gold", "Gold item"), ("none", "Neither")],
+        max_length=200,
+        widget=forms.TextInput({"type": "search"}),
+    )
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[ANY, *Comparison.State.choices]
+    )
+    result = forms.ChoiceField(
+        label=_("Result"), required=False, choices=[ANY, *Comparison.Result.choices]
+    )
+    item = forms.ChoiceField(
+        label=_("Used as"),
+        required=False,
+        choices=[
+            ANY,
+            ("practice", _("Practice item")),
+            ("gold", _("Gold item")),
+            ("none", _("Neither")),
+        ],
     )
 
 
@@ -31,16 +44,16 @@ class ExpectedForm(forms.Form):
     """What may be chosen. A and B are the comparison's own, as this page shows them."""
 
     expected = forms.MultipleChoiceField(
-        label="Right answers",
+        label=_("Right answers"),
         choices=OUTCOMES,
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Tick at least one answer that is right."},
+        error_messages={"required": _("Tick at least one answer that is right.")},
     )
 
     def clean_expected(self) -> list[str]:
         expected: list[str] = self.cleaned_data["expected"]
         if len(expected) == len(OUTCOMES):
-            raise forms.ValidationError("If every answer is right, there is nothing to learn.")
+            raise forms.ValidationError(_("If every answer is right, there is nothing to learn."))
         return expected
 
 
@@ -53,9 +66,12 @@ class PracticeForm(ExpectedForm):
 
     field_order = ["expected", "feedback"]
     feedback = forms.CharField(
+        label=_("Feedback"),
         max_length=5000,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text="Shown after the answer, whichever it was: why the right one is right. Markdown.",
+        help_text=_(
+            "Shown after the answer, whichever it was: why the right one is right. Markdown."
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import validate_slug
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext_lazy as _
 
 from annotate.importing import Kind
 
@@ -18,18 +19,23 @@ class ImportForm(forms.Form):
 
     kind: Kind
     file = forms.FileField(
-        label="File",
-        help_text="JSON Lines (.jsonl), plain or gzipped.",
+        label=_("File"),
+        help_text=_("JSON Lines (.jsonl), plain or gzipped."),
         widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.json,.gz"}),
     )
 
     def clean_file(self) -> UploadedFile[Any]:
         file: UploadedFile[Any] = self.cleaned_data["file"]
         if (file.size or 0) > settings.MAX_UPLOAD_BYTES:
-            largest = filesizeformat(settings.MAX_UPLOAD_BYTES)
             raise forms.ValidationError(
-                f"This file is larger than {largest}. An operator can import it with "
-                f"manage.py import_{self.kind}."
+                _(
+                    "This file is larger than %(largest)s. An operator can import it with "
+                    "manage.py %(command)s."
+                ),
+                params={
+                    "largest": filesizeformat(settings.MAX_UPLOAD_BYTES),
+                    "command": f"import_{self.kind}",
+                },
             )
         return file
 
@@ -41,11 +47,13 @@ class PromptsForm(ImportForm):
 class CompletionsForm(ImportForm):
     kind = Kind.COMPLETIONS
     policy = forms.CharField(
-        label="Policy",
+        label=_("Policy"),
         required=False,
         max_length=80,
         validators=[validate_slug],
-        help_text="For a file of one model. Left empty, each model named in the file is a policy.",
+        help_text=_(
+            "For a file of one model. Left empty, each model named in the file is a policy."
+        ),
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.password_validation import password_validators_help_texts
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Membership, User
 
-LASTS = {"1": "a day", "7": "a week", "30": "30 days", "90": "90 days"}
+LASTS = {"1": _("a day"), "7": _("a week"), "30": _("30 days"), "90": _("90 days")}
 MAX_TEXT = 50_000
 
 
@@ -19,20 +20,24 @@ class InvitationForm(forms.Form):
     """Whom a link makes what, and for how long."""
 
     role = forms.ChoiceField(
+        label=_("Role"),
         choices=Membership.Role.choices,
         initial=Membership.Role.RATER,
-        help_text="Raters and reviewers see cards; managers see and change everything.",
+        help_text=_("Raters and reviewers see cards; managers see and change everything."),
     )
-    lasts = forms.ChoiceField(label="Open for", choices=list(LASTS.items()), initial="7")
+    lasts = forms.ChoiceField(label=_("Open for"), choices=list(LASTS.items()), initial="7")
     max_uses = forms.IntegerField(
-        label="Uses at most",
+        label=_("Uses at most"),
         required=False,
         min_value=1,
         max_value=100_000,
-        help_text="How many people may join by it. Empty: as many as have the link.",
+        help_text=_("How many people may join by it. Empty: as many as have the link."),
     )
     note = forms.CharField(
-        required=False, max_length=200, help_text="For yourself, such as “students of May”."
+        label=_("Note"),
+        required=False,
+        max_length=200,
+        help_text=_("For yourself, such as “students of May”."),
     )
 
     def lasting(self) -> timedelta:
@@ -55,7 +60,10 @@ class PauseForm(forms.Form):
     """Why somebody gets no cards for a while."""
 
     reason = forms.CharField(
-        required=False, max_length=500, help_text="The person reads it on the rating page."
+        label=_("Reason"),
+        required=False,
+        max_length=500,
+        help_text=_("The person reads it on the rating page."),
     )
 
 
@@ -65,15 +73,15 @@ class TextForm(forms.Form):
     text = forms.CharField(
         required=False,
         max_length=MAX_TEXT,
-        label="Text",
+        label=_("Text"),
         widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "true"}),
     )
     note = forms.CharField(
         required=False,
         max_length=300,
-        label="What is new",
-        help_text="A sentence for those who know the version before; raters read it.",
+        label=_("What is new"),
+        help_text=_("A sentence for those who know the version before; raters read it."),
     )
     base = forms.IntegerField(
-        min_value=0, widget=forms.HiddenInput, help_text="The version that was edited."
+        min_value=0, widget=forms.HiddenInput, help_text=_("The version that was edited.")
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Project
 
@@ -28,13 +29,19 @@ class LinesField(forms.CharField):
         lines = [" ".join(line.split()) for line in str(super().clean(value)).splitlines()]
         lines = [line for line in lines if line]
         if len(lines) > MOST:
-            raise forms.ValidationError(f"At most {MOST} lines; these are {len(lines)}.")
+            raise forms.ValidationError(
+                _("At most %(most)s lines; these are %(count)s."),
+                params={"most": MOST, "count": len(lines)},
+            )
         for line in lines:
             if len(line) > LONGEST:
-                raise forms.ValidationError(f"“{line[:30]}…” is longer than {LONGEST} characters.")
+                raise forms.ValidationError(
+                    _("“%(line)s…” is longer than %(most)s characters."),
+                    params={"line": line[:30], "most": LONGEST},
+                )
         folded = [line.casefold() for line in lines]
         if twice := next((line for line in lines if folded.count(line.casefold()) > 1), None):
-            raise forms.ValidationError(f"“{twice}” is there twice.")
+            raise forms.ValidationError(_("“%(line)s” is there twice."), params={"line": twice})
         return lines
 
 
@@ -42,12 +49,12 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
     """Everything that a rater sees or feels, but for the guidelines and the consent text."""
 
     criteria_names = LinesField(
-        label="Criteria, one a line",
-        help_text="Each is rated apart: A, B or tie. Such as Helpful, Honest, Harmless.",
+        label=_("Criteria, one a line"),
+        help_text=_("Each is rated apart: A, B or tie. Such as Helpful, Honest, Harmless."),
     )
     reason_tag_names = LinesField(
-        label="Reasons ready to pick, one a line",
-        help_text="Such as Wrong facts, Too long, Impolite.",
+        label=_("Reasons ready to pick, one a line"),
+        help_text=_("Such as Wrong facts, Too long, Impolite."),
     )
 
     class Meta:
@@ -68,55 +75,60 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "show_agreement",
         ]
         labels = {
-            "strength_mode": "How much better",
-            "criteria_required": "Every criterion must be rated",
-            "reason_mode": "A reason",
-            "reason_min_length": "Shortest reason, in characters",
-            "flags_on": "Raters can flag an answer: unsafe, personal data, broken, cannot judge",
-            "editing_on": "Raters can write a better answer",
-            "judgements_wanted": "Judgements for each comparison",
-            "lease_minutes": "Minutes to judge",
-            "gold_every": "A gold item about every … cards",
-            "practice_pass_percent": "Practice is passed with … per cent right",
-            "show_agreement": "Raters see how often others chose as they did",
+            "name": _("Name"),
+            "question": _("Question"),
+            "strength_mode": _("How much better"),
+            "criteria_required": _("Every criterion must be rated"),
+            "reason_mode": _("A reason"),
+            "reason_min_length": _("Shortest reason, in characters"),
+            "flags_on": _("Raters can flag an answer: unsafe, personal data, broken, cannot judge"),
+            "editing_on": _("Raters can write a better answer"),
+            "judgements_wanted": _("Judgements for each comparison"),
+            "lease_minutes": _("Minutes to judge"),
+            "gold_every": _("A gold item about every … cards"),
+            "practice_pass_percent": _("Practice is passed with … per cent right"),
+            "show_agreement": _("Raters see how often others chose as they did"),
         }
         help_texts = {
-            "name": "Shown to everybody in the project.",
-            "question": "Asked beneath every two responses.",
-            "strength_mode": "Slightly or much better, by Shift or by a scale.",
-            "reason_mode": "In the rater's own words, or picked from those below.",
-            "reason_min_length": "0: a word will do.",
+            "name": _("Shown to everybody in the project."),
+            "question": _("Asked beneath every two responses."),
+            "strength_mode": _("Slightly or much better, by Shift or by a scale."),
+            "reason_mode": _("In the rater's own words, or picked from those below."),
+            "reason_min_length": _("0: a word will do."),
             "flags_on": "",
-            "editing_on": "It is kept as a demonstration, and preferred to both in training.",
-            "judgements_wanted": (
+            "editing_on": _("It is kept as a demonstration, and preferred to both in training."),
+            "judgements_wanted": _(
                 "One is the fastest; with three, a majority decides and disagreement shows. Holds "
                 "for comparisons made from now on."
             ),
-            "lease_minutes": (
+            "lease_minutes": _(
                 "How long an open comparison is kept for the rater who has it before it goes to "
                 "somebody else."
             ),
-            "gold_every": "Comparisons whose answer you know, served blindly. 0: none.",
-            "practice_pass_percent": "Empty: taking part is enough.",
-            "show_agreement": "Their own figure alone, never another's votes.",
+            "gold_every": _("Comparisons whose answer you know, served blindly. 0: none."),
+            "practice_pass_percent": _("Empty: taking part is enough."),
+            "show_agreement": _("Their own figure alone, never another's votes."),
         }
-        error_messages = {"question": {"required": "A card needs a question."}}
+        error_messages = {"question": {"required": _("A card needs a question.")}}
 
-    GROUPS = {
-        "The card": ["name", "question"],
-        "What else is asked": [
-            "strength_mode",
-            "criteria_names",
-            "criteria_required",
-            "reason_mode",
-            "reason_min_length",
-            "reason_tag_names",
-            "flags_on",
-            "editing_on",
-        ],
-        "How the work is shared": ["judgements_wanted", "lease_minutes"],
-        "Care for quality": ["gold_every", "practice_pass_percent", "show_agreement"],
-    }
+    GROUPS = [
+        (_("The card"), ["name", "question"]),
+        (
+            _("What else is asked"),
+            [
+                "strength_mode",
+                "criteria_names",
+                "criteria_required",
+                "reason_mode",
+                "reason_min_length",
+                "reason_tag_names",
+                "flags_on",
+                "editing_on",
+            ],
+        ),
+        (_("How the work is shared"), ["judgements_wanted", "lease_minutes"]),
+        (_("Care for quality"), ["gold_every", "practice_pass_percent", "show_agreement"]),
+    ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -127,7 +139,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def groups(self) -> list[tuple[str, list[Any]]]:
         """The fields under their headings."""
-        return [(title, [self[name] for name in names]) for title, names in self.GROUPS.items()]
+        return [(str(title), [self[name] for name in names]) for title, names in self.GROUPS]
 
     def clean_reason_min_length(self) -> int:
         return self.cleaned_data["reason_min_length"] or 0
@@ -149,9 +161,11 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         is_off = cleaned.get("reason_mode") == Project.Asked.OFF
         if is_off and cleaned.get("reason_min_length"):
-            self.add_error("reason_min_length", "Without a reason there is no shortest one: set 0.")
+            self.add_error(
+                "reason_min_length", _("Without a reason there is no shortest one: set 0.")
+            )
         if cleaned.get("criteria_required") and cleaned.get("criteria_names") == []:
-            self.add_error("criteria_required", "There are no criteria to be rated.")
+            self.add_error("criteria_required", _("There are no criteria to be rated."))
         return cleaned
 
 

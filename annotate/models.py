@@ -28,9 +28,9 @@ class Project(models.Model):
     """One campaign: guidelines, prompts, policies, raters, rounds."""
 
     class Asked(models.TextChoices):
-        OFF = "off", "Not asked"
-        OPTIONAL = "optional", "May be given"
-        REQUIRED = "required", "Must be given"
+        OFF = "off", _("Not asked")
+        OPTIONAL = "optional", _("May be given")
+        REQUIRED = "required", _("Must be given")
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
@@ -163,17 +163,17 @@ class Policy(models.Model):
     """A named source of completions."""
 
     class Kind(models.TextChoices):
-        BASE = "base", "Base model"
-        ADAPTER = "adapter", "Base model with an adapter"
-        ENDPOINT = "endpoint", "OpenAI-compatible endpoint"
-        IMPORT = "import", "Imported completions"
-        PEOPLE = "people", "Answers that raters wrote"
+        BASE = "base", _("Base model")
+        ADAPTER = "adapter", _("Base model with an adapter")
+        ENDPOINT = "endpoint", _("OpenAI-compatible endpoint")
+        IMPORT = "import", _("Imported completions")
+        PEOPLE = "people", _("Answers that raters wrote")
 
     class State(models.TextChoices):
-        CANDIDATE = "candidate", "Candidate"
-        ACTIVE = "active", "Active"
-        CHAMPION = "champion", "Champion"
-        RETIRED = "retired", "Retired"
+        CANDIDATE = "candidate", _("Candidate")
+        ACTIVE = "active", _("Active")
+        CHAMPION = "champion", _("Champion")
+        RETIRED = "retired", _("Retired")
 
     IN_POOL = (State.CANDIDATE, State.ACTIVE, State.CHAMPION)
 
@@ -248,15 +248,15 @@ class Comparison(models.Model):
         GATE = "gate", "Gate"
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"
-        SETTLED = "settled", "Settled"
-        VOID = "void", "Withdrawn"
+        OPEN = "open", _("Open")
+        SETTLED = "settled", _("Settled")
+        VOID = "void", _("Withdrawn")
 
     class Result(models.TextChoices):
-        PAIR = "pair", "Preference pair"
-        TIE = "tie", "Tie"
-        BOTH_BAD = "both_bad", "Both bad"
-        NO_MAJORITY = "no_majority", "No majority"
+        PAIR = "pair", _("Preference pair")
+        TIE = "tie", _("Tie")
+        BOTH_BAD = "both_bad", _("Both bad")
+        NO_MAJORITY = "no_majority", _("No majority")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="comparisons")
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="comparisons")
@@ -315,21 +315,21 @@ class Judgement(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        A = "a", "A is better"
-        B = "b", "B is better"
-        TIE = "tie", "Tie"
-        BOTH_BAD = "both_bad", "Both are bad"
-        SKIP = "skip", "Skipped"
+        A = "a", _("A is better")
+        B = "b", _("B is better")
+        TIE = "tie", _("Tie")
+        BOTH_BAD = "both_bad", _("Both are bad")
+        SKIP = "skip", _("Skipped")
 
     class Strength(models.IntegerChoices):
-        SLIGHTLY = 1, "Slightly better"
-        MUCH = 2, "Much better"
+        SLIGHTLY = 1, _("Slightly better")
+        MUCH = 2, _("Much better")
 
     class Flag(models.TextChoices):
-        UNSAFE = "unsafe", "Unsafe"
-        PERSONAL_DATA = "personal_data", "Personal data"
-        BROKEN = "broken", "Broken"
-        CANNOT_JUDGE = "cannot_judge", "I cannot judge this"
+        UNSAFE = "unsafe", _("Unsafe")
+        PERSONAL_DATA = "personal_data", _("Personal data")
+        BROKEN = "broken", _("Broken")
+        CANNOT_JUDGE = "cannot_judge", _("I cannot judge this")
 
     code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     # The project is the comparison's: kept here too, so that a rater's own rows are found in an

@@ -11,14 +11,16 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 class ProjectText(models.Model):
     """One version of a project's guidelines or consent text. A row is never changed."""
 
     class Kind(models.TextChoices):
-        GUIDELINES = "guidelines", "Guidelines"
-        CONSENT = "consent", "Consent text"
+        GUIDELINES = "guidelines", _("Guidelines")
+        CONSENT = "consent", _("Consent text")
 
     project = models.ForeignKey("annotate.Project", models.CASCADE, related_name="texts")
     kind = models.CharField(max_length=10, choices=Kind)
@@ -37,7 +39,8 @@ class ProjectText(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}, version {self.number}"
+        words = gettext("%(kind)s, version %(number)s")
+        return words % {"kind": self.get_kind_display(), "number": self.number}
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:

@@ -12,8 +12,10 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
 
 from annotate.models import Message, Project, Prompt
+from annotate.numbers import grouped
 from annotate.rendering import VERSION, render
 from annotate.turns import in_turn
 
@@ -42,55 +44,60 @@ def check_messages(value: object) -> list[Message]:
     Raises MessagesError.
     """
     if not isinstance(value, list):
-        raise MessagesError("", "expected a list of messages")
+        raise MessagesError("", _("expected a list of messages"))
     if not value:
-        raise MessagesError("", "the list of messages is empty")
+        raise MessagesError("", _("the list of messages is empty"))
     if len(value) > MAX_MESSAGES:
-        raise MessagesError("", f"{len(value)} messages, at most {MAX_MESSAGES} are taken")
+        words = _("%(count)s messages, at most %(most)s are taken")
+        raise MessagesError("", words % {"count": len(value), "most": MAX_MESSAGES})
     messages = [_check_message(item, f"[{index}]") for index, item in enumerate(value)]
     for index, message in enumerate(messages):
         if message["role"] == "system" and index > 0:
-            raise MessagesError(f"[{index}].role", "a system message may only come first")
+            words = _("a system message may only come first")
+            raise MessagesError(f"[{index}].role", words)
     if messages[-1]["role"] != "user":
-        raise MessagesError(
-            f"[{len(messages) - 1}].role",
-            f"the last message must be from the user, not from the {messages[-1]['role']}",
-        )
+        words = _("the last message must be from the user, not from the %(role)s")
+        raise MessagesError(f"[{len(messages) - 1}].role", words % {"role": messages[-1]["role"]})
     size = sum(len(message["content"]) for message in messages)
     if size > MAX_PROMPT_CHARS:
-        raise MessagesError("", f"{size:,} characters, at most {MAX_PROMPT_CHARS:,} are taken")
+        raise MessagesError("", too_long(size, MAX_PROMPT_CHARS))
     return messages
 
 
 def _check_message(value: object, place: str) -> Message:
     if not isinstance(value, dict):
-        raise MessagesError(place, "expected an object with role and content")
+        raise MessagesError(place, _("expected an object with role and content"))
     role = value.get("role")
     if role not in ROLES:
-        raise MessagesError(f"{place}.role", f"must be one of {', '.join(ROLES)}")
+        raise MessagesError(
+            f"{place}.role", _("must be one of %(roles)s") % {"roles": ", ".join(ROLES)}
+        )
     content = value.get("content")
     if not isinstance(content, str):
-        raise MessagesError(f"{place}.content", "must be text")
+        raise MessagesError(f"{place}.content", _("must be text"))
     if not content.strip():
-        raise MessagesError(f"{place}.content", "is empty")
+        raise MessagesError(f"{place}.content", _("is empty"))
     if len(content) > MAX_MESSAGE_CHARS:
-        raise MessagesError(
-            f"{place}.content",
-            f"{len(content):,} characters, at most {MAX_MESSAGE_CHARS:,} are taken",
-        )
+        raise MessagesError(f"{place}.content", too_long(len(content), MAX_MESSAGE_CHARS))
     if problem := unstorable(content):
         raise MessagesError(f"{place}.content", problem)
     return {"role": role, "content": content}
 
 
+def too_long(characters: int, most: int) -> str:
+    """Why a text of that length is not taken."""
+    words = _("%(count)s characters, at most %(most)s are taken")
+    return words % {"count": grouped(characters), "most": grouped(most)}
+
+
 def unstorable(text: str) -> str:
     """Why a database could not hold ``text``, or nothing."""
     if "\0" in text:
-        return "has a NUL character"
+        return _("has a NUL character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "has half of a surrogate pair"
+        return _("has half of a surrogate pair")
     return ""
 
 

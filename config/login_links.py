@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from sesame.utils import get_query_string
 from sesame.views import LoginView
 
@@ -24,7 +25,9 @@ class LoginLinkView(LoginView):  # type: ignore[misc]
     def login_failed(self) -> HttpResponse:
         messages.error(
             self.request,
-            "This login link has been used or has grown old. "
-            "`manage.py login_link NAME` makes a new one.",
+            gettext(
+                "This login link has been used or has grown old. "
+                "`manage.py login_link NAME` makes a new one."
+            ),
         )
         return redirect("login")

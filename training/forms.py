@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Project
 from training.models import LoopSettings
@@ -16,10 +18,10 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Project
         fields = ["name", "held_out_percent"]
-        labels = {"held_out_percent": "Held-out prompts, in per cent"}
+        labels = {"name": _("Name"), "held_out_percent": _("Held-out prompts, in per cent")}
         help_texts = {
-            "name": "Shown to everybody in the project.",
-            "held_out_percent": (
+            "name": _("Shown to everybody in the project."),
+            "held_out_percent": _(
                 "Share of the prompts that no round ever trains on, so that progress is measured "
                 "on questions the model has not seen. Holds for prompts imported from now on."
             ),
@@ -32,8 +34,8 @@ class NewProjectForm(ProjectForm):
     base_model = forms.CharField(
         max_length=500,
         required=False,
-        label="Base model",
-        help_text=(
+        label=_("Base model"),
+        help_text=_(
             "The model to sharpen: a Hugging Face name such as Qwen/Qwen2.5-0.5B-Instruct, or a "
             "folder on the server. Leave it empty to compare imported responses only."
         ),
@@ -45,22 +47,23 @@ class NewProjectForm(ProjectForm):
         fields = ["name", "slug", "guidelines", "judgements_wanted", "held_out_percent"]
         labels = {
             **ProjectForm.Meta.labels,
-            "slug": "Short name",
-            "judgements_wanted": "Judgements for each comparison",
+            "slug": _("Short name"),
+            "guidelines": _("Guidelines"),
+            "judgements_wanted": _("Judgements for each comparison"),
         }
         help_texts = {
             **ProjectForm.Meta.help_texts,
-            "guidelines": (
+            "guidelines": _(
                 "What makes a response better, in a few sentences. Markdown; raters reach it "
                 "with one key."
             ),
-            "judgements_wanted": (
+            "judgements_wanted": _(
                 "How many raters judge each comparison. One is the fastest; with three, a "
                 "majority decides and disagreement shows. Holds for comparisons made from now on."
             ),
-            "slug": "Part of every address, such as /p/help-desk/. Letters, digits and hyphens.",
+            "slug": _("Part of every address, such as /p/help-desk/. Letters, digits and hyphens."),
         }
-        error_messages = {"slug": {"unique": "Another project has this short name already."}}
+        error_messages = {"slug": {"unique": _("Another project has this short name already.")}}
 
     def loop(self) -> LoopSettings:
         """Unsaved loop settings with what the form asked for."""
@@ -84,40 +87,41 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "start_from",
         ]
         labels = {
-            "base_model": "Base model",
-            "base_revision": "Revision",
-            "completions_per_prompt": "Completions for each prompt",
-            "top_p": "Top-p",
-            "max_new_tokens": "Longest completion, in tokens",
-            "round_after_pairs": "Start a round after this many new pairs",
-            "round_after_minutes": "Start a round after this many minutes",
-            "start_from": "Each round goes on from",
+            "base_model": _("Base model"),
+            "base_revision": _("Revision"),
+            "completions_per_prompt": _("Completions for each prompt"),
+            "temperature": _("Temperature"),
+            "top_p": _("Top-p"),
+            "max_new_tokens": _("Longest completion, in tokens"),
+            "round_after_pairs": _("Start a round after this many new pairs"),
+            "round_after_minutes": _("Start a round after this many minutes"),
+            "start_from": _("Each round goes on from"),
         }
         help_texts = {
-            "base_model": (
+            "base_model": _(
                 "A Hugging Face name or a folder on the server. Another model begins a line of "
                 "its own: rounds trained on the present one stay, but none goes on from them."
             ),
-            "base_revision": "A branch, tag or commit of that model; empty means its newest.",
-            "completions_per_prompt": (
+            "base_revision": _("A branch, tag or commit of that model; empty means its newest."),
+            "completions_per_prompt": _(
                 "How many answers each policy in the pool writes to each prompt. Two can already "
                 "be compared with each other."
             ),
-            "temperature": (
+            "temperature": _(
                 "How freely answers vary. 1 samples as the model was trained; 0 always takes the "
                 "likeliest word, and then two answers of one policy are the same."
             ),
-            "top_p": (
+            "top_p": _(
                 "Only the likeliest words that together make up this share are considered. 1 "
                 "leaves out none."
             ),
-            "max_new_tokens": "Longer answers are cut off here; a token is about ¾ of a word.",
-            "round_after_pairs": "Empty: the number of new pairs starts nothing.",
-            "round_after_minutes": (
+            "max_new_tokens": _("Longer answers are cut off here; a token is about ¾ of a word."),
+            "round_after_pairs": _("Empty: the number of new pairs starts nothing."),
+            "round_after_minutes": _(
                 "Counted from the last round's start, if there is any new pair. Empty: the clock "
                 "starts nothing."
             ),
-            "start_from": (
+            "start_from": _(
                 "The latest policy builds on all that was learnt; the champion on what has proved "
                 "itself; the base model forgets and learns anew from all pairs."
             ),
@@ -130,9 +134,11 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def groups(self) -> list[tuple[str, list[Any]]]:
         """The fields under their headings."""
-        names = {
-            "The model": ["base_model", "base_revision"],
-            "Completions": ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"],
-            "Rounds": ["round_after_pairs", "round_after_minutes", "start_from"],
-        }
-        return [(title, [self[name] for name in fields]) for title, fields in names.items()]
+        writing = ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"]
+        starting = ["round_after_pairs", "round_after_minutes", "start_from"]
+        names = [
+            (gettext("The model"), ["base_model", "base_revision"]),
+            (gettext("Completions"), writing),
+            (gettext("Rounds"), starting),
+        ]
+        return [(title, [self[name] for name in fields]) for title, fields in names]

@@ -8,6 +8,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from annotate.numbers import grouped
+from training.phases import phase_in_words
 from training.progress import in_words
 from training.shares import Share, in_percent, interval_in_percent
 
@@ -68,31 +73,41 @@ def headline(facts: Facts) -> Headline:
         return dataclasses.replace(_training(facts), then=_so_far(facts))
     if facts.last_failed is not None:
         return Headline(
-            f"Round {facts.last_failed} failed.", then=f"Its page says why. {_pairs(facts)}".strip()
+            _("Round %(number)s failed.") % {"number": facts.last_failed},
+            then=" ".join([_("Its page says why."), _pairs(facts)]),
         )
     if facts.last is not None:
         return _measured(facts)
     if not facts.prompts:
         return Headline(
-            "Nothing here yet.",
-            then="Import prompts, or pairs that you have already; the rest follows from them.",
+            _("Nothing here yet."),
+            then=_("Import prompts, or pairs that you have already; the rest follows from them."),
         )
     if not facts.completions:
-        then = "Have the base model write completions, or import some, and raters can begin."
+        then = _("Have the base model write completions, or import some, and raters can begin.")
         if facts.is_sampling:
-            then = "The first completions are being written; raters can begin with the first."
-        return Headline(f"{facts.prompts:,} prompts wait for answers.", then=then)
-    return Headline("No round has been trained yet.", then=_pairs(facts))
+            then = _("The first completions are being written; raters can begin with the first.")
+        words = ngettext(
+            "%(count)s prompt waits for answers.",
+            "%(count)s prompts wait for answers.",
+            facts.prompts,
+        )
+        return Headline(words % {"count": grouped(facts.prompts)}, then=then)
+    return Headline(_("No round has been trained yet."), then=_pairs(facts))
 
 
 def _training(facts: Facts) -> Headline:
+    told = {"number": facts.training}
     if facts.training_is_queued:
-        return Headline(f"Round {facts.training} waits for a worker.")
-    name = f"Round {facts.training} is in training"
+        return Headline(_("Round %(number)s waits for a worker.") % told)
     if facts.phase not in ("training", "evaluating") or not facts.total_steps:
-        return Headline(f"{name}: {facts.phase or 'starting'}.")
-    left = f", {in_words(facts.seconds_left)} left" if facts.seconds_left is not None else ""
-    return Headline(f"{name}: step {facts.step:,} of {facts.total_steps:,}{left}.")
+        words = _("Round %(number)s is in training: %(phase)s.")
+        return Headline(words % {**told, "phase": phase_in_words(facts.phase)})
+    steps = {**told, "step": grouped(facts.step), "steps": grouped(facts.total_steps)}
+    if facts.seconds_left is None:
+        return Headline(_("Round %(number)s is in training: step %(step)s of %(steps)s.") % steps)
+    words = _("Round %(number)s is in training: step %(step)s of %(steps)s, %(time)s left.")
+    return Headline(words % {**steps, "time": in_words(facts.seconds_left)})
 
 
 def _so_far(facts: Facts) -> str:
@@ -107,38 +122,45 @@ def _so_far(facts: Facts) -> str:
 
 
 def _measured(facts: Facts) -> Headline:
-    name, opponent = f"Round {facts.last}", facts.opponent
+    names = {"number": facts.last, "opponent": facts.opponent}
     on_held_out = facts.held_out.decided >= ENOUGH_HELD_OUT
     share = facts.held_out if on_held_out else facts.everywhere
-    where = "on held-out prompts" if on_held_out else "on all prompts"
     if not share.decided:
+        unjudged = _("Its answers have not been judged against %(opponent)s yet.") % names
         return Headline(
-            f"Round {facts.last} is trained.",
-            then=f"Its answers have not been judged against {opponent} yet. {_pairs(facts)}",
+            _("Round %(number)s is trained.") % names, then=f"{unjudged} {_pairs(facts)}"
         )
-    before = {
-        "won": f"{name} beats {opponent}",
-        "lost": f"{name} loses to {opponent}: it wins",
-        "open": f"{name} against {opponent} is still open: it wins",
-    }[share.verdict]
-    return Headline(before, share, f"{where}.", _pairs(facts))
+    # A share and its interval follow, and then where it was measured.
+    if share.verdict == "won":
+        before = _("Round %(number)s beats %(opponent)s")
+    elif share.verdict == "lost":
+        before = _("Round %(number)s loses to %(opponent)s: it wins")
+    else:
+        before = _("Round %(number)s against %(opponent)s is still open: it wins")
+    where = _("on held-out prompts.") if on_held_out else _("on all prompts.")
+    return Headline(before % names, share, where, _pairs(facts))
 
 
 def _pairs(facts: Facts) -> str:
-    since = " since" if facts.last is not None else ""
-    if not facts.new_pairs:
-        return f"No new pairs{since}." if since else "There are no pairs to train on yet."
-    plural = "s" if facts.new_pairs > 1 else ""
-    said = f"{facts.new_pairs:,} new pair{plural}{since}"
-    if not facts.due_at_pairs:
-        return f"{said}."
-    missing = facts.due_at_pairs - facts.new_pairs
-    if missing <= 0:
-        return f"{said}; the next round is due."
+    new, due = facts.new_pairs, facts.due_at_pairs
+    if not new:
+        if facts.last is None:
+            return _("There are no pairs to train on yet.")
+        return _("No new pairs since.")
+    if facts.last is None:
+        words = ngettext("%(pairs)s new pair", "%(pairs)s new pairs", new)
+    else:
+        words = ngettext("%(pairs)s new pair since", "%(pairs)s new pairs since", new)
+    said = {"pairs": words % {"pairs": grouped(new)}}
+    if not due:
+        return f"{said['pairs']}."
+    if new >= due:
+        return _("%(pairs)s; the next round is due.") % said
+    said["due"] = grouped(due)
     if not facts.pairs_last_day:
-        return f"{said}; the next round is due at {facts.due_at_pairs:,}."
-    pace = in_words(86_400 * missing / facts.pairs_last_day)
-    return f"{said}; the next round is due at {facts.due_at_pairs:,}, in {pace} at this pace."
+        return _("%(pairs)s; the next round is due at %(due)s.") % said
+    said["time"] = in_words(86_400 * (due - new) / facts.pairs_last_day)
+    return _("%(pairs)s; the next round is due at %(due)s, in %(time)s at this pace.") % said
 
 
 def next_step(facts: Facts) -> Step:

@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, PreferencePair, Project
 
@@ -17,9 +18,9 @@ class LoopSettings(models.Model):
     """How a project's loop turns by itself, and with what."""
 
     class StartFrom(models.TextChoices):
-        BASE = "base", "the base model"
-        CHAMPION = "champion", "the champion"
-        LATEST = "latest", "the latest round's policy"
+        BASE = "base", _("the base model")
+        CHAMPION = "champion", _("the champion")
+        LATEST = "latest", _("the latest round's policy")
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="loop")
     base_model = models.CharField(
@@ -78,11 +79,11 @@ class Job(models.Model):
     """Work for the engine. Claimed by compare-and-swap; ``attempt`` is the fencing token."""
 
     class State(models.TextChoices):
-        QUEUED = "queued", "Queued"
-        RUNNING = "running", "Running"
-        SUCCEEDED = "succeeded", "Succeeded"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     UNFINISHED = (State.QUEUED, State.RUNNING)
 
@@ -125,9 +126,9 @@ class Round(Job):
         SFT = "sft", "SFT warm-up"
 
     class Trigger(models.TextChoices):
-        BUTTON = "button", "a manager"
-        PAIRS = "pairs", "enough new pairs"
-        TIME = "time", "the clock"
+        BUTTON = "button", _("a manager")
+        PAIRS = "pairs", _("enough new pairs")
+        TIME = "time", _("the clock")
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="rounds")
     number = models.PositiveIntegerField()

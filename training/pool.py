@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project
 from training.errors import NotNow
@@ -22,7 +23,7 @@ def ensure_base(*, project: Project) -> Policy:
     """
     loop = loop_of(project)
     if not loop.base_model:
-        raise NotNow("This project has no base model yet. Name one in its settings.")
+        raise NotNow(_("This project has no base model yet. Name one in its settings."))
     Project.objects.select_for_update().get(pk=project.pk)
     base = Policy.objects.filter(
         project=project,
@@ -72,7 +73,7 @@ def retire(*, policy: Policy) -> None:
     Project.objects.select_for_update().get(pk=policy.project_id)
     state = Policy.objects.values_list("state", flat=True).get(pk=policy.pk)
     if state == Policy.State.CHAMPION:
-        raise NotNow("The champion cannot be retired. Promote another policy first.")
+        raise NotNow(_("The champion cannot be retired. Promote another policy first."))
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.RETIRED)
 
 

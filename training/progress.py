@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 Mark = tuple[float, int]
 """A moment (Unix time, seconds) at which a step was done."""
@@ -52,13 +54,15 @@ def marks_of(run_dir: Path) -> list[Mark]:
 def in_words(seconds: float) -> str:
     """A length of time as a person would say it: "about 4 minutes"."""
     if seconds < 45:
-        return "less than a minute"
-    for size, unit, until in ((60, "minute", 90), (3600, "hour", 36), (86400, "day", math.inf)):
-        count = round(seconds / size)
-        if count < until:
-            count = max(1, count)
-            return f"about {count} {unit}{'s' if count > 1 else ''}"
-    raise AssertionError
+        return _("less than a minute")
+    minutes, hours = max(1, round(seconds / 60)), max(1, round(seconds / 3600))
+    if minutes < 90:
+        words = ngettext("about %(count)d minute", "about %(count)d minutes", minutes)
+        return words % {"count": minutes}
+    if hours < 36:
+        return ngettext("about %(count)d hour", "about %(count)d hours", hours) % {"count": hours}
+    days = round(seconds / 86_400)
+    return ngettext("about %(count)d day", "about %(count)d days", days) % {"count": days}
 
 
 def percent(done: int, total: int) -> int:

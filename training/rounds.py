@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
 from training import sampling
@@ -53,7 +54,7 @@ def plan(project: Project) -> RoundPlan:
     )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
     if unfinished is not None:
-        reason = f"Round {unfinished.number} has not finished yet."
+        reason = _("Round %(number)s has not finished yet.") % {"number": unfinished.number}
         return dataclasses.replace(planned, reason=reason)
     try:
         base = ensure_base(project=project)
@@ -61,7 +62,7 @@ def plan(project: Project) -> RoundPlan:
         return dataclasses.replace(planned, reason=str(error))
     reason = ""
     if not planned.pairs:
-        reason = "There are no preference pairs to train on yet. Judge some comparisons first."
+        reason = _("There are no preference pairs to train on yet. Judge some comparisons first.")
     return dataclasses.replace(
         planned, start=_start_policy(project, base), reference=base, reason=reason or None
     )
@@ -97,7 +98,7 @@ def start_round(
     """
     planned = plan(project)
     if planned.reason is not None or planned.start is None or planned.reference is None:
-        raise NotNow(planned.reason or "A round cannot start yet.")
+        raise NotNow(planned.reason or _("A round cannot start yet."))
     loop = loop_of(project)
     seed = planned.number
     job = dpo_job(
@@ -123,7 +124,7 @@ def start_round(
             )
             transaction.on_commit(lambda: nudge(made))
     except IntegrityError as error:
-        raise NotNow("Another round was started a moment ago.") from error
+        raise NotNow(_("Another round was started a moment ago.")) from error
     return made
 
 
@@ -148,9 +149,11 @@ def dpo_job(
             }
         )
     except ConfigError as error:
-        raise NotNow(f"The round's settings do not fit: {error}.") from error
+        words = _("The round's settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": error}) from error
     if not isinstance(job, DpoJob):
-        raise NotNow("The round's settings do not fit: kind.")
+        words = _("The round's settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": "kind"})
     return job
 
 

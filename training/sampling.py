@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotate.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
@@ -43,14 +44,14 @@ def start_sampling(
         ensure_base(project=project)
         policies = sampled_policies(project)
     if not project.prompts.exists():
-        raise NotNow("There are no prompts yet. Import some first.")
+        raise NotNow(_("There are no prompts yet. Import some first."))
     loop = loop_of(project)
     by_base: dict[tuple[str, str], list[Policy]] = {}
     for policy in policies:
         if _owes(project, policy, loop):
             by_base.setdefault((policy.base_model, policy.base_revision), []).append(policy)
     if not by_base:
-        raise NotNow("Every policy in the pool has answered every prompt already.")
+        raise NotNow(_("Every policy in the pool has answered every prompt already."))
     return [_queue(project, loop, base, members) for base, members in by_base.items()]
 
 
@@ -72,7 +73,8 @@ def _queue(
             }
         )
     except ConfigError as error:
-        raise NotNow(f"The sampling settings do not fit: {error}.") from error
+        words = _("The sampling settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": error}) from error
     made = SamplingJob.objects.create(
         project=project,
         completions_per_prompt=loop.completions_per_prompt,

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotate.exporting import pair_lines, pairs_of
 from annotate.models import PreferencePair, Project
@@ -39,7 +40,7 @@ def freeze_snapshot(*, project: Project) -> Snapshot:
         )
     pairs = usable_pairs(project).filter(frozen_at__isnull=False)
     if not chosen:
-        raise NotNow("There are no preference pairs yet. Judge some comparisons first.")
+        raise NotNow(_("There are no preference pairs yet. Judge some comparisons first."))
     sha256, path = _write(pairs)
     held_out = pairs.filter(comparison__prompt__is_held_out=True).count()
     total = pairs.count()

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from django.db import transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from annotate.completions import sampling_digest, store_completions
 from annotate.importing.lines import MAX_BYTES, Record
@@ -87,14 +88,17 @@ class _Naming:
     def slug_for(self, model: str) -> str:
         """The slug for ``model``. Raises FieldError where it has none of its own."""
         if not model and not self.fixed:
-            raise FieldError("model", "missing; name the policy on import, or give a model")
+            words = _("missing; name the policy on import, or give a model")
+            raise FieldError("model", words)
         slug = self.fixed or slug_of(model)
         if not slug:
-            raise FieldError("model", f"{model!r} has no letters or digits to make a slug of")
+            words = _("“%(model)s” has no letters or digits to make a slug of")
+            raise FieldError("model", words % {"model": model})
         known = self.models.get(slug) or self.imported.get(slug) or model
         self.models[slug] = known
         if model and model != known:
-            raise FieldError("model", f"{model!r} would join {known!r} in policy {slug!r}")
+            words = _("“%(model)s” would join “%(known)s” in policy “%(policy)s”")
+            raise FieldError("model", words % {"model": model, "known": known, "policy": slug})
         return slug
 
 
@@ -123,12 +127,11 @@ class _Arrival:
             if row.seed is not None:
                 if row.seed in drawn:
                     if drawn[row.seed] != text:
-                        self.problems.add(
-                            number,
-                            "seed",
-                            f"{row.seed} is taken by another text of the same model, prompt "
-                            "and sampling",
+                        words = _(
+                            "%(seed)s is taken by another text of the same model, prompt and "
+                            "sampling"
                         )
+                        self.problems.add(number, "seed", words % {"seed": row.seed})
                     continue
             else:
                 same = _fingerprint(f"{group} {row.text}")

@@ -14,7 +14,10 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
+from django.utils.translation import gettext as _
+
 from annotate.importing.refusal import FieldError, Problems
+from annotate.numbers import grouped
 from annotate.prompts import unstorable
 
 MAX_LINES = 1_000_000
@@ -43,7 +46,7 @@ def read_records(
         except FieldError as error:
             problems.add(number, error.field, error.reason)
     if not records and not problems.total:
-        problems.add(0, "", "is empty")
+        problems.add(0, "", _("is empty"))
 
 
 def _lines(file: IO[bytes], problems: Problems, max_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -56,22 +59,25 @@ def _lines(file: IO[bytes], problems: Problems, max_bytes: int) -> Iterator[tupl
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if too_long := len(line) > MAX_LINE_BYTES:
-                problems.add(number, "", f"longer than {MAX_LINE_BYTES:,} bytes")
+                words = _("longer than %(most)s bytes")
+                problems.add(number, "", words % {"most": grouped(MAX_LINE_BYTES)})
             while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE_BYTES + 1)
                 size += len(line)
                 if size > max_bytes:
                     break
             if size > max_bytes:
-                problems.add(0, "", f"holds more than {max_bytes:,} bytes once unpacked")
+                words = _("holds more than %(most)s bytes once unpacked")
+                problems.add(0, "", words % {"most": grouped(max_bytes)})
                 return
             if number > MAX_LINES:
-                problems.add(0, "", f"has more than {MAX_LINES:,} lines; split it")
+                words = _("has more than %(most)s lines; split it")
+                problems.add(0, "", words % {"most": grouped(MAX_LINES)})
                 return
             if not too_long:
                 yield number, line
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        problems.add(number + 1, "", "the gzip data is damaged or cut off here")
+        problems.add(number + 1, "", _("the gzip data is damaged or cut off here"))
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes]:
@@ -91,17 +97,19 @@ def parse_record(line: bytes) -> Record:
             parse_float=_finite,
         )
     except UnicodeDecodeError as error:
-        raise FieldError("", f"is not UTF-8 (byte {error.start + 1})") from error
+        words = _("is not UTF-8 (byte %(place)s)") % {"place": error.start + 1}
+        raise FieldError("", words) from error
     except json.JSONDecodeError as error:
-        raise FieldError("", f"is not JSON: {error.msg} (column {error.colno})") from error
+        words = _("is not JSON: %(problem)s (column %(column)s)")
+        raise FieldError("", words % {"problem": error.msg, "column": error.colno}) from error
     except RecursionError as error:
-        raise FieldError("", "is nested too deeply") from error
+        raise FieldError("", _("is nested too deeply")) from error
     except FieldError:
         raise
     except ValueError as error:  # an integer of thousands of digits
-        raise FieldError("", "has a number that is too long") from error
+        raise FieldError("", _("has a number that is too long")) from error
     if not isinstance(value, dict):
-        raise FieldError("", "must be one JSON object, with its keys in { }")
+        raise FieldError("", _("must be one JSON object, with its keys in { }"))
     _check_text(value, "", 0)
     return value
 
@@ -111,31 +119,32 @@ def _object(pairs: list[tuple[str, Any]]) -> Record:
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]
         doubled = next(key for key in keys if keys.count(key) > 1)
-        raise FieldError(doubled[:50], "stands there twice")
+        raise FieldError(doubled[:50], _("stands there twice"))
     return record
 
 
 def _no_constant(name: str) -> None:
-    raise FieldError("", f"{name} is not a number in JSON")
+    raise FieldError("", _("%(name)s is not a number in JSON") % {"name": name})
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise FieldError("", f"the number {digits[:20]} is too large")
+        raise FieldError("", _("the number %(digits)s is too large") % {"digits": digits[:20]})
     return number
 
 
 def _check_text(value: Any, place: str, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise FieldError("", "is nested too deeply")
+        raise FieldError("", _("is nested too deeply"))
     if isinstance(value, str):
         if problem := unstorable(value):
             raise FieldError(place, problem)
     elif isinstance(value, dict):
         for key, item in value.items():
             if unstorable(key):
-                raise FieldError(place, "has a key with a NUL character or half a surrogate pair")
+                words = _("has a key with a NUL character or half a surrogate pair")
+                raise FieldError(place, words)
             _check_text(item, f"{place}.{key}" if place else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import IO
 
 from django.db import transaction
+from django.utils.translation import ngettext
 
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import FOLLOW_UPS, prompt_from
-from annotate.importing.report import ImportReport, Kind, counted
+from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows
 from annotate.models import Project
+from annotate.numbers import grouped
 from annotate.prompts import NewPrompt, store_prompts
 
 
@@ -32,8 +34,12 @@ def import_prompts(
             shortened += sum(FOLLOW_UPS in prompt.details for prompt in prompts)
     report.prompts_new = report.new
     if shortened:
-        report.notes.append(
-            f"{counted(shortened, 'prompts')} had several turns: the first became the prompt, "
-            "the later ones are kept in its details."
+        words = ngettext(
+            "%(count)s prompt had several turns: the first became the prompt, the later ones are "
+            "kept in its details.",
+            "%(count)s prompts had several turns: the first became the prompt, the later ones are "
+            "kept in its details.",
+            shortened,
         )
+        report.notes.append(words % {"count": grouped(shortened)})
     return report

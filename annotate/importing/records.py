@@ -10,6 +10,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotate.importing.lines import Record
 from annotate.importing.refusal import FieldError
 from annotate.models import Message
@@ -19,6 +21,7 @@ from annotate.prompts import (
     MessagesError,
     NewPrompt,
     check_messages,
+    too_long,
 )
 
 MAX_COMPLETION_CHARS = 200_000
@@ -61,7 +64,7 @@ def prompt_from(record: Record) -> NewPrompt:
     """The prompt in ``record``, with its tags; further keys are kept as its details."""
     key = _conversation_key(record)
     if key is None:
-        raise FieldError("", f"has none of {', '.join(_CONVERSATION_KEYS)}")
+        raise FieldError("", _none_of_the_keys())
     messages, tags = _conversation(record, key), _tags(record)
     taken = {key, "system", "tags"}
     details: dict[str, Any] = {}
@@ -79,13 +82,14 @@ def completion_from(record: Record) -> CompletionRecord:
     """The completion in ``record``, with its prompt."""
     key = _conversation_key(record)
     if key is None:
-        raise FieldError("", f"has none of {', '.join(_CONVERSATION_KEYS)}")
+        raise FieldError("", _none_of_the_keys())
     given = [name for name in ("completion", "text", "response") if name in record]
     if len(given) != 1:
-        raise FieldError("completion", "missing" if not given else f"given twice, as {given}")
+        words = _("given twice, as %(names)s") if given else _("missing")
+        raise FieldError("completion", words % {"names": ", ".join(given)})
     sampling = record.get("sampling")
     if not isinstance(sampling, dict | None):
-        raise FieldError("sampling", "must be an object")
+        raise FieldError("sampling", _("must be an object"))
     return CompletionRecord(
         prompt=NewPrompt(messages=_conversation(record, key)),
         text=_answer(record, given[0], is_transcript=_is_transcript(record[key])),
@@ -102,10 +106,10 @@ def pair_from(record: Record) -> PairRecord:
     """The pair in ``record``: with its prompt, or with the prompt that both answers begin with."""
     for name in ("chosen", "rejected"):
         if name not in record:
-            raise FieldError(name, "missing")
+            raise FieldError(name, _("missing"))
     messages, chosen, rejected = _explicit(record) or _implicit(record)
     if chosen.strip() == rejected.strip():
-        raise FieldError("rejected", "is the same text as chosen")
+        raise FieldError("rejected", _("is the same text as chosen"))
     return PairRecord(
         prompt=NewPrompt(messages=messages, tags=_tags(record)),
         chosen=chosen,
@@ -136,7 +140,7 @@ def _explicit(record: Record) -> Sides | None:
         # Some sets repeat the whole conversation in both answers, beside a prompt.
         messages, chosen, rejected = _implicit(record)
         if prompt[-1]["content"].strip() != messages[-1]["content"].strip():
-            raise FieldError(key, "is not the conversation that chosen and rejected begin with")
+            raise FieldError(key, _("is not the conversation that chosen and rejected begin with"))
         return messages, chosen, rejected
     is_transcript = _is_transcript(record[key])
     return (
@@ -151,13 +155,13 @@ def _implicit(record: Record) -> Sides:
     chosen, rejected = _whole(record, "chosen"), _whole(record, "rejected")
     if chosen is None or rejected is None:
         raise FieldError(
-            "prompt", "missing, and chosen and rejected are not both whole conversations"
+            "prompt", _("missing, and chosen and rejected are not both whole conversations")
         )
     for name, messages in (("chosen", chosen), ("rejected", rejected)):
         if messages[-1].get("role") != "assistant":
-            raise FieldError(f"{name}[{len(messages) - 1}].role", "must be assistant")
+            raise FieldError(f"{name}[{len(messages) - 1}].role", _("must be assistant"))
     if chosen[:-1] != rejected[:-1]:
-        raise FieldError("rejected", "must differ from chosen in the last message alone")
+        raise FieldError("rejected", _("must differ from chosen in the last message alone"))
     prompt = _checked(_with_system(record, chosen[:-1]), "chosen")
     answers = [_answer_text(messages[-1], "chosen") for messages in (chosen, rejected)]
     return prompt, answers[0], answers[1]
@@ -172,17 +176,22 @@ def _whole(record: Record, name: str) -> list[Any] | None:
         messages = _from_sharegpt(value)
         if all(isinstance(message, dict) for message in messages):
             return messages
-        raise FieldError(name, "must be a list of messages")
+        raise FieldError(name, _("must be a list of messages"))
     return None
 
 
 # --- conversations ---
 
 
+def _none_of_the_keys() -> str:
+    return _("has none of %(names)s") % {"names": ", ".join(_CONVERSATION_KEYS)}
+
+
 def _conversation_key(record: Record) -> str | None:
     given = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
     if len(given) > 1:
-        raise FieldError(given[1], f"stands beside {given[0]}; one of them is wanted")
+        words = _("stands beside %(name)s; one of them is wanted")
+        raise FieldError(given[1], words % {"name": given[0]})
     return given[0] if given else None
 
 
@@ -190,9 +199,9 @@ def _conversation(record: Record, key: str) -> list[Message]:
     value = record[key]
     if key == "turns":
         if not isinstance(value, list) or not value:
-            raise FieldError("turns", "must be a list of texts")
+            raise FieldError("turns", _("must be a list of texts"))
         if not all(isinstance(turn, str) for turn in value):
-            raise FieldError("turns", "must hold texts alone")
+            raise FieldError("turns", _("must hold texts alone"))
         messages: list[Any] = [_user(value[0])]
     elif isinstance(value, str) and key == "prompt":
         transcript = split_transcript(value)
@@ -202,8 +211,9 @@ def _conversation(record: Record, key: str) -> list[Message]:
     elif isinstance(value, list):
         messages = _from_sharegpt(value)
     else:
-        wanted = "text or a list of messages" if key == "prompt" else "a list of messages"
-        raise FieldError(key, f"must be {wanted}")
+        if key == "prompt":
+            raise FieldError(key, _("must be text or a list of messages"))
+        raise FieldError(key, _("must be a list of messages"))
     return _checked(_with_system(record, messages), key, is_list=isinstance(value, list))
 
 
@@ -223,9 +233,9 @@ def _with_system(record: Record, messages: list[Any]) -> list[Any]:
     if system is None or system == "":
         return messages
     if not isinstance(system, str):
-        raise FieldError("system", "must be text")
+        raise FieldError("system", _("must be text"))
     if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
-        raise FieldError("system", "the conversation has a system message of its own")
+        raise FieldError("system", _("the conversation has a system message of its own"))
     return [{"role": "system", "content": system}, *messages]
 
 
@@ -288,7 +298,8 @@ def _answer(record: Record, name: str, *, is_transcript: bool) -> str:
     value = record[name]
     if isinstance(value, list):
         if len(value) != 1:
-            raise FieldError(name, f"has {len(value)} messages; one answer is wanted")
+            words = _("has %(count)s messages; one answer is wanted")
+            raise FieldError(name, words % {"count": len(value)})
         value = value[0]
     text = _answer_text(value, name)
     return text.strip() if is_transcript else text
@@ -298,14 +309,12 @@ def _answer_text(value: Any, name: str) -> str:
     if isinstance(value, dict):
         message = _message_from_sharegpt(value)
         if message.get("role") != "assistant":
-            raise FieldError(f"{name}.role", "must be assistant")
+            raise FieldError(f"{name}.role", _("must be assistant"))
         value = message.get("content")
     if not isinstance(value, str):
-        raise FieldError(name, "must be text or a message of the assistant")
+        raise FieldError(name, _("must be text or a message of the assistant"))
     if len(value) > MAX_COMPLETION_CHARS:
-        raise FieldError(
-            name, f"{len(value):,} characters, at most {MAX_COMPLETION_CHARS:,} are taken"
-        )
+        raise FieldError(name, too_long(len(value), MAX_COMPLETION_CHARS))
     return value
 
 
@@ -314,9 +323,10 @@ def _tags(record: Record) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
-        raise FieldError("tags", "must be a list of texts")
+        raise FieldError("tags", _("must be a list of texts"))
     if len(value) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS for tag in value):
-        raise FieldError("tags", f"at most {MAX_TAGS}, each of {MAX_TAG_CHARS} characters")
+        words = _("at most %(most)s, each of %(longest)s characters")
+        raise FieldError("tags", words % {"most": MAX_TAGS, "longest": MAX_TAG_CHARS})
     return list(dict.fromkeys(value))
 
 
@@ -325,9 +335,9 @@ def _text(record: Record, name: str, longest: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise FieldError(name, "must be text")
+        raise FieldError(name, _("must be text"))
     if len(value) > longest:
-        raise FieldError(name, f"{len(value):,} characters, at most {longest:,} are taken")
+        raise FieldError(name, too_long(len(value), longest))
     return value.strip()
 
 
@@ -336,7 +346,8 @@ def _integer(record: Record, name: str, largest: int) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-        raise FieldError(name, f"must be a whole number from 0 to {largest}")
+        words = _("must be a whole number from 0 to %(largest)s")
+        raise FieldError(name, words % {"largest": largest})
     return value
 
 
@@ -345,11 +356,11 @@ def _number(record: Record, name: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise FieldError(name, "must be a number")
+        raise FieldError(name, _("must be a number"))
     try:
         return float(value)
     except OverflowError as error:
-        raise FieldError(name, "is too large") from error
+        raise FieldError(name, _("is too large")) from error
 
 
 def _share(record: Record, name: str) -> float:
@@ -357,5 +368,5 @@ def _share(record: Record, name: str) -> float:
     if value is None:
         return 1.0
     if not (math.isfinite(value) and 0 <= value <= 1):
-        raise FieldError(name, "must be a number from 0 to 1")
+        raise FieldError(name, _("must be a number from 0 to 1"))
     return value

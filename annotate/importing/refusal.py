@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from annotate.numbers import grouped
+
 LINES_NAMED = 50
 
 
@@ -25,7 +30,7 @@ class BadLine:
     reason: str
 
     def __str__(self) -> str:
-        place = f"line {self.number}" if self.number else "the file"
+        place = _("line %(number)s") % {"number": self.number} if self.number else _("the file")
         return ": ".join(part for part in (place, self.field, self.reason) if part)
 
 
@@ -39,11 +44,18 @@ class ImportRefused(Exception):
 
     @property
     def summary(self) -> str:
-        count = "1 bad line" if self.total == 1 else f"{self.total:,} bad lines"
-        shown = (
-            f", the first {len(self.lines)} of them here" if self.total > len(self.lines) else ""
+        count = {"count": grouped(self.total), "shown": len(self.lines)}
+        if self.total > len(self.lines):
+            words = _(
+                "Nothing was imported: %(count)s bad lines, the first %(shown)s of them here."
+            )
+            return words % count
+        words = ngettext(
+            "Nothing was imported: %(count)s bad line.",
+            "Nothing was imported: %(count)s bad lines.",
+            self.total,
         )
-        return f"Nothing was imported: {count}{shown}."
+        return words % count
 
 
 class Problems:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from django.db import models
+from django.utils.translation import gettext_lazy, ngettext
+
+from annotate.numbers import grouped
 
 
 class Kind(models.TextChoices):
-    PROMPTS = "prompts", "Prompts"
-    COMPLETIONS = "completions", "Completions"
-    PAIRS = "pairs", "Preference pairs"
+    PROMPTS = "prompts", gettext_lazy("Prompts")
+    COMPLETIONS = "completions", gettext_lazy("Completions")
+    PAIRS = "pairs", gettext_lazy("Preference pairs")
 
 
 @dataclass(kw_only=True)
@@ -32,14 +35,43 @@ class ImportReport:
 
     def sentences(self) -> list[str]:
         """The report in words, for a terminal or a page."""
-        said = [f"{counted(self.new, self.kind.value)} imported, {self.present:,} already there."]
+        said = [_imported(self.kind, self.new) % _numbers(new=self.new, present=self.present)]
         if self.prompts_new:
-            prompts = counted(self.prompts_new, "new prompts")
-            said.append(f"{prompts}, of which {self.held_out:,} held out from training.")
+            words = ngettext(
+                "%(new)s new prompt, of which %(held_out)s held out from training.",
+                "%(new)s new prompts, of which %(held_out)s held out from training.",
+                self.prompts_new,
+            )
+            said.append(words % _numbers(new=self.prompts_new, held_out=self.held_out))
         if self.kind == Kind.COMPLETIONS:
-            said.append(f"{counted(self.comparisons, 'comparisons')} made from them.")
+            words = ngettext(
+                "%(new)s comparison made from them.",
+                "%(new)s comparisons made from them.",
+                self.comparisons,
+            )
+            said.append(words % _numbers(new=self.comparisons))
         return [*said, *self.notes]
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun.removesuffix('s') if number == 1 else noun}"
+def _imported(kind: Kind, new: int) -> str:
+    if kind == Kind.PROMPTS:
+        return ngettext(
+            "%(new)s prompt imported, %(present)s already there.",
+            "%(new)s prompts imported, %(present)s already there.",
+            new,
+        )
+    if kind == Kind.COMPLETIONS:
+        return ngettext(
+            "%(new)s completion imported, %(present)s already there.",
+            "%(new)s completions imported, %(present)s already there.",
+            new,
+        )
+    return ngettext(
+        "%(new)s pair imported, %(present)s already there.",
+        "%(new)s pairs imported, %(present)s already there.",
+        new,
+    )
+
+
+def _numbers(**numbers: int) -> dict[str, str]:
+    return {name: grouped(number) for name, number in numbers.items()}

@@ -14,6 +14,8 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeVar
 
+from django.utils.translation import gettext as _
+
 from annotate.completions import BATCH
 from annotate.importing.lines import Record, read_records
 from annotate.importing.refusal import FieldError, Problems
@@ -61,11 +63,12 @@ def checked_rows(
 
 def policy_for(project: Project, slug: str, **wanted: Any) -> Policy:
     """The import policy of that slug, made where it is new. Raises ImportRefused."""
-    policy, _ = Policy.objects.get_or_create(
+    policy = Policy.objects.get_or_create(
         project=project, slug=slug, defaults={"kind": Policy.Kind.IMPORT, **wanted}
-    )
+    )[0]
     if policy.kind != Policy.Kind.IMPORT:
         problems = Problems()
-        problems.add(0, "", f"the project has a policy {slug!r} that is not an import")
+        words = _("the project has a policy “%(policy)s” that is not an import")
+        problems.add(0, "", words % {"policy": slug})
         problems.refuse_if_any()
     return policy

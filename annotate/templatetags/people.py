@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext as _
 
 from annotate import texts
 from annotate.models import Membership, Project
@@ -27,9 +28,8 @@ def guidelines_news(context: dict[str, Any], project: Project) -> dict[str, Any]
 @register.filter
 def outcome_words(outcome: str) -> str:
     """A judgement's outcome as managers read it."""
-    return {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad", "skip": "Skipped"}.get(
-        outcome, outcome
-    )
+    words = {"a": "A", "b": "B", "tie": _("Tie"), "both_bad": _("Both bad"), "skip": _("Skipped")}
+    return words.get(outcome, outcome)
 
 
 @register.filter

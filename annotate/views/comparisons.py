@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotate.access import project_for
@@ -118,11 +119,15 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     }
     if "retire" in request.POST:
         _retire(request.POST["retire"], practice, gold)
-        messages.success(request, "Taken out of use. What was answered is kept.")
+        messages.success(request, gettext("Taken out of use. What was answered is kept."))
         return redirect("comparison", project.slug, found.pk)
     if sent in forms and forms[sent].is_valid():
         _make(sent, found, forms[sent].cleaned_data, request.user)
-        messages.success(request, f"Saved as a {sent} item.")
+        saved = {
+            "practice": gettext("Saved as a practice item."),
+            "gold": gettext("Saved as a gold item."),
+        }
+        messages.success(request, saved[sent])
         return redirect("comparison", project.slug, found.pk)
     judgements = (
         Judgement.objects.filter(

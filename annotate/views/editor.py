@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import texts
@@ -29,7 +30,7 @@ def editor(request: MemberRequest, slug: str) -> HttpResponse:
     only_look = "preview" in request.POST
     if request.method == "POST" and form.is_valid() and not only_look:
         form.instance.save(update_fields=[*form.Meta.fields, "criteria", "reason_tags"])
-        messages.success(request, "Saved. Cards look like this from now on.")
+        messages.success(request, gettext("Saved. Cards look like this from now on."))
         return redirect("editor", project.slug)
     context = {
         **_preview(request, project, form),

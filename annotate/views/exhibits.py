@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from annotate.models import Comparison, Completion, Judgement, Project, Prompt
 from annotate.rendering import render
 from annotate.views.cards import card_context
 from annotate.views.requests import MemberRequest
 
 SAMPLE = {
-    "question": "How long does it take light from the Sun to reach the Earth?",
-    "a": "About **eight minutes and twenty seconds**: the Sun is some 150 million kilometres away.",
-    "b": "Light is very fast, so it arrives *at once*. Nobody could ever notice the difference.",
+    "question": _("How long does it take light from the Sun to reach the Earth?"),
+    "a": _(
+        "About **eight minutes and twenty seconds**: the Sun is some 150 million kilometres away."
+    ),
+    "b": _("Light is very fast, so it arrives *at once*. Nobody could ever notice the difference."),
 }
 
 
@@ -34,8 +38,10 @@ def exhibit(
 
 
 def _sample() -> Comparison:
-    prompt = Prompt(messages=[{"role": "user", "content": SAMPLE["question"]}])
-    a, b = (Completion(text=SAMPLE[side], html=render(SAMPLE[side])) for side in "ab")
+    prompt = Prompt(messages=[{"role": "user", "content": str(SAMPLE["question"])}])
+    a, b = (
+        Completion(text=text, html=render(text)) for text in (str(SAMPLE["a"]), str(SAMPLE["b"]))
+    )
     return Comparison(prompt=prompt, a=a, b=b)
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -49,8 +50,8 @@ def change_member(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         if words is None:
-            return HttpResponse("Nothing was asked for.", status=422)
-        messages.success(request, words.format(name))
+            return HttpResponse(gettext("Nothing was asked for."), status=422)
+        messages.success(request, words % {"name": name})
     if member.user == request.user and member.role != Membership.Role.MANAGER:
         return redirect("projects")
     return redirect("people", project.slug)
@@ -61,19 +62,23 @@ def _change(request: MemberRequest, member: Membership) -> str | None:
     wish, role = request.POST.get("do"), request.POST.get("role", "")
     if wish == "role" and role in Membership.Role.values:
         members.change_role(membership=member, role=role)
-        return f"{{}} is a {Membership.Role(role).label.lower()} now."
+        return {
+            Membership.Role.RATER: gettext("%(name)s is a rater now."),
+            Membership.Role.REVIEWER: gettext("%(name)s is a reviewer now."),
+            Membership.Role.MANAGER: gettext("%(name)s is a manager now."),
+        }[Membership.Role(role)]
     if wish == "pause":
         form = PauseForm(request.POST)
         if not form.is_valid():
             return None
         members.pause(membership=member, reason=form.cleaned_data["reason"])
-        return "{} is paused; the cards that they had open go to others."
+        return gettext("%(name)s is paused; the cards that they had open go to others.")
     if wish == "resume":
         members.resume(membership=member)
-        return "{} gets cards again."
+        return gettext("%(name)s gets cards again.")
     if wish == "remove":
         members.leave(membership=member, by=request.user)
-        return "{} was taken out of the project. Their judgements are kept."
+        return gettext("%(name)s was taken out of the project. Their judgements are kept.")
     return None
 
 
@@ -121,5 +126,5 @@ def revoke_invitation(request: MemberRequest, slug: str, pk: int) -> HttpRespons
     """Close a link."""
     project, _ = project_for(request, slug, manage=True)
     inviting.revoke(invitation=get_object_or_404(Invitation, project=project, pk=pk))
-    messages.success(request, "The link is closed. Whoever came by it stays.")
+    messages.success(request, gettext("The link is closed. Whoever came by it stays."))
     return redirect("invitations", project.slug)

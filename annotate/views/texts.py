@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotate import texts
@@ -48,9 +49,11 @@ def text_editor(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
                 author=request.user,
             )
             if written is None:
-                messages.info(request, "Nothing has changed, so there is no new version.")
+                words = gettext("Nothing has changed, so there is no new version.")
+                messages.info(request, words)
             else:
-                messages.success(request, f"Saved as version {written.number}.")
+                words = gettext("Saved as version %(number)s.")
+                messages.success(request, words % {"number": written.number})
             return redirect("text_editor", project.slug, kind)
     context = {
         "project": project,

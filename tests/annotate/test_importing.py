@@ -129,8 +129,8 @@ def test_the_policy_may_be_named(project):
     [
         ([answer("a", model="")], None, "missing"),
         ([answer("a", model="…")], None, "no letters or digits"),
-        ([answer("a", model="a.b"), answer("a", model="a-b")], None, "would join 'a.b'"),
-        ([answer("a", model="x"), answer("a", model="y")], "mine", "would join 'x'"),
+        ([answer("a", model="a.b"), answer("a", model="a-b")], None, "would join “a.b”"),
+        ([answer("a", model="x"), answer("a", model="y")], "mine", "would join “x”"),
         ([answer("a", model="base")], None, "not an import"),
     ],
 )

@@ -65,6 +65,14 @@ def test_no_page_scrolls_sideways_with_the_largest_text(site, context, live_serv
     assert too_wide(site) == {}
 
 
+def test_no_page_scrolls_sideways_in_german(site, context, live_server, settings):
+    choose(context, live_server, settings.LANGUAGE_COOKIE_NAME, "de")
+    choose(context, live_server, "text", "larger")
+    site.goto("/")
+    assert site.evaluate("document.documentElement.lang") == "de"
+    assert too_wide(site) == {}
+
+
 def test_the_chosen_size_is_there_from_the_first_paint(site):
     site.goto("/p/sharpen/")
     site.click(".menu summary")

@@ -7,6 +7,7 @@ neither a run nor a test needs GNU gettext.
 import ast
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
@@ -17,14 +18,21 @@ from django.template import Node
 from django.template.loader import get_template
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.urls import reverse
+from django.utils import translation
 
-from annotate import texts
-from tests.factories import make_comparison
+from annotate import inviting, texts
+from annotate.gold import make_gold_item
+from annotate.models import Membership
+from annotate.practising import make_practice_item
+from tests.browser import pages
+from tests.factories import make_comparison, make_policy
+from training.models import Round
 
 FOLDER = Path(settings.BASE_DIR, "locale/de/LC_MESSAGES")
 PACKAGES = ("annotate", "training", "config")
 ONE = {"_", "gettext", "gettext_lazy", "gettext_noop"}
 SEVERAL = {"ngettext", "ngettext_lazy"}
+IN_CONTEXT = {"pgettext"}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%|\{\w*\}|</?\w[^>]*>")
 ANEW = "python manage.py makemessages -l de --no-location -i .venv -i var -i tests -i benchmarks"
 
@@ -35,6 +43,12 @@ Message = tuple[str, str]
 @pytest.fixture(scope="module")
 def catalogue():
     return polib.pofile(str(FOLDER / "django.po"))
+
+
+@pytest.fixture(autouse=True)
+def the_language_ends_with_the_test():
+    yield
+    translation.deactivate()
 
 
 def told_by(entry: polib.POEntry) -> list[str]:
@@ -93,6 +107,8 @@ def in_python() -> Iterator[Message]:
                     yield words[0], ""
                 elif call.func.id in SEVERAL:
                     yield words[0], words[1]
+                elif call.func.id in IN_CONTEXT:
+                    yield words[1], ""
 
 
 def test_the_catalogue_has_the_texts_of_the_sources_and_no_others(catalogue):
@@ -148,3 +164,88 @@ def test_a_german_browser_is_answered_in_german(cast, client, client_of, page, g
     words = words_of(html)
     assert not [phrase for phrase in german if phrase not in words]
     assert not [phrase for phrase in ENGLISH if re.search(rf"\b{phrase}\b", words)]
+
+
+MANAGERS_PAGES = {
+    "": [
+        "Warteschlange und Tempo",
+        "Modellantworten",
+        "Gewinnquote je Runde",
+        "Laden des Modells.",
+    ],
+    "rounds/": ["Runde 2 ist noch nicht fertig.", "Gescheitert", "Läuft"],
+    "rounds/1/": ["Training", "Loss", "Zurückgehaltene Paare", "Die Trainings-Engine hat keinen"],
+    "rounds/2/": ["Laden des Modells", "Woraus sie gemacht ist", "die Projektleitung"],
+    "completions/": ["Fehlendes schreiben", "Vergleiche bilden"],
+    "comparisons/": ["Übungsaufgabe", "Gold-Aufgabe", "Entschieden", "vergeben", "Beliebig"],
+    "comparisons/{comparison}/": ["Richtige Antworten", "Nicht mehr verwenden", "A ist besser"],
+    "pairs/": ["Präferenzpaare", "Keine Mehrheit"],
+    "import/": ["Prompts importieren", "unkomprimiert oder mit gzip"],
+    "people/": ["Mitglieder", "Rolle setzen", "Bewertung", "Sekunden je Karte"],
+    "invitations/": ["Ein neuer Link", "Höchstens so oft", "offen bis", "eine Woche"],
+    "settings/": ["Modelle und Runden", "Basismodell", "Ausgangspunkt jeder Runde", "der Champion"],
+    "card/": ["Karte speichern", "So sehen es die Bewertenden", "Wird nicht gefragt", "Vorschau"],
+    "texts/guidelines/": ["Als Version 3 speichern", "gilt jetzt", "Was neu war"],
+    "texts/guidelines/1/": ["Richtlinien, Version 1", "Das Ganze", "Alles war neu"],
+    "texts/consent/": ["Einwilligungstext", "Ein leerer Text fragt nichts."],
+}
+"""Below /p/sharpen/, with some of what each says in German."""
+
+MANAGERS_ENGLISH = [
+    *("Save", "Preview", "The card", "Comparisons", "People", "Settings", "Rounds", "Completions"),
+    *("Used as", "Any", "Role", "Members", "Invitations", "Judgements", "Result", "Words"),
+    *("Queued", "Running", "Failed", "Retired", "Open", "Settled", "Tie", "Preference pair"),
+    *("Held-out", "Training pairs", "Reward", "ago", "starting", "loading", "about", "Versions"),
+    # No page in German has one of these, whatever it says.
+    *("the", "and", "of", "with", "is", "are", "not", "yet", "from", "has", "have", "by", "to"),
+    *("this", "that", "they", "for", "each", "when", "only", "or", "its", "one", "you", "your"),
+]
+
+
+@pytest.fixture
+def at_work(cast, monkeypatch):
+    """A project in which every page has much to say; what people and models wrote is German."""
+    monkeypatch.setattr(pages, "MIXED", "Inhalt.")
+    first = pages.fill(cast.project)
+    Round.objects.filter(pk=first.pk).update(state=Round.State.FAILED)
+    Round.objects.create(
+        project=cast.project,
+        number=2,
+        snapshot=first.snapshot,
+        start=first.start,
+        reference=first.reference,
+        state=Round.State.RUNNING,
+        phase="loading the model",
+    )
+    make_policy(cast.project, "alt", state="retired")
+    comparison = cast.project.comparisons.get()
+    make_practice_item(comparison=comparison, expected=["a"], feedback="Gut.", by=cast.manager)
+    make_gold_item(comparison=comparison, expected=["tie"], by=cast.manager)
+    settled = make_comparison(cast.project)
+    type(settled).objects.filter(pk=settled.pk).update(
+        state="settled", result="pair", settled_at=settled.created_at
+    )
+    for text in ("Eins.", "Zwei."):
+        texts.write(
+            project=cast.project, kind=texts.Kind.GUIDELINES, text=text, author=cast.manager
+        )
+    role = Membership.Role.RATER
+    inviting.invite(project=cast.project, role=role, by=cast.manager, lasts=timedelta(days=7))
+    return comparison
+
+
+def test_a_managers_pages_are_german(at_work, cast, client_of):
+    who, missing, english = client_of(cast.manager), {}, {}
+    for path, german in MANAGERS_PAGES.items():
+        address = f"/p/sharpen/{path.format(comparison=at_work.pk)}"
+        answer = who.get(address, headers={"Accept-Language": "de"})
+        assert answer.status_code == 200, path
+        words = words_of(answer.content.decode())
+        missing[path] = [phrase for phrase in german if phrase not in words]
+        english[path] = [
+            phrase
+            for phrase in MANAGERS_ENGLISH
+            if re.search(rf"(?<![\w-]){phrase}(?![\w-])", words)
+        ]
+    assert {path: found for path, found in missing.items() if found} == {}
+    assert {path: found for path, found in english.items() if found} == {}

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
 
+from annotate.numbers import grouped
+from training.phases import phase_in_words
 from training.progress import in_words
 from training.shares import THIN, Share, in_percent, interval_in_percent
 
 register = template.Library()
 
+AGO = {
+    "year": ngettext_lazy("%(num)d year ago", "%(num)d years ago", "num"),
+    "month": ngettext_lazy("%(num)d month ago", "%(num)d months ago", "num"),
+    "week": ngettext_lazy("%(num)d week ago", "%(num)d weeks ago", "num"),
+    "day": ngettext_lazy("%(num)d day ago", "%(num)d days ago", "num"),
+    "hour": ngettext_lazy("%(num)d hour ago", "%(num)d hours ago", "num"),
+    "minute": ngettext_lazy("%(num)d minute ago", "%(num)d minutes ago", "num"),
+}
+"""Whole phrases: in some languages the word for the unit is another one after "ago"."""
+
 
 @register.filter
 def count(number: int | None) -> str:
     """A whole number in groups of three: 12,480, or as the language has it."""
-    return "–" if number is None else number_format(number, force_grouping=True)
+    return "–" if number is None else grouped(number)
 
 
 register.filter("percent", in_percent)
 register.filter("between", interval_in_percent)
+register.filter("phase", phase_in_words)
 
 
 @register.filter
@@ -34,12 +48,12 @@ def ago(moment: datetime | None) -> SafeString:
     if moment is None:
         return SafeString("–")
     local = timezone.localtime(moment)
-    since = timesince(moment, depth=1)
+    is_recent = timezone.now() - moment < timedelta(minutes=1)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(timespec="seconds"),
-        date_format(local, "j F Y, H:i:s T"),
-        _("just now") if since.startswith("0") else _("%(since)s ago") % {"since": since},
+        f"{date_format(local, 'DATE_FORMAT')}, {date_format(local, 'H:i:s T')}",
+        _("just now") if is_recent else timesince(moment, depth=1, time_strings=AGO),  # type: ignore[arg-type]
     )
 
 

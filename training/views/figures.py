@@ -8,8 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from annotate.numbers import grouped
 from training.charts import Estimate, Estimates, Line, Point, estimate_chart, line_chart
 from training.models import Round
 from training.overview import Meeting
@@ -61,39 +65,41 @@ def round_figures(round_: Round, curves: Curves) -> list[Figure]:
     last_step = max(round_.total_steps, 1)
     return [
         _figure(
-            "Loss",
-            "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than "
-            "a coin.",
+            _("Loss"),
+            _(
+                "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than "
+                "a coin."
+            ),
             _number(2),
             _both("loss"),
             curves,
             last_step,
         ),
         _figure(
-            "Reward accuracy",
-            "How often the chosen answer gets the higher reward.",
+            _("Reward accuracy"),
+            _("How often the chosen answer gets the higher reward."),
             in_percent,
             _both("reward_accuracy"),
             curves,
             last_step,
         ),
         _figure(
-            "Reward margin",
-            "By how much the chosen answer's reward is ahead of the rejected one's.",
+            _("Reward margin"),
+            _("By how much the chosen answer's reward is ahead of the rejected one's."),
             _number(2),
             _both("reward_margin"),
             curves,
             last_step,
         ),
         _figure(
-            "Log-probability",
-            "How likely the policy finds the answers. Chosen should not fall far.",
+            _("Log-probability"),
+            _("How likely the policy finds the answers. Chosen should not fall far."),
             _number(0),
             [
-                ("Chosen, training", "train chosen", "train/logp_chosen"),
-                ("Chosen, held-out", "held-out chosen", "held_out/logp_chosen"),
-                ("Rejected, training", "train rejected", "train/logp_rejected"),
-                ("Rejected, held-out", "held-out rejected", "held_out/logp_rejected"),
+                (_("Chosen, training"), "train chosen", "train/logp_chosen"),
+                (_("Chosen, held-out"), "held-out chosen", "held_out/logp_chosen"),
+                (_("Rejected, training"), "train rejected", "train/logp_rejected"),
+                (_("Rejected, held-out"), "held-out rejected", "held_out/logp_rejected"),
             ],
             curves,
             last_step,
@@ -103,8 +109,8 @@ def round_figures(round_: Round, curves: Curves) -> list[Figure]:
 
 def _both(metric: str) -> list[_Drawn]:
     return [
-        ("Training pairs", "train", f"train/{metric}"),
-        ("Held-out pairs", "held-out", f"held_out/{metric}"),
+        (_("Training pairs"), "train", f"train/{metric}"),
+        (_("Held-out pairs"), "held-out", f"held_out/{metric}"),
     ]
 
 
@@ -121,40 +127,50 @@ def _figure(
         curve = curves.get(metric)
         if not curve:
             continue
-        points = [Point(step, y, f"Step {step}: {y:.3f} · {name}") for step, y in curve]
+        hover = _("Step %(step)s: %(value)s · %(name)s")
+        points = [
+            Point(step, y, hover % {"step": step, "value": _number(3)(y), "name": name})
+            for step, y in curve
+        ]
         drawn.append(Line(name, look, points))
         first, last = words(curve[0][1]), words(curve[-1][1])
         legend.append((name, look, f"{first} → {last}"))
-    summary = "; ".join(f"{name}: {change}" for name, _, change in legend)
-    svg = line_chart(
-        drawn, summary=f"{title} by step. {summary}.", y_words=words, x_range=(0, last_step)
-    )
+    summary = _("%(title)s by step. %(changes)s.") % {
+        "title": title,
+        "changes": "; ".join(f"{name}: {change}" for name, look, change in legend),
+    }
+    svg = line_chart(drawn, summary=summary, y_words=words, x_range=(0, last_step))
     return Figure(title, help, svg, legend)
 
 
 def win_rate_chart(meetings: Sequence[Meeting]) -> SafeString:
     """Each round's share of wins against what it came from, with 95 % intervals."""
     summary = "; ".join(
-        f"round {one.round.number} {in_percent(one.held_out.value)} "
-        f"({interval_in_percent(one.held_out)})"
+        _("round %(number)s %(share)s (%(interval)s)")
+        % {
+            "number": one.round.number,
+            "share": in_percent(one.held_out.value),
+            "interval": interval_in_percent(one.held_out),
+        }
         for one in meetings
         if one.held_out.decided
     )
     return estimate_chart(
         [
             Estimates(
-                "Held-out prompts",
+                _("Held-out prompts"),
                 "wins held-out",
-                [_estimate(one, one.held_out, "held-out prompts") for one in meetings],
+                [_estimate(one, one.held_out, _("held-out prompts")) for one in meetings],
             ),
             Estimates(
-                "All prompts",
+                _("All prompts"),
                 "wins everywhere",
-                [_estimate(one, one.everywhere, "all prompts") for one in meetings],
+                [_estimate(one, one.everywhere, _("all prompts")) for one in meetings],
             ),
         ],
-        labels=[f"Round {one.round.number}" for one in meetings],
-        summary=f"Share of wins on held-out prompts by round: {summary or 'none yet'}.",
+        labels=[_("Round %(number)s") % {"number": one.round.number} for one in meetings],
+        summary=_("Share of wins on held-out prompts by round: %(rounds)s.")
+        % {"rounds": summary or _("none yet")},
         y_words=in_percent,
         y_labels=[0, 0.25, 0.5, 0.75, 1],
     )
@@ -163,13 +179,24 @@ def win_rate_chart(meetings: Sequence[Meeting]) -> SafeString:
 def _estimate(meeting: Meeting, share: Share, where: str) -> Estimate | None:
     if share.value is None or share.interval is None:
         return None
-    words = (
-        f"Round {meeting.round.number} against {meeting.opponent.slug}: {in_percent(share.value)} "
-        f"({interval_in_percent(share)}) of {share.decided:,} verdicts on {where}"
+    words = ngettext(
+        "Round %(number)s against %(opponent)s: %(share)s (%(interval)s) of %(verdicts)s verdict "
+        "on %(where)s",
+        "Round %(number)s against %(opponent)s: %(share)s (%(interval)s) of %(verdicts)s verdicts "
+        "on %(where)s",
+        share.decided,
     )
-    return Estimate(share.value, *share.interval, words)
+    told = {
+        "number": meeting.round.number,
+        "opponent": meeting.opponent.slug,
+        "share": in_percent(share.value),
+        "interval": interval_in_percent(share),
+        "verdicts": grouped(share.decided),
+        "where": where,
+    }
+    return Estimate(share.value, *share.interval, words % told)
 
 
 def _number(digits: int) -> Callable[[float], str]:
-    """A number with a true minus sign."""
-    return lambda value: f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """A number with a true minus sign, and the language's own decimal sign."""
+    return lambda value: number_format(f"{value:.{digits}f}").replace("-", "\N{MINUS SIGN}")

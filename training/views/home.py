@@ -9,12 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.models import Membership, Policy, Project
+from annotate.numbers import grouped
 from annotate.pairing import make_comparisons
 from annotate.views.requests import MemberRequest
 from training import overview, rounds
@@ -58,9 +60,9 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
     project.save(update_fields=["is_paused"])
     messages.success(
         request,
-        "Paused: raters get no comparisons and no round starts by itself."
+        gettext("Paused: raters get no comparisons and no round starts by itself.")
         if project.is_paused
-        else "Resumed.",
+        else gettext("Resumed."),
     )
     return redirect("project_settings", project.slug)
 
@@ -72,9 +74,14 @@ def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     made = make_comparisons(project=project)
     if made:
-        messages.success(request, f"{made:,} new comparisons are in the queue.")
+        words = ngettext(
+            "%(count)s new comparison is in the queue.",
+            "%(count)s new comparisons are in the queue.",
+            made,
+        )
+        messages.success(request, words % {"count": grouped(made)})
     else:
-        messages.info(request, "Every completion has met another one already.")
+        messages.info(request, gettext("Every completion has met another one already."))
     return redirect(project)
 
 
@@ -132,5 +139,7 @@ def _live(project: Project) -> dict[str, Any]:
 
 def _name(policy: Policy) -> str:
     if policy.state == Policy.State.CHAMPION:
-        return "the champion"
-    return "the base model" if policy.kind == Policy.Kind.BASE else policy.slug
+        return pgettext("beats, loses to, against", "the champion")
+    if policy.kind == Policy.Kind.BASE:
+        return pgettext("beats, loses to, against", "the base model")
+    return policy.slug

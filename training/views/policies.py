@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from annotate.access import project_for
@@ -21,7 +22,7 @@ from training.errors import NotNow
 @require_POST
 def promote(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
     """Make a policy the champion."""
-    return _change(request, slug, policy, pool.promote, "{} is the champion now.")
+    return _change(request, slug, policy, pool.promote, gettext("%(name)s is the champion now."))
 
 
 @login_required
@@ -29,7 +30,11 @@ def promote(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
 def retire(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
     """Take a policy out of the pool."""
     return _change(
-        request, slug, policy, pool.retire, "{} has left the pool; what it wrote is kept."
+        request,
+        slug,
+        policy,
+        pool.retire,
+        gettext("%(name)s has left the pool; what it wrote is kept."),
     )
 
 
@@ -37,7 +42,7 @@ def retire(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
 @require_POST
 def rejoin(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
     """Put a retired policy back into the pool."""
-    return _change(request, slug, policy, pool.rejoin, "{} is back in the pool.")
+    return _change(request, slug, policy, pool.rejoin, gettext("%(name)s is back in the pool."))
 
 
 def _change(
@@ -50,5 +55,5 @@ def _change(
     except NotNow as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, words.format(found.slug))
+        messages.success(request, words % {"name": found.slug})
     return redirect(project)

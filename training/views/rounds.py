@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
@@ -87,10 +88,12 @@ def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse
     project, _ = project_for(request, slug, manage=True)
     found = _round(project, number)
     if found.is_finished:
-        messages.info(request, f"Round {number} had finished already.")
+        words = gettext("Round %(number)s had finished already.")
+        messages.info(request, words % {"number": number})
     else:
         request_cancel(job=found)
-        messages.info(request, f"Round {number} was asked to stop. Its pairs are kept.")
+        words = gettext("Round %(number)s was asked to stop. Its pairs are kept.")
+        messages.info(request, words % {"number": number})
     return redirect(found)
 
 
@@ -123,7 +126,10 @@ def _live(round_: Round) -> dict[str, Any]:
         "learnt": (accuracy[0][1], accuracy[-1][1]) if len(accuracy) > 1 else None,
         "meeting": meeting,
         "meeting_rows": meeting
-        and [(meeting.held_out, "held-out prompts"), (meeting.everywhere, "all prompts")],
+        and [
+            (meeting.held_out, gettext("held-out prompts")),
+            (meeting.everywhere, gettext("all prompts")),
+        ],
         "answers": _answers(round_),
         "config": _flat(round_.config),
         "is_measured": round_.phase in ("training", "evaluating"),

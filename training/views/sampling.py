@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
@@ -96,7 +97,7 @@ def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     job = get_object_or_404(SamplingJob, project=project, pk=pk)
     request_cancel(job=job)
-    messages.info(request, "Asked to stop. What has been written is kept.")
+    messages.info(request, gettext("Asked to stop. What has been written is kept."))
     return redirect("sampling", project.slug)
 
 

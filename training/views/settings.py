@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import project_for
@@ -25,7 +26,7 @@ def project_settings(request: MemberRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and project_form.is_valid() and loop_form.is_valid():
         project_form.save()
         loop_form.save()
-        messages.success(request, "Saved.")
+        messages.success(request, gettext("Saved."))
         return redirect("project_settings", project.slug)
     if request.method == "POST":
         project.refresh_from_db()  # the page's frame keeps the saved name
