@@ -218,17 +218,13 @@ def at_work(cast, monkeypatch):
         phase="loading the model",
     )
     make_policy(cast.project, "alt", state="retired")
-    comparison = cast.project.comparisons.get()
+    comparison = make_comparison(cast.project)
     make_practice_item(comparison=comparison, expected=["a"], feedback="Gut.", by=cast.manager)
     make_gold_item(comparison=comparison, expected=["tie"], by=cast.manager)
     settled = make_comparison(cast.project)
     type(settled).objects.filter(pk=settled.pk).update(
         state="settled", result="pair", settled_at=settled.created_at
     )
-    for text in ("Eins.", "Zwei."):
-        texts.write(
-            project=cast.project, kind=texts.Kind.GUIDELINES, text=text, author=cast.manager
-        )
     role = Membership.Role.RATER
     inviting.invite(project=cast.project, role=role, by=cast.manager, lasts=timedelta(days=7))
     return comparison
