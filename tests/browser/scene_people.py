@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.utils import timezone
+
 from annotate import consenting, inviting, members, practising, texts
 from annotate.gold import make_gold_item
 from annotate.models import Comparison, Judgement, Membership, Project, User
@@ -62,6 +64,9 @@ def show_people(ada: User, ben: User, cleo: User, dan: User, *, token: str) -> N
     for item, outcome in zip(practising.items_of(welcome), "abb", strict=True):
         practising.answer(membership=practised, item=item, outcome=outcome)
     paused = Membership.objects.get(project=welcome, user=dan)
+    consenting.give_consent(membership=paused, number=1)
+    texts.mark_read(membership=paused)
+    Membership.objects.filter(pk=paused.pk).update(practised_at=timezone.now())
     members.pause(membership=paused, reason="Let us talk about the last ones on Monday.")
     _invite(welcome, ada, token)
     _manage(Project.objects.get(slug="helpdesk"), ada)
