@@ -206,6 +206,7 @@ MANAGERS_ENGLISH = [
 def at_work(cast, monkeypatch):
     """A project in which every page has much to say; what people and models wrote is German."""
     monkeypatch.setattr(pages, "MIXED", "Inhalt.")
+    monkeypatch.setattr(pages, "_people", lambda project: None)  # their texts are English
     first = pages.fill(cast.project)
     Round.objects.filter(pk=first.pk).update(state=Round.State.FAILED)
     Round.objects.create(
@@ -225,6 +226,10 @@ def at_work(cast, monkeypatch):
     type(settled).objects.filter(pk=settled.pk).update(
         state="settled", result="pair", settled_at=settled.created_at
     )
+    for text in ("Eins.", "Zwei."):
+        texts.write(
+            project=cast.project, kind=texts.Kind.GUIDELINES, text=text, author=cast.manager
+        )
     role = Membership.Role.RATER
     inviting.invite(project=cast.project, role=role, by=cast.manager, lasts=timedelta(days=7))
     return comparison
