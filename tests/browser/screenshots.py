@@ -2,6 +2,7 @@
 
 Run it as ``python -m tests.browser.screenshots [PART_OF_A_NAME …]``. It fills a data folder of
 its own, starts the product's web server on it, and writes PNG files to var/screenshots.
+With ``LOCALE=de`` before it the pages are German (not those where a word is clicked on first).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ THEMES = ("light", "dark", "contrast")
 CONTRAST_FOR = ("rate", "sign-in", "home-idle", "settings")
 """What is shown in high contrast, too: pages whose names begin so."""
 TOKEN = secrets.token_urlsafe()
+LOCALE = os.environ.get("LOCALE", "en-GB")
 PASSWORD = secrets.token_urlsafe()
 
 
@@ -310,7 +312,7 @@ def take(browser: Browser, address: str, shot: Shot, session: StorageState | Non
                 is_mobile=size == "narrow",
                 has_touch=size == "narrow",
                 storage_state=session,
-                locale="en-GB",
+                locale=LOCALE,
             ) as context:
                 if theme == "contrast":
                     cookie = {"name": "theme", "value": theme, "url": address}

@@ -22,11 +22,10 @@ from django.utils import translation
 
 from annotate import inviting, texts
 from annotate.gold import make_gold_item
-from annotate.models import Membership
+from annotate.models import Comparison, Membership, Policy
 from annotate.practising import make_practice_item
-from tests.browser import pages
 from tests.factories import make_comparison, make_policy
-from training.models import Round
+from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
 
 FOLDER = Path(settings.BASE_DIR, "locale/de/LC_MESSAGES")
 PACKAGES = ("annotate", "training", "config")
@@ -181,7 +180,7 @@ MANAGERS_PAGES = {
     "comparisons/{comparison}/": ["Richtige Antworten", "Nicht mehr verwenden", "A ist besser"],
     "pairs/": ["Präferenzpaare", "Keine Mehrheit"],
     "import/": ["Prompts importieren", "unkomprimiert oder mit gzip"],
-    "people/": ["Mitglieder", "Rolle setzen", "Bewertung", "Sekunden je Karte"],
+    "people/": ["Mitglieder", "Rolle setzen", "Bewertung", "Sek. je Karte"],
     "invitations/": ["Ein neuer Link", "Höchstens so oft", "offen bis", "eine Woche"],
     "settings/": ["Modelle und Runden", "Basismodell", "Ausgangspunkt jeder Runde", "der Champion"],
     "card/": ["Karte speichern", "So sehen es die Bewertenden", "Wird nicht gefragt", "Vorschau"],
@@ -203,35 +202,35 @@ MANAGERS_ENGLISH = [
 
 
 @pytest.fixture
-def at_work(cast, monkeypatch):
-    """A project in which every page has much to say; what people and models wrote is German."""
-    monkeypatch.setattr(pages, "MIXED", "Inhalt.")
-    monkeypatch.setattr(pages, "_people", lambda project: None)  # their texts are English
-    first = pages.fill(cast.project)
-    Round.objects.filter(pk=first.pk).update(state=Round.State.FAILED)
-    Round.objects.create(
-        project=cast.project,
-        number=2,
-        snapshot=first.snapshot,
-        start=first.start,
-        reference=first.reference,
-        state=Round.State.RUNNING,
-        phase="loading the model",
+def at_work(cast):
+    """A project of which every page has much to say; what people and models wrote is German."""
+    project, manager = cast.project, cast.manager
+    LoopSettings.objects.create(project=project, base_model="some/model")
+    base = make_policy(project, "base", kind=Policy.Kind.BASE, base_model="some/model")
+    make_policy(project, "alt", state=Policy.State.RETIRED)
+    snapshot = Snapshot.objects.create(
+        project=project, counts={"train": 3, "held_out": 1}, sha256="ab" * 32, path="-"
     )
-    make_policy(cast.project, "alt", state="retired")
-    comparison = make_comparison(cast.project)
-    make_practice_item(comparison=comparison, expected=["a"], feedback="Gut.", by=cast.manager)
-    make_gold_item(comparison=comparison, expected=["tie"], by=cast.manager)
-    settled = make_comparison(cast.project)
-    type(settled).objects.filter(pk=settled.pk).update(
-        state="settled", result="pair", settled_at=settled.created_at
+    parts = {"project": project, "snapshot": snapshot, "start": base, "reference": base}
+    failed = Round.objects.create(number=1, state=Round.State.FAILED, **parts)
+    for step, name in enumerate(["train/loss", "held_out/loss"] * 2):
+        Metric.objects.create(round=failed, step=step, name=name, value=0.7)
+    Round.objects.create(number=2, state=Round.State.RUNNING, phase="loading the model", **parts)
+    SamplingJob.objects.create(project=project, stored=1, total_steps=9).policies.set([base])
+
+    comparison = make_comparison(project)
+    Comparison.objects.filter(pk=make_comparison(project).pk).update(
+        state=Comparison.State.SETTLED,
+        result=Comparison.Result.PAIR,
+        settled_at=comparison.created_at,
     )
+    make_practice_item(comparison=comparison, expected=["a"], feedback="Gut.", by=manager)
+    make_gold_item(comparison=comparison, expected=["tie"], by=manager)
     for text in ("Eins.", "Zwei."):
-        texts.write(
-            project=cast.project, kind=texts.Kind.GUIDELINES, text=text, author=cast.manager
-        )
-    role = Membership.Role.RATER
-    inviting.invite(project=cast.project, role=role, by=cast.manager, lasts=timedelta(days=7))
+        texts.write(project=project, kind=texts.Kind.GUIDELINES, text=text, author=manager)
+    inviting.invite(
+        project=project, role=Membership.Role.RATER, by=manager, lasts=timedelta(days=7)
+    )
     return comparison
 
 
