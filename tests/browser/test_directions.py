@@ -73,6 +73,31 @@ def test_no_page_scrolls_sideways_in_german(site, context, live_server, settings
     assert too_wide(site) == {}
 
 
+MEETING = """() => {
+  const shown = [...document.querySelectorAll(".bar .button")].filter(one => one.offsetParent);
+  const boxes = shown.map(one => [one.textContent.trim(), one.getBoundingClientRect()]);
+  return [
+    ...shown.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent),
+    ...boxes.flatMap(([name, one], index) => boxes.slice(index + 1).filter(([, other]) =>
+      one.left < other.right - 1 && other.left < one.right - 1 &&
+      one.top < other.bottom - 1 && other.top < one.bottom - 1
+    ).map(([other]) => `${name} / ${other}`)),
+  ];
+}"""
+
+
+@pytest.mark.parametrize("size", ["normal", "larger"])
+def test_longer_words_fit_the_bar_at_every_width(site, context, live_server, settings, size):
+    choose(context, live_server, settings.LANGUAGE_COOKIE_NAME, "de")
+    choose(context, live_server, "text", size)
+    for path in ("/p/sharpen/rate/", "/p/sharpen/card/"):
+        site.goto(path)
+        for width in (360, 390, 600, 761, 900, 1024, 1280, 1440):
+            site.set_viewport_size({"width": width, "height": 844})
+            assert site.evaluate(MEETING) == [], (path, width)
+            assert site.evaluate(REACH, width) is None
+
+
 def test_the_chosen_size_is_there_from_the_first_paint(site):
     site.goto("/p/sharpen/")
     site.click(".menu summary")
