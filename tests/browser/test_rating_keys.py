@@ -125,6 +125,7 @@ def test_the_settings_page_takes_keys_as_they_are_pressed_and_refuses_doubles(ra
     page.expected_errors.append("422")
     page.click("text=Save your settings")
     expect(page.get_by_text("X already stands for", exact=False)).to_be_visible()
+    page.wait_for_load_state()  # the script that takes keys has run by then
     page.locator("#id_right_1").press("l")
     page.check("#id_theme_2")
     page.check("#id_text_2")

@@ -142,18 +142,24 @@ function take(data) {
   }
 }
 
-// The server has answered for a verdict.
+// The server has answered for a verdict: perhaps before its card has left the page, and what
+// is said then would leave with it.
 export function answered({ entry, outcome, data }) {
   connection.set("sent");
   countToday(data?.today);
   if (outcome === "refused") {
-    left.then(() => returnRefused(entry, data)); // the answer may be there before it has left
+    left.then(() => returnRefused(entry, data));
     return;
   }
   drafts.drop(entry.code);
   take(data);
-  if (outcome === "gone") notify(words("gone"));
-  else if (data?.notice) notify(data.notice);
+  const notice = outcome === "gone" ? words("gone") : data?.notice;
+  if (notice) left.then(() => tell(notice));
+}
+
+function tell(notice) {
+  if (isWaiting()) unsaid.told = notice;
+  notify(notice);
 }
 
 // The project asks for more than it did when the card was served: show it again, with why.
