@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 # Where checks may write, so that they leave the data folder alone.
 SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
+# Tests run in as many processes as there are cores; WORKERS=0 runs them in one.
+WORKERS ?= auto
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu simulate clean
@@ -38,9 +41,9 @@ doctor: $(VENV)/runtime
 test: $(VENV)/dev lint
 	@$(BIN)/python -m tests.browser.find_chromium || true
 	@echo "The tests that need only a database, on PostgreSQL:"
-	$(BIN)/python -m tests.postgres -- $(BIN)/python -m pytest -q -m database $(PYTEST_ARGS)
+	$(BIN)/python -m tests.postgres -- $(PYTEST) -q -m database $(PYTEST_ARGS)
 	@echo "All tests:"
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: export WHETSTONE_HOME := $(SCRATCH)
 lint: $(VENV)/dev

@@ -6,8 +6,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from annotate.models import Membership, Project, User
+from annotate.rows import Reading
 
 Role = Membership.Role
+
+MEMBERSHIP = Reading(
+    "SELECT {membership}, {project} FROM annotate_membership AS membership"
+    " JOIN annotate_project AS project ON project.id = membership.project_id"
+    " WHERE project.slug = %s AND membership.user_id = %s",
+    membership=Membership,
+    project=Project,
+)
 
 
 def project_for(
@@ -22,11 +31,10 @@ def project_for(
     user = request.user
     if not isinstance(user, User):
         raise Http404
-    membership = (
-        Membership.objects.select_related("project").filter(project__slug=slug, user=user).first()
-    )
-    if membership is not None:
-        project = membership.project
+    here = MEMBERSHIP.first(slug, user.pk)
+    if here is not None:
+        membership, project = here
+        membership.project = project
     else:
         found = Project.objects.filter(slug=slug).first() if user.is_superuser else None
         if found is None:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotate.models import Comparison, Completion, Judgement, PreferencePair
+from annotate.rows import insert, update
 from annotate.verdicts import same_text
 
 Vote = Literal["a", "b", "tie", "both_bad"]
@@ -71,19 +72,20 @@ def settle_comparison(*, comparison: Comparison, only: Counted | None = None) ->
     settlement = settle([vote for vote, _, _ in counted], comparison.judgements_wanted)  # type: ignore[misc]
     if settlement is None:
         return None
-    settled = Comparison.objects.filter(pk=comparison.pk, state=Comparison.State.OPEN).update(
-        state=Comparison.State.SETTLED, result=settlement.result, settled_at=timezone.now()
-    )
-    if not settled:
+    comparison.state, comparison.result = Comparison.State.SETTLED, settlement.result
+    comparison.settled_at = timezone.now()
+    if not update(comparison, ["state", "result", "settled_at"], only="state = 'open'"):
         return None
     if settlement.chosen:
         a_won = settlement.chosen == "a"
-        PreferencePair.objects.create(
-            comparison=comparison,
-            chosen_id=comparison.a_id if a_won else comparison.b_id,
-            rejected_id=comparison.b_id if a_won else comparison.a_id,
-            weight=settlement.weight,
-            agreement=settlement.agreement,
+        insert(
+            PreferencePair(
+                comparison=comparison,
+                chosen_id=comparison.a_id if a_won else comparison.b_id,
+                rejected_id=comparison.b_id if a_won else comparison.a_id,
+                weight=settlement.weight,
+                agreement=settlement.agreement,
+            )
         )
     for _, judgement, demonstration in counted:
         if demonstration is not None:

@@ -12,7 +12,14 @@ from django.utils.translation import gettext as _
 from annotate.consenting import consent_due
 from annotate.models import Judgement, Membership, Project, User
 from annotate.practising import items_of
+from annotate.rows import Reading
 from annotate.texts import Kind, newest
+
+MEMBERSHIP = Reading(
+    "SELECT {membership} FROM annotate_membership AS membership"
+    " WHERE membership.project_id = %s AND membership.user_id = %s",
+    membership=Membership,
+)
 
 
 def next_step(membership: Membership) -> str | None:
@@ -47,9 +54,10 @@ def hindrance(*, project: Project, rater: User) -> tuple[str, str] | None:
 
     Asked before every card, so that a pause and a new consent text hold at once.
     """
-    member = Membership.objects.filter(project=project, user=rater).first()
-    if member is None:
+    found = MEMBERSHIP.first(project.pk, rater.pk)
+    if found is None:
         return None
+    (member,) = found
     if member.paused_at is not None:
         words = _("A manager has paused your part in this project. Your judgements are kept.")
         return "rater_paused", f"{words} {member.paused_reason}".strip()

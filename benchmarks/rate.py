@@ -35,14 +35,12 @@ Figures = dict[str, Any]
 
 def main() -> None:
     options = _options()
-    summary: Figures = {"errors": 0, "duplicates": 0}
+    summary: Figures = {}
     for database in options.databases:
         ending = "" if database == "sqlite" else "_pg"
-        small = _measure(database, options.small, options)
-        large = _measure(database, options.large, options)
+        small = _measure(database, options.small, options.votes, options)
+        large = _measure(database, options.large, options.votes_large, options)
         summary |= {f"{key}{ending}": value for key, value in _summary(small, large).items()}
-        summary["errors"] += sum(run["errors"] for run in (*small.values(), *large.values()))
-        summary["duplicates"] += small["1"]["in_database"] + large["1"]["in_database"]
     if options.label_studio:
         from .rate_label_studio import measure
 
@@ -58,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgres"])
     parser.add_argument("--raters", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--votes", type=int, default=280, help="a run; all runs share the queue")
+    parser.add_argument("--votes-large", type=int, default=2_000, help="a run, large database")
     parser.add_argument("--label-studio", action="store_true", help="measure it as well")
     parser.add_argument("--label-studio-votes", type=int, default=60)
     parser.add_argument("--label-studio-home", type=Path, default=ROOT / "var" / "label-studio")
@@ -75,10 +74,12 @@ def _summary(small: Figures, large: Figures) -> Figures:
         },
         **{f"p95_ms_{raters}": run["p95_ms"] for raters, run in large.items() if raters != "1"},
         "growth_1m": round(large["1"]["p50_ms"] / small["1"]["p50_ms"], 2),
+        "errors": sum(run["errors"] for run in (*small.values(), *large.values())),
+        "duplicates": small["1"]["in_database"] + large["1"]["in_database"],
     }
 
 
-def _measure(database: str, comparisons: int, options: argparse.Namespace) -> Figures:
+def _measure(database: str, comparisons: int, votes: int, options: argparse.Namespace) -> Figures:
     """One database, filled once, with each number of raters in turn."""
     with contextlib.ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="bench-rate-", dir="/tmp"))
@@ -105,7 +106,7 @@ def _measure(database: str, comparisons: int, options: argparse.Namespace) -> Fi
         stack.enter_context(_server(env, port, home))
         runs: Figures = {}
         for raters in options.raters:
-            asked = {**given, "port": port, "raters": raters, "votes": options.votes}
+            asked = {**given, "port": port, "raters": raters, "votes": votes}
             runs[str(raters)] = run = json.loads(
                 _python(env, "benchmarks.rate_load", given=json.dumps(asked))
             )

@@ -56,6 +56,7 @@ SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "config.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 
 CONTENT_SECURITY_POLICY = {
@@ -130,6 +131,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0;",
     }
+    # Opening the file and reading its tables takes longer than all that a request asks of it.
+    DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -140,7 +143,7 @@ ADMIN_NAME = env("ADMIN_NAME", default="admin")
 SEED_DEMO = env.bool("SEED_DEMO", default=True)
 AUTH_USER_MODEL = "annotate.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "config.sessions.Backend",
     "sesame.backends.ModelBackend",
 ]
 SESAME_ONE_TIME = True

@@ -71,7 +71,7 @@ def client_of() -> Callable[[User], Client]:
 
     def client_of(user: User) -> Client:
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
         return client
 
     return client_of
@@ -195,8 +195,19 @@ def celery_workers(redis_server: str, transactional_db: None) -> Iterator[None]:
 # --- which tests are which ---
 
 
+STARTS_MUCH = (
+    *("stack/", "config/test_up", "config/test_stopping", "config/test_doctor", "test_walk"),
+    *("engine/test_process", "engine/test_group", "test_engine_process", "test_make_model"),
+)
+"""Files whose tests start processes and wait for them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what depends on the database alone, to be run once more on PostgreSQL."""
+    """Mark what depends on the database alone, to be run once more on PostgreSQL.
+
+    The slowest come first, so that no process is left alone with them at the end.
+    """
+    items.sort(key=lambda item: not any(name in item.nodeid for name in STARTS_MUCH))
     elsewhere = {"browser", "stack", "peer"}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())

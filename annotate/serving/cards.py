@@ -7,13 +7,14 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from django.db import IntegrityError, connection
-from django.db.models import F, Q, QuerySet
+from django.db import IntegrityError
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.gold import gold_due
 from annotate.models import Comparison, Judgement, Project, User
+from annotate.rows import insert
 from annotate.serving import statements
 from annotate.serving.slots import give_slot_back, lease_of, release_expired, take_slot
 from annotate.serving.telling import pause_of
@@ -66,12 +67,12 @@ def _serve(
     now = now or timezone.now()
     if pause_of(project=project, rater=rater) is not None:
         return None
-    held = list(held_cards(project=project, rater=rater))
+    held = statements.cards_held(rater.pk, project.pk)
     codes = [judgement.code for judgement in held]
     beyond = codes.index(after) + 1 if after in codes else 0
     for judgement in held[beyond:]:
         if _renew(judgement=judgement, project=project, now=now):
-            return full_card(judgement.pk)
+            return statements.full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
         at_once = FAR_AHEAD
     taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
@@ -82,31 +83,10 @@ def _serve(
     return taking() or (taking() if release_expired(project=project, now=now) else None)
 
 
-def held_cards(*, project: Project, rater: User) -> QuerySet[Judgement]:
-    """The rater's undecided cards in the order in which they are shown."""
-    return Judgement.objects.filter(
-        rater=rater,
-        project=project,
-        retracted_at=None,
-        decided_at=None,
-        comparison__state=Comparison.State.OPEN,
-    ).order_by(F("replaces").desc(nulls_last=True), "pk")
-
-
-def full_card(pk: int) -> Judgement:
-    """The judgement with all that its card shows."""
-    return _with_all().get(pk=pk)
-
-
 def card_of(*, code: UUID, rater: User) -> Judgement | None:
     """The card that was served to ``rater`` under that code."""
-    return _with_all().filter(code=code, rater=rater).first()
-
-
-def _with_all() -> QuerySet[Judgement]:
-    return Judgement.objects.select_related(
-        "comparison__prompt", "comparison__a", "comparison__b", "replaces"
-    )
+    found = Judgement.objects.filter(code=code, rater=rater).values_list("pk", flat=True).first()
+    return None if found is None else statements.full_card(found)
 
 
 # --- taking ---
@@ -120,14 +100,14 @@ def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -
             project=project, rater=rater, comparison_pk=gold, at_once=at_once, now=now
         )
         if judgement is not None:
-            return full_card(judgement.pk)
+            return statements.full_card(judgement.pk)
     while candidates := statements.free_comparisons(rater.pk, project.pk, CANDIDATES):
         for comparison_pk in candidates:
             judgement = _take(
                 project=project, rater=rater, comparison_pk=comparison_pk, at_once=at_once, now=now
             )
             if judgement is not None:
-                return full_card(judgement.pk)
+                return statements.full_card(judgement.pk)
     return None
 
 
@@ -150,21 +130,25 @@ def _take(
     """
     try:
         with in_turn():
-            if connection.features.has_select_for_update:  # else there is one writer anyway
-                User.objects.select_for_update(no_key=True).only("pk").get(pk=rater.pk)
-            held = held_cards(project=project, rater=rater).filter(released_at=None, replaces=None)
-            latest = list(held.order_by("pk")[:at_once])
+            statements.lock_rater(rater.pk)
+            held = [
+                one
+                for one in statements.cards_held(rater.pk, project.pk)
+                if one.released_at is None and one.replaces_id is None
+            ]
             if len(held) >= at_once:
-                return latest[-1]
+                return held[at_once - 1]
             if not take_slot(comparison_pk):
                 return None
-            return Judgement.objects.create(
-                project=project,
-                comparison_id=comparison_pk,
-                rater=rater,
-                swapped=_draw_side(project=project, rater=rater, comparison_pk=comparison_pk),
-                served_at=now,
-                expires_at=now + lease_of(project),
+            return insert(
+                Judgement(
+                    project=project,
+                    comparison_id=comparison_pk,
+                    rater=rater,
+                    swapped=_draw_side(project=project, rater=rater, comparison_pk=comparison_pk),
+                    served_at=now,
+                    expires_at=now + lease_of(project),
+                )
             )
     except IntegrityError:  # another window of the same rater was quicker
         return None
@@ -188,8 +172,8 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
     rater, where that cannot be.
     """
     now = now or timezone.now()
-    held = held_cards(project=project, rater=rater)
-    judgement = held.filter(code=code).first()
+    held = statements.cards_held(rater.pk, project.pk)
+    judgement = next((one for one in held if one.code == code), None)
     if judgement is None or not _renew(judgement=judgement, project=project, now=now):
         raise CannotRenew(_("Your time for this one ran out, and it went to somebody else."))
     others = Judgement.objects.filter(

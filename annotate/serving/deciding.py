@@ -12,6 +12,8 @@ from django.utils import timezone
 from annotate.demonstrations import store_demonstration
 from annotate.models import Comparison, Judgement, User
 from annotate.rendering import render
+from annotate.rows import update
+from annotate.serving import statements
 from annotate.serving.history import CannotUndo, take_back
 from annotate.serving.slots import give_slot_back, take_slot
 from annotate.settling import settle_comparison
@@ -64,14 +66,10 @@ def record_verdict(
     html = render(given.edit) if given.edit else ""  # takes its time, so before the transaction
     with in_turn():
         # Everything about one comparison happens in turn: the last two votes must see each other.
-        comparison = (
-            Comparison.objects.select_for_update(of=("self",))
-            .filter(judgements__code=code, judgements__rater=rater)
-            .first()
-        )
+        comparison = statements.locked_comparison(code, rater.pk)
         if comparison is None:
             raise UnknownJudgement(code)
-        judgement = Judgement.objects.select_related("project").get(code=code)
+        judgement = statements.judgement_by_code(code)
         if judgement.decided_at is not None:
             return Verdict(_status_again(judgement, comparison, choice, given), judgement)
         answer = _check(judgement, comparison, choice, given)
@@ -152,7 +150,7 @@ def _store(
     else:
         judgement.is_late = True
         judgement.retracted_at = now
-    judgement.save(update_fields=STORED)
+    update(judgement, STORED)
     if not counts:
         return
     if answer.outcome == Judgement.Outcome.SKIP:

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Comparison, Judgement, PreferencePair, Project, User
-from annotate.serving.cards import full_card
 from annotate.serving.slots import lease_of, take_slot
+from annotate.serving.statements import full_card
 from annotate.settling import reopen_comparison
 from annotate.turns import in_turn
 from annotate.verdicts import choice_of

@@ -1,15 +1,19 @@
 """The statements that run at every vote, written out for both databases.
 
-Putting them together from objects took several times as long as the database's answer. Each is
-held by one index, named beside it; ``tests/annotate/test_serving_plans.py`` looks at the plans.
+Each is held by one index, named beside it; ``tests/annotate/test_serving_plans.py`` looks at the
+plans. Whole rows are read by ``annotate.rows``.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
+
+from annotate.models import Comparison, Completion, Judgement, Project, Prompt
+from annotate.rows import Reading
 
 
 def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -46,21 +50,100 @@ def take_slot(comparison: int) -> bool:
         return bool(cursor.rowcount > 0)
 
 
-CARDS_HELD = """
-    SELECT judgement.id FROM annotate_judgement AS judgement
+CARDS_HELD = Reading(
+    """
+    SELECT {judgement} FROM annotate_judgement AS judgement
     JOIN annotate_comparison AS comparison ON comparison.id = judgement.comparison_id
     WHERE judgement.rater_id = %s AND judgement.project_id = %s
     AND judgement.retracted_at IS NULL AND judgement.decided_at IS NULL
-    AND judgement.released_at IS NULL AND judgement.replaces_id IS NULL
-    AND comparison.state = 'open'"""
+    AND comparison.state = 'open'""",
+    judgement=Judgement,
+)
 
 
-def cards_held(rater: int, project: int) -> list[int]:
-    """A rater's undecided cards whose slot is theirs, reopened ones apart. judgement_by_rater
+def cards_held(rater: int, project: int) -> list[Judgement]:
+    """A rater's undecided cards in the order in which they are shown: reopened ones first, the
+    latest of them before the others. judgement_by_rater
 
     Put into order here: asked for in order, SQLite would walk through all that the rater ever did.
     """
-    return sorted(pk for (pk,) in _rows(CARDS_HELD, rater, project))
+    held = [judgement for (judgement,) in CARDS_HELD(rater, project)]
+    return sorted(held, key=lambda one: (-(one.replaces_id or 0), one.pk))
+
+
+FULL_CARD = Reading(
+    """
+    SELECT {judgement}, {former}, {comparison}, {prompt}, {a}, {b}
+    FROM annotate_judgement AS judgement
+    JOIN annotate_comparison AS comparison ON comparison.id = judgement.comparison_id
+    JOIN annotate_prompt AS prompt ON prompt.id = comparison.prompt_id
+    JOIN annotate_completion AS a ON a.id = comparison.a_id
+    JOIN annotate_completion AS b ON b.id = comparison.b_id
+    LEFT JOIN annotate_judgement AS former ON former.id = judgement.replaces_id
+    WHERE judgement.id = %s""",
+    judgement=Judgement,
+    former=Judgement,
+    comparison=Comparison,
+    prompt=Prompt,
+    a=Completion,
+    b=Completion,
+)
+
+
+def full_card(pk: int) -> Judgement:
+    """A judgement with all that its card shows. Primary keys"""
+    ((judgement, former, comparison, prompt, a, b),) = FULL_CARD(pk)
+    comparison.prompt, comparison.a, comparison.b = prompt, a, b
+    judgement.comparison, judgement.replaces = comparison, former
+    return judgement  # type: ignore[no-any-return]
+
+
+COMPARISON_OF_CARD = Reading(
+    """
+    SELECT {comparison} FROM annotate_comparison AS comparison
+    JOIN annotate_judgement AS judgement ON judgement.comparison_id = comparison.id
+    WHERE judgement.code = %s AND judgement.rater_id = %s""",
+    comparison=Comparison,
+)
+COMPARISON_OF_CARD_LOCKED = Reading(
+    f"{COMPARISON_OF_CARD.template} FOR UPDATE OF comparison", comparison=Comparison
+)
+
+
+def locked_comparison(code: UUID, rater: int) -> Comparison | None:
+    """The comparison of the card ``code``, if it was served to that rater; its row is held until
+    the transaction ends. The code's unique index"""
+    with_locks = connection.features.has_select_for_update  # else there is one writer anyway
+    reading = COMPARISON_OF_CARD_LOCKED if with_locks else COMPARISON_OF_CARD
+    found = reading.first(_stored(code), rater)
+    return found[0] if found else None
+
+
+JUDGEMENT_BY_CODE = Reading(
+    """
+    SELECT {judgement}, {project} FROM annotate_judgement AS judgement
+    JOIN annotate_project AS project ON project.id = judgement.project_id
+    WHERE judgement.code = %s""",
+    judgement=Judgement,
+    project=Project,
+)
+
+
+def judgement_by_code(code: UUID) -> Judgement:
+    """A judgement that is there, with its project. The code's unique index"""
+    ((judgement, project),) = JUDGEMENT_BY_CODE(_stored(code))
+    judgement.project = project
+    return judgement  # type: ignore[no-any-return]
+
+
+def _stored(code: UUID) -> UUID | str:
+    return code if connection.features.has_native_uuid_field else code.hex
+
+
+def lock_rater(pk: int) -> None:
+    """Hold a rater's row until the transaction ends; where there is one writer, nothing."""
+    if connection.features.has_select_for_update:
+        _rows("SELECT id FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", pk)
 
 
 SIDES_IN_COMPARISON = """

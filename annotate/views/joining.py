@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.db import transaction
@@ -19,8 +20,6 @@ from annotate.members import RANK
 from annotate.models import Membership, User
 from annotate.people import Invitation
 from annotate.steps import next_step
-
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 @sensitive_post_parameters()
@@ -57,7 +56,7 @@ def _join(
             return redirect(request.path)
         return _sorry(request, error.reason)
     if user is None:
-        login(request, newcomer, backend=BACKEND)
+        login(request, newcomer, backend=settings.AUTHENTICATION_BACKENDS[0])
     if joined.change == "promoted":
         if joined.membership.role == Membership.Role.MANAGER:
             messages.success(request, _("You are now a manager of this project."))

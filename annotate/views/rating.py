@@ -20,6 +20,7 @@ from annotate import serving
 from annotate.access import project_for
 from annotate.models import Judgement, Project
 from annotate.steps import next_step
+from annotate.turns import one_thread
 from annotate.verdicts import Given, VerdictRefused
 from annotate.views.cards import as_json, card_context
 from annotate.views.requests import MemberRequest
@@ -53,6 +54,7 @@ def rate(request: MemberRequest, slug: str) -> HttpResponse:
     return _page(request, card_context(request, project, judgement, notice=told or None))
 
 
+@one_thread
 @login_required
 @never_cache
 @require_GET
@@ -63,6 +65,7 @@ def ahead(request: MemberRequest, slug: str) -> HttpResponse:
     return as_json(request, card_context(request, project, judgement), status="ahead")
 
 
+@one_thread
 @login_required
 @never_cache
 @require_POST
@@ -108,6 +111,7 @@ def _refused(
     return _page(request, context, status=422)
 
 
+@one_thread
 @login_required
 @never_cache
 @require_POST
@@ -121,6 +125,7 @@ def lease(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@one_thread
 @login_required
 @never_cache
 @require_POST

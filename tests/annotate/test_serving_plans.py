@@ -21,9 +21,15 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
+CODE = "0" * 32
+CODE_INDEX = (
+    "_code_" if connection.vendor == "postgresql" else "sqlite_autoindex_annotate_judgement"
+)
 PLANS = [
     (statements.FREE_COMPARISONS, ("project", "rater", 20), "comparison_queue"),
-    (statements.CARDS_HELD, ("rater", "project"), "judgement_by_rater"),
+    (statements.CARDS_HELD.statement, ("rater", "project"), "judgement_by_rater"),
+    (statements.JUDGEMENT_BY_CODE.statement, ("code",), CODE_INDEX),
+    (statements.COMPARISON_OF_CARD.statement, ("code", "rater"), CODE_INDEX),
     (statements.SIDES_OF_RATER, ("rater", "project"), "judgement_sides"),
     (statements.SIDES_IN_COMPARISON, ("comparison",), "annotate_judgement_comparison_id"),
     (statements.DECIDED_SINCE, ("rater", "project", NOW), "judgement_by_rater"),
@@ -32,11 +38,11 @@ PLANS = [
 
 @pytest.fixture
 def history(db):
-    """A dozen raters who have judged some hundred comparisons, and as many that are open."""
+    """Sixty raters who have judged some hundred comparisons, and as many that are open."""
     project = make_project()
     prompt, policy = make_prompt(project), make_policy(project)
     answers = [make_completion(prompt, policy) for _ in range(40)]
-    raters = [join(project, make_user()) for _ in range(12)]
+    raters = [join(project, make_user()) for _ in range(60)]
     now = timezone.now()
     comparisons = Comparison.objects.bulk_create(
         Comparison(project=project, prompt=prompt, a=a, b=b, shuffle=a.pk * b.pk)
@@ -46,7 +52,7 @@ def history(db):
         Judgement(
             project=project,
             comparison=comparison,
-            rater=raters[number % 12],
+            rater=raters[number % 60],
             swapped=False,
             outcome="a",
             served_at=now,
@@ -57,7 +63,12 @@ def history(db):
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    return {"project": project.pk, "rater": raters[0].pk, "comparison": comparisons[0].pk}
+    return {
+        "project": project.pk,
+        "rater": raters[0].pk,
+        "comparison": comparisons[0].pk,
+        "code": CODE,
+    }
 
 
 def plan(history, statement, names):

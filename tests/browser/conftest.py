@@ -87,7 +87,7 @@ def log_in(context: BrowserContext, live_server: Any) -> Callable[[User], None]:
 
     def log_in(user: User) -> None:
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
         value = client.cookies[settings.SESSION_COOKIE_NAME].value
         context.add_cookies(
             [{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}]
