@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 # Where checks may write, so that they leave the data folder alone.
 SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
-# Tests run in as many processes as there are cores; WORKERS=0 runs them in one.
-WORKERS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
+# Tests run in one process more than there are cores, for many of them wait; WORKERS=0: in one.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 \
+	--dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu simulate clean
@@ -37,6 +38,8 @@ install: $(VENV)/runtime
 doctor: $(VENV)/runtime
 	@$(BIN)/python manage.py doctor
 
+# Several processes compute at once; threads of their own would only wait for each other.
+test: export OMP_NUM_THREADS := 1
 # PostgreSQL comes first, so that the last lines are the summary of the whole run.
 test: $(VENV)/dev lint
 	@$(BIN)/python -m tests.browser.find_chromium || true

@@ -45,7 +45,7 @@ def rate_by_keyboard(page: Page, times: int) -> None:
         prompt = page.locator(".turn.user .text").first.inner_text()
         left, right = (page.locator(f"#{side}-text").inner_text() for side in ("left", "right"))
         page.keyboard.press("1" if len(left) <= len(right) else "2")
-        expect(page.locator("#card")).not_to_contain_text(prompt)
+        expect(page.locator("#card")).not_to_contain_text(prompt, timeout=30_000)
 
 
 def test_log_in_rate_train_watch_and_rate_the_new_model(celery_workers, live_server, page, project):

@@ -4,7 +4,6 @@ import { calm, say } from "./desk.js";
 const LIT_FOR = 140; // ms
 const TOO_SOON = 300; // ms; nobody has read a card by then
 const LIT = { left: ["left"], right: ["right"], tie: ["left", "right"], both_bad: [], skip: [] };
-let shownAt = -Infinity;
 let settled = 0;
 
 export const current = () => document.getElementById("card");
@@ -19,13 +18,12 @@ export function asServed() {
 }
 
 export function isTooSoon() {
-  return performance.now() - shownAt < TOO_SOON;
+  return !current().hasAttribute("data-ready");
 }
 
 // From now on this card takes no verdict for a moment: the second half of a double click or a
 // double key press must not judge what the first half brought.
 export function markShown() {
-  shownAt = performance.now();
   clearTimeout(settled);
   settled = setTimeout(markReady, TOO_SOON);
   watchBar();
