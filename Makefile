@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 # Where checks may write, so that they leave the data folder alone.
 SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
-# Tests run in one process more than there are cores, for many of them wait; WORKERS=0: in one.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests run in as many processes as there are cores; WORKERS=0 runs them in one.
+WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 \
 	--dist loadgroup --no-loadscope-reorder
 

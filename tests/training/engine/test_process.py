@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from training.engine.__main__ import leave_out, needless
 from training.engine.config import (
     EXIT_DONE,
     EXIT_STOPPED,
@@ -170,3 +173,22 @@ def test_it_waits_for_the_device(base: Path, new_run: NewRun, tmp_path: Path) ->
         wait_until(lambda: beat.exists() and read_json(beat)["phase"] == "waiting for the device")
         fcntl.flock(held, fcntl.LOCK_UN)
     assert engine.wait(60) == EXIT_DONE
+
+
+def test_packages_that_a_job_needs_not_stay_out(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def job(folder: Path | str, **fields: bool) -> DpoJob:
+        return DpoJob(model=Model(base=str(folder)), **fields)
+
+    quantised = tmp_path / "quantised"
+    quantised.mkdir()
+    (quantised / "config.json").write_text('{"quantization_config": {"load_in_4bit": true}}')
+    assert needless(job(base)) == ["datasets", "bitsandbytes"]
+    for needs_it in (job(base, load_in_4bit=True), job(quantised), job("some/model")):
+        assert needless(needs_it) == ["datasets"]
+
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    leave_out(["json", "nowhere"])
+    assert importlib.util.find_spec("nowhere") is None
+    assert sys.modules["json"] is json
