@@ -10,8 +10,7 @@ SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
 # Tests run in as many processes as there are cores; WORKERS=0 runs them in one.
 WORKERS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 \
-	--dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu simulate clean

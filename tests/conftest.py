@@ -195,31 +195,8 @@ def celery_workers(redis_server: str, transactional_db: None) -> Iterator[None]:
 # --- which tests are which ---
 
 
-SLOW = {
-    "tests/stack/": "workers",
-    "tests/browser/test_walk": "workers",
-    "tests/training/engine/test_process": "engine",
-    "tests/training/engine/test_group": "groups",
-    "tests/training/test_engine_process": "launcher",
-    "tests/config/test_up": "up",
-    "tests/config/test_stopping": "up",
-    "tests/config/test_doctor": "up",
-    "tests/training/demo/test_make_model": "model",
-}
-"""Files that start processes and wait for them. Those of one name run one after the other."""
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what depends on the database alone, to be run once more on PostgreSQL.
-
-    The slowest come first, so that no process is left alone with them at the end.
-    """
-    for item in items:
-        for path, group in SLOW.items():
-            if item.nodeid.startswith(path):
-                item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Mark what depends on the database alone, to be run once more on PostgreSQL."""
     elsewhere = {"browser", "stack", "peer"}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
