@@ -21,9 +21,6 @@ from annotate.serving.telling import pause_of
 from annotate.sides import draw_swapped
 from annotate.turns import in_turn
 
-CANDIDATES = 20
-"""How many comparisons are looked at in one query; the next twenty follow if all are taken."""
-
 AT_ONCE = 2
 """How many undecided cards a rater holds at most, reopened ones apart: one shown, one ahead."""
 
@@ -94,21 +91,10 @@ def card_of(*, code: UUID, rater: User) -> Judgement | None:
 
 def _take_first(*, project: Project, rater: User, at_once: int, now: datetime) -> Judgement | None:
     """A new card from the front of the queue; None where nothing is left for this rater."""
+    give = partial(_take, project=project, rater=rater, at_once=at_once, now=now)
     gold = gold_due(project=project, rater=rater)
-    if gold is not None:
-        judgement = _take(
-            project=project, rater=rater, comparison_pk=gold, at_once=at_once, now=now
-        )
-        if judgement is not None:
-            return statements.full_card(judgement.pk)
-    while candidates := statements.free_comparisons(rater.pk, project.pk, CANDIDATES):
-        for comparison_pk in candidates:
-            judgement = _take(
-                project=project, rater=rater, comparison_pk=comparison_pk, at_once=at_once, now=now
-            )
-            if judgement is not None:
-                return statements.full_card(judgement.pk)
-    return None
+    judgement = (give(gold) if gold is not None else None) or give(None)
+    return None if judgement is None else statements.full_card(judgement.pk)
 
 
 def _is_deep(project: Project) -> bool:
@@ -122,9 +108,9 @@ def _is_deep(project: Project) -> bool:
 
 
 def _take(
-    *, project: Project, rater: User, comparison_pk: int, at_once: int, now: datetime
+    comparison_pk: int | None, *, project: Project, rater: User, at_once: int, now: datetime
 ) -> Judgement | None:
-    """A card on that comparison; None where its slots are gone.
+    """A card on that comparison, or on the first in the queue; None where no slot is left.
 
     Where another window has meanwhile been given what this one asks for, that card is answered.
     """
@@ -138,7 +124,11 @@ def _take(
             ]
             if len(held) >= at_once:
                 return held[at_once - 1]
-            if not take_slot(comparison_pk):
+            if comparison_pk is None:
+                comparison_pk = statements.take_first(rater.pk, project.pk)
+            elif not take_slot(comparison_pk):
+                return None
+            if comparison_pk is None:
                 return None
             return insert(
                 Judgement(

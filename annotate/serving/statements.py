@@ -22,20 +22,34 @@ def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-FREE_COMPARISONS = """
+FREE_COMPARISON = """
     SELECT id FROM annotate_comparison AS comparison
     WHERE project_id = %s AND state = 'open' AND judgements_taken < judgements_wanted
     AND purpose <> 'gold' AND NOT EXISTS (
         SELECT 1 FROM annotate_judgement
         WHERE comparison_id = comparison.id AND rater_id = %s
     )
-    ORDER BY priority DESC, shuffle, id LIMIT %s"""
+    ORDER BY priority DESC, shuffle, id LIMIT 1"""
+TAKE_FIRST = """
+    UPDATE annotate_comparison SET judgements_taken = judgements_taken + 1
+    WHERE id = ({found}) RETURNING id"""
+LOCKED = f"{FREE_COMPARISON} FOR UPDATE OF comparison"
 
 
-def free_comparisons(rater: int, project: int, count: int) -> list[int]:
-    """The front of the queue: open, with a slot left, not gold (``annotate.gold`` says when),
-    never met by that rater. comparison_queue"""
-    return [pk for (pk,) in _rows(FREE_COMPARISONS, project, rater, count)]
+def take_first(rater: int, project: int) -> int | None:
+    """One slot at the front of the queue: open, with a slot left, not gold (``annotate.gold`` says
+    when), never met by that rater. The comparison; None where there is none. comparison_queue
+
+    Raters who come at the same time pass over what another is just taking; only where nothing
+    else is left do they wait for it.
+    """
+    ways = [FREE_COMPARISON]  # one writer
+    if connection.features.has_select_for_update:
+        ways = [f"{LOCKED} SKIP LOCKED", LOCKED]
+    for way in ways:
+        if taken := _rows(TAKE_FIRST.format(found=way), project, rater):
+            return int(taken[0][0])
+    return None
 
 
 TAKE_SLOT = """

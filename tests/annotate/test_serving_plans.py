@@ -26,7 +26,7 @@ CODE_INDEX = (
     "_code_" if connection.vendor == "postgresql" else "sqlite_autoindex_annotate_judgement"
 )
 PLANS = [
-    (statements.FREE_COMPARISONS, ("project", "rater", 20), "comparison_queue"),
+    (statements.FREE_COMPARISON, ("project", "rater"), "comparison_queue"),
     (statements.CARDS_HELD.statement, ("rater", "project"), "judgement_by_rater"),
     (statements.JUDGEMENT_BY_CODE.statement, ("code",), CODE_INDEX),
     (statements.COMPARISON_OF_CARD.statement, ("code", "rater"), CODE_INDEX),
@@ -92,7 +92,7 @@ def test_an_index_answers(history, statement, values, index):
     assert "Seq Scan" not in told
 
 
-@pytest.mark.parametrize("statement", [statements.FREE_COMPARISONS, statements.SIDES_OF_RATER])
+@pytest.mark.parametrize("statement", [statements.FREE_COMPARISON, statements.SIDES_OF_RATER])
 def test_nothing_is_sorted(history, statement):
     values = next(values for known, values, _ in PLANS if known == statement)
     told = plan(history, statement, values)

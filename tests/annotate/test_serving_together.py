@@ -3,10 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from annotate import serving
 from annotate.models import Comparison, Completion, Judgement, PreferencePair
+from annotate.serving import statements
 from annotate.verdicts import Given
 from tests.factories import join, make_comparison, make_project, make_user
 
@@ -40,6 +41,26 @@ def test_every_comparison_gets_exactly_the_judgements_wanted(wanted):
     assert PreferencePair.objects.count() == settled_as_pairs
     if wanted == 1:
         assert settled_as_pairs == len(comparisons)
+
+
+def test_what_another_rater_is_just_taking_is_passed_over():
+    if not connection.features.has_select_for_update:
+        return  # one writer: nobody is just taking anything
+    project = make_project()
+    mine, other = (join(project, make_user()) for _ in range(2))
+    first, second = make_comparison(project, priority=1), make_comparison(project)
+
+    def take(rater):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '10s'")
+                return statements.take_first(rater.pk, project.pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert statements.take_first(other.pk, project.pk) == first.pk
+        assert pool.submit(take, mine).result() == second.pk
 
 
 def test_one_verdict_sent_by_two_windows_at_once_is_stored_once():
