@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.safestring import SafeString, mark_safe
 
-from annotate.models import Completion, Policy
+from annotate.models import Comparison, Completion, Policy, Project
 from annotate.rendering import VERSION, render
+from annotate.screening import Rule, Rules, plain, rejected_for, rules_of
 
 BATCH = 500
 
@@ -50,7 +53,7 @@ def storable(text: str) -> str:
     return joined.replace("\0", "\u2400")
 
 
-def store_completions(*, rows: Iterable[Completion]) -> int:
+def store_completions(*, rows: Iterable[Completion], screened_for: Project | None = None) -> int:
     """Store the unsaved ``rows`` and return how many are new.
 
     Each needs its prompt, policy, text, seed and sampling; finish reason, token count and
@@ -58,15 +61,18 @@ def store_completions(*, rows: Iterable[Completion]) -> int:
     unless a row brings it. A draw that is already there (same prompt, policy, seed and sampling)
     is left as it is, so sending the same rows again adds nothing. Any number of rows is
     taken, in batches; put a transaction around the call to store all or nothing.
+
+    ``screened_for``: the project whose rules say which of them are kept out of comparisons.
     """
+    rules = rules_of(screened_for.screening) if screened_for is not None else None
     iterator = iter(rows)
     new = 0
     while batch := list(islice(iterator, BATCH)):
-        new += _store_batch(batch)
+        new += _store_batch(batch, rules)
     return new
 
 
-def _store_batch(rows: list[Completion]) -> int:
+def _store_batch(rows: list[Completion], rules: Rules | None) -> int:
     wanted: dict[Draw, Completion] = {}
     for row in rows:
         row.text = storable(row.text)
@@ -91,12 +97,86 @@ def _store_batch(rows: list[Completion]) -> int:
             ).values_list("prompt_id", "policy_id", "seed", "sampling_digest")
         )
         new = [row for draw, row in wanted.items() if draw not in stored]
+        if rules is not None:
+            _screen(new, rules)
         Completion.objects.bulk_create(new)
     return len(new)
 
 
 def _draw(row: Completion) -> Draw:
     return row.prompt_id, row.policy_id, row.seed, row.sampling_digest
+
+
+# --- screening ---
+
+
+def kept_out(project: Project) -> dict[str, int]:
+    """How many completions each rule keeps out of the project's comparisons."""
+    rejected = Completion.objects.filter(policy__project=project).exclude(rejected_for="")
+    counts = rejected.values_list("rejected_for").annotate(count=Count("pk"))
+    return dict(counts.order_by("rejected_for"))
+
+
+def screen_anew(*, project: Project) -> int:
+    """Apply the project's rules, as they are now, to all that has not met anything yet.
+
+    What has been compared stays as it is, and what people wrote. Returns how many changed.
+    """
+    rules = rules_of(project.screening)
+    waiting = (
+        Completion.objects.filter(~_has_met(), prompt__project=project)
+        .exclude(policy__kind=Policy.Kind.PEOPLE)
+        .order_by("pk")
+    )
+    changed, last = 0, 0
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)  # no pairing meanwhile
+        while batch := list(waiting.filter(pk__gt=last)[:BATCH]):
+            last = batch[-1].pk
+            before = [row.rejected_for for row in batch]
+            _screen(batch, rules)
+            different = [
+                row for row, was in zip(batch, before, strict=True) if row.rejected_for != was
+            ]
+            Completion.objects.bulk_update(different, ["rejected_for"])
+            changed += len(different)
+    return changed
+
+
+def _has_met() -> Exists:
+    return Exists(Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk"))))
+
+
+def _screen(rows: list[Completion], rules: Rules) -> None:
+    """Set ``rejected_for`` of rows of one project, later ones knowing of the earlier."""
+    models = dict(
+        Policy.objects.filter(pk__in={row.policy_id for row in rows}).values_list(
+            "pk", "base_model"
+        )
+    )
+    texts: dict[int, set[str]] = defaultdict(set)
+    if Rule.SAME in rules.on:
+        # Kept and older: two equal ones must not keep each other out.
+        first = min((row.pk for row in rows if row.pk), default=None)
+        kept = Completion.objects.filter(
+            prompt_id__in={row.prompt_id for row in rows},
+            policy__state__in=Policy.IN_POOL,
+            rejected_for="",
+        ).exclude(policy__kind=Policy.Kind.PEOPLE)
+        if first is not None:
+            kept = kept.filter(Q(pk__lt=first) | _has_met())
+        for prompt, text in kept.values_list("prompt_id", "text").iterator():
+            texts[prompt].add(plain(text))
+    for row in rows:
+        row.rejected_for = rejected_for(
+            row.text,
+            rules=rules,
+            finish_reason=row.finish_reason,
+            model=models[row.policy_id],
+            others=texts[row.prompt_id],
+        )
+        if not row.rejected_for:
+            texts[row.prompt_id].add(plain(row.text))
 
 
 # --- rendering anew ---

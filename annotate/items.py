@@ -23,4 +23,6 @@ def take_back(comparison: Comparison) -> None:
         or GoldItem.objects.filter(source=comparison, retired_at=None).exists()
     ):
         return
-    Comparison.objects.filter(pk=comparison.pk, state=State.VOID).update(state=State.OPEN)
+    Comparison.objects.filter(pk=comparison.pk, state=State.VOID, withdrawn_at=None).update(
+        state=State.OPEN
+    )

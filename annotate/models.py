@@ -14,6 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from annotate.screening import Rule
+
 Message = dict[str, str]
 """One chat message: ``role`` (system, user or assistant) and ``content``."""
 
@@ -64,6 +66,9 @@ class Project(models.Model):
         default=20,
         validators=[MaxValueValidator(50)],
         help_text="Share of the prompts that no round ever trains on.",
+    )
+    screening = models.JSONField(
+        default=dict, blank=True, help_text="Which completions are kept out; annotate.screening."
     )
     is_paused = models.BooleanField(default=False)
     gold_every = models.PositiveSmallIntegerField(
@@ -224,6 +229,13 @@ class Completion(models.Model):
     finish_reason = models.CharField(max_length=20, blank=True)
     token_count = models.PositiveIntegerField(null=True, blank=True)
     logprob = models.FloatField(null=True, blank=True)
+    rejected_for = models.CharField(
+        max_length=10,
+        choices=Rule,
+        blank=True,
+        editable=False,
+        help_text="The rule that keeps it out of comparisons.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -231,6 +243,14 @@ class Completion(models.Model):
             models.UniqueConstraint(
                 fields=["prompt", "policy", "seed", "sampling_digest"],
                 name="one_completion_a_draw",
+            ),
+        ]
+        indexes = [
+            # screening's counts: what was kept out, by policy
+            models.Index(
+                fields=["policy", "rejected_for"],
+                condition=~Q(rejected_for=""),
+                name="completions_kept_out",
             ),
         ]
 
@@ -270,6 +290,9 @@ class Comparison(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     result = models.CharField(max_length=12, choices=Result, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it left the queue with a policy that retired."
+    )
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -285,6 +308,9 @@ class Comparison(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(purpose="gold", state="settled"), name="gold_never_settles"
+            ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at=None) | Q(state="void"), name="withdrawn_is_void"
             ),
             models.CheckConstraint(
                 condition=(Q(state="settled") & ~Q(result=""))

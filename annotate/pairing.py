@@ -112,7 +112,9 @@ def make_comparisons(*, project: Project) -> int:
     pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
     ages = _generations(project)
     fresh = (
-        Completion.objects.filter(~_used(), prompt__project=project, policy__in=pool)
+        Completion.objects.filter(
+            ~_used(), prompt__project=project, policy__in=pool, rejected_for=""
+        )
         .order_by("prompt_id")
         .values_list("prompt_id", flat=True)
         .distinct()
@@ -124,7 +126,8 @@ def make_comparisons(*, project: Project) -> int:
 
 
 def _used() -> Exists:
-    return Exists(Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk"))))
+    met = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
+    return Exists(met.filter(withdrawn_at=None))
 
 
 @transaction.atomic
@@ -135,7 +138,7 @@ def _pair_up(
     by_prompt: dict[int, list[Candidate]] = defaultdict(list)
     policy_of: dict[int, int] = {}
     for pk, prompt, policy, text, used in (
-        Completion.objects.filter(prompt__in=prompts, policy__in=pool)
+        Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
         .annotate(used=_used())
         .order_by("pk")
         .values_list("pk", "prompt_id", "policy_id", "text", "used")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -38,9 +39,8 @@ def main() -> None:
     summary: Figures = {}
     for database in options.databases:
         ending = "" if database == "sqlite" else "_pg"
-        small = _measure(database, options.small, options.votes, options)
-        large = _measure(database, options.large, options.votes_large, options)
-        summary |= {f"{key}{ending}": value for key, value in _summary(small, large).items()}
+        found = _measure(database, options)
+        summary |= {f"{key}{ending}": value for key, value in found.items()}
     if options.label_studio:
         from .rate_label_studio import measure
 
@@ -54,7 +54,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--small", type=int, default=1_000, help="comparisons")
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgres"])
-    parser.add_argument("--raters", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--raters", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--turns", type=int, default=5, help="of the lone rater")
     parser.add_argument("--votes", type=int, default=280, help="a run; all runs share the queue")
     parser.add_argument("--votes-large", type=int, default=2_000, help="a run, large database")
     parser.add_argument("--label-studio", action="store_true", help="measure it as well")
@@ -63,24 +64,70 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _summary(small: Figures, large: Figures) -> Figures:
-    return {
-        "p50_ms_1": large["1"]["p50_ms"],
-        "p95_ms_1": large["1"]["p95_ms"],
-        **{
-            f"votes_per_s_{raters}": run["votes_per_s"]
-            for raters, run in large.items()
-            if raters != "1"
-        },
-        **{f"p95_ms_{raters}": run["p95_ms"] for raters, run in large.items() if raters != "1"},
-        "growth_1m": round(large["1"]["p50_ms"] / small["1"]["p50_ms"], 2),
-        "errors": sum(run["errors"] for run in (*small.values(), *large.values())),
-        "duplicates": small["1"]["in_database"] + large["1"]["in_database"],
-    }
+def _measure(database: str, options: argparse.Namespace) -> Figures:
+    """The small and the large database side by side, both filled and served before the clock runs.
+
+    Alone, one rater visits them in turn, a part of the votes each time: the machine's own changes
+    of speed meet both.
+    """
+    with contextlib.ExitStack() as stack:
+        small = stack.enter_context(_site(database, options.small, options))
+        large = stack.enter_context(_site(database, options.large, options))
+        sites = [(small, options.votes), (large, options.votes_large)]
+        alone: list[list[float]] = [[], []]
+        errors = 0
+        for _ in range(options.turns):
+            for seconds, (site, votes) in zip(alone, sites, strict=True):
+                run = site.run(1, votes // options.turns)
+                seconds += run["seconds"]
+                errors += run["errors"]
+        crowds: list[dict[int, Figures]] = [
+            {raters: site.run(raters, votes) for raters in options.raters} for site, votes in sites
+        ]
+        errors += sum(run["errors"] for crowd in crowds for run in crowd.values())
+        medians = [at(sorted(seconds), 0.5) for seconds in alone]
+        figures = {
+            "p50_ms_1": medians[1],
+            "p95_ms_1": at(sorted(alone[1]), 0.95),
+            **{f"votes_per_s_{raters}": run["votes_per_s"] for raters, run in crowds[1].items()},
+            **{f"p95_ms_{raters}": run["p95_ms"] for raters, run in crowds[1].items()},
+            "growth_1m": round(medians[1] / medians[0], 2),
+            "errors": errors,
+            "duplicates": small.duplicates() + large.duplicates(),
+        }
+        print(f"{database}: {figures}", flush=True)
+        return figures
 
 
-def _measure(database: str, comparisons: int, votes: int, options: argparse.Namespace) -> Figures:
-    """One database, filled once, with each number of raters in turn."""
+@dataclasses.dataclass(frozen=True)
+class _Site:
+    """A filled database with a web server on it."""
+
+    told: str
+    port: int
+    env: dict[str, str]
+    given: dict[str, Any]
+
+    def run(self, raters: int, votes: int) -> Figures:
+        """So many raters until so many votes are in."""
+        asked = {**self.given, "port": self.port, "raters": raters, "votes": votes}
+        run: Figures = json.loads(
+            _python(self.env, "benchmarks.rate_load", given=json.dumps(asked))
+        )
+        ordered = sorted(run["seconds"])
+        run["p50_ms"], run["p95_ms"] = (at(ordered, share) for share in (0.5, 0.95))
+        run["votes_per_s"] = round(run["votes_per_s"], 1)
+        shown = {name: value for name, value in run.items() if name != "seconds"}
+        print(f"{self.told}, {raters} raters: {shown}", flush=True)
+        return run
+
+    def duplicates(self) -> int:
+        """Judgements beyond what a comparison wanted, in the database."""
+        return int(_python(self.env, "benchmarks.rate_data", "duplicates"))
+
+
+@contextlib.contextmanager
+def _site(database: str, comparisons: int, options: argparse.Namespace) -> Iterator[_Site]:
     with contextlib.ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="bench-rate-", dir="/tmp"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
@@ -104,18 +151,7 @@ def _measure(database: str, comparisons: int, votes: int, options: argparse.Name
         told = f"{database}, {comparisons:,} comparisons"
         print(f"{told}: filled in {time.monotonic() - began:.0f} s", flush=True)
         stack.enter_context(_server(env, port, home))
-        runs: Figures = {}
-        for raters in options.raters:
-            asked = {**given, "port": port, "raters": raters, "votes": votes}
-            runs[str(raters)] = run = json.loads(
-                _python(env, "benchmarks.rate_load", given=json.dumps(asked))
-            )
-            seconds = sorted(run.pop("seconds"))
-            run["p50_ms"], run["p95_ms"] = (at(seconds, share) for share in (0.5, 0.95))
-            run["votes_per_s"] = round(run["votes_per_s"], 1)
-            print(f"{told}, {raters} raters: {run}", flush=True)
-        runs["1"]["in_database"] = int(_python(env, "benchmarks.rate_data", "duplicates"))
-        return runs
+        yield _Site(told, port, env, given)
 
 
 def at(seconds: list[float], share: float) -> float:

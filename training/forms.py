@@ -82,6 +82,8 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "temperature",
             "top_p",
             "max_new_tokens",
+            "queue_level",
+            "queue_unit",
             "round_after_pairs",
             "round_after_minutes",
             "start_from",
@@ -93,6 +95,8 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "temperature": _("Temperature"),
             "top_p": _("Top-p"),
             "max_new_tokens": _("Longest completion, in tokens"),
+            "queue_level": _("Keep so much in the raters' queue"),
+            "queue_unit": _("Counted in"),
             "round_after_pairs": _("Start a round after this many new pairs"),
             "round_after_minutes": _("Start a round after this many minutes"),
             "start_from": _("Each round goes on from"),
@@ -116,6 +120,12 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
                 "leaves out none."
             ),
             "max_new_tokens": _("Longer answers are cut off here; a token is about ¾ of a word."),
+            "queue_level": _(
+                "When less than three quarters of it are left, the pool as it is then writes as "
+                "much again, each policy as often as its weight says, so that raters never wait "
+                "and rate the newest models. Empty: every policy answers every prompt at once."
+            ),
+            "queue_unit": _("The pace is that of the last half hour."),
             "round_after_pairs": _("Empty: the number of new pairs starts nothing."),
             "round_after_minutes": _(
                 "Counted from the last round's start, if there is any new pair. Empty: the clock "
@@ -135,10 +145,12 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
     def groups(self) -> list[tuple[str, list[Any]]]:
         """The fields under their headings."""
         writing = ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"]
+        queue = ["queue_level", "queue_unit"]
         starting = ["round_after_pairs", "round_after_minutes", "start_from"]
         names = [
             (gettext("The model"), ["base_model", "base_revision"]),
             (gettext("Completions"), writing),
+            (gettext("The raters' queue"), queue),
             (gettext("Rounds"), starting),
         ]
         return [(title, [self[name] for name in fields]) for title, fields in names]

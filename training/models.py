@@ -22,6 +22,10 @@ class LoopSettings(models.Model):
         CHAMPION = "champion", _("the champion")
         LATEST = "latest", _("the latest round's policy")
 
+    class QueueUnit(models.TextChoices):
+        COMPARISONS = "comparisons", _("comparisons")
+        MINUTES = "minutes", _("minutes at the present pace")
+
     project = models.OneToOneField(Project, models.CASCADE, related_name="loop")
     base_model = models.CharField(
         max_length=500, blank=True, help_text="A Hugging Face model by hub name or local path."
@@ -36,6 +40,13 @@ class LoopSettings(models.Model):
     )
     top_k = models.PositiveIntegerField(default=0, help_text="0 means all tokens.")
     max_new_tokens = models.PositiveIntegerField(default=512, validators=[MinValueValidator(1)])
+    queue_level = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text="How full the queue of open comparisons is kept; empty: all is written at once.",
+    )
+    queue_unit = models.CharField(max_length=12, choices=QueueUnit, default=QueueUnit.COMPARISONS)
     round_after_pairs = models.PositiveIntegerField(
         null=True, blank=True, help_text="Start a round after this many new pairs."
     )
@@ -179,6 +190,11 @@ class SamplingJob(Job):
     project = models.ForeignKey(Project, models.PROTECT, related_name="sampling_jobs")
     policies = models.ManyToManyField(Policy, related_name="sampling_jobs")
     completions_per_prompt = models.PositiveSmallIntegerField(default=2)
+    asked = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Draws as [prompt, policy, number]; none: whatever the policies still owe.",
+    )
     stored = models.PositiveIntegerField(default=0)
 
     class Meta:

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project
+from annotate.withdrawing import put_back_comparisons, withdraw_comparisons
 from training.errors import NotNow
 from training.models import LoopSettings
 
@@ -69,16 +70,22 @@ def promote(*, policy: Policy) -> None:
 
 @transaction.atomic
 def retire(*, policy: Policy) -> None:
-    """Take ``policy`` out of the pool; what it wrote stays. Raises NotNow for the champion."""
+    """Take ``policy`` out of the pool; what it wrote stays, what nobody has rated is withdrawn.
+
+    Raises NotNow for the champion.
+    """
     Project.objects.select_for_update().get(pk=policy.project_id)
     state = Policy.objects.values_list("state", flat=True).get(pk=policy.pk)
     if state == Policy.State.CHAMPION:
         raise NotNow(_("The champion cannot be retired. Promote another policy first."))
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.RETIRED)
+    withdraw_comparisons(policy=policy)
 
 
+@transaction.atomic
 def rejoin(*, policy: Policy) -> None:
-    """Put a retired policy back into the pool."""
-    Policy.objects.filter(pk=policy.pk, state=Policy.State.RETIRED).update(
-        state=Policy.State.ACTIVE
-    )
+    """Put a retired policy back into the pool, and its comparisons back into the queue."""
+    Project.objects.select_for_update().get(pk=policy.project_id)
+    retired = Policy.objects.filter(pk=policy.pk, state=Policy.State.RETIRED)
+    if retired.update(state=Policy.State.ACTIVE):
+        put_back_comparisons(policy=policy)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.completions import sampling_digest, store_completions
-from annotate.models import Completion, Policy, Project, Prompt
+from annotate.models import Comparison, Completion, Policy, Project, Prompt
+from annotate.pace import verdicts_of
+from training import freshness
 from training.claims import Claim
 from training.engine.config import ConfigError, job_from_dict, job_to_dict
 from training.errors import NotNow
@@ -25,6 +30,8 @@ from training.pool import ensure_base, loop_of, sampled_policies
 from training.versions import code_version
 
 SEED_BITS = 63
+PACE_MINUTES = 30
+"""Over how long the raters' present pace is measured."""
 
 
 def draw_seed(*, prompt_digest: str, policy: str, draw: int) -> int:
@@ -40,12 +47,12 @@ def start_sampling(
 
     One job for each base model. Raises NotNow where nothing is missing or nothing can write.
     """
+    loop = loop_of(project)
     if policies is None:
         ensure_base(project=project)
         policies = sampled_policies(project)
     if not project.prompts.exists():
         raise NotNow(_("There are no prompts yet. Import some first."))
-    loop = loop_of(project)
     by_base: dict[tuple[str, str], list[Policy]] = {}
     for policy in policies:
         if _owes(project, policy, loop):
@@ -55,9 +62,85 @@ def start_sampling(
     return [_queue(project, loop, base, members) for base, members in by_base.items()]
 
 
+def fill_queue(*, project: Project, choose: random.Random | None = None) -> list[SamplingJob]:
+    """Queue what fills the raters' queue up to the level that the project keeps.
+
+    One job for each base model. Raises NotNow where the queue is full enough, where the project
+    keeps no level, or nothing can write.
+    """
+    loop = loop_of(project)
+    ensure_base(project=project)
+    count = freshness.shortfall(ready=ready(project), level=level_of(project, loop))
+    if not count:
+        raise NotNow(_("The raters' queue is full enough."))
+    pool = {policy.pk: policy for policy in sampled_policies(project)}
+    prompts = {prompt.pk: prompt.digest for prompt in project.prompts.only("pk", "digest")}
+    if not prompts:
+        raise NotNow(_("There are no prompts yet. Import some first."))
+    if not pool:
+        raise NotNow(_("No policy in the pool can be sampled."))
+    drawn = Completion.objects.filter(
+        policy__in=pool, sampling_digest=sampling_digest(_sampling_of(loop))
+    )
+    planned = freshness.plan_draws(
+        count=count,
+        prompts=list(prompts),
+        weights={pk: policy.weight for pk, policy in pool.items()},
+        written=Counter(drawn.values_list("prompt_id", "policy_id")),
+        choose=choose or random.SystemRandom(),
+    )
+    if not planned:
+        raise NotNow(_("The pool has answered every prompt so often that more would be no help."))
+    by_base: dict[tuple[str, str], list[freshness.Draw]] = {}
+    for draw in planned:
+        policy = pool[draw[1]]
+        by_base.setdefault((policy.base_model, policy.base_revision), []).append(draw)
+    return [
+        _queue(
+            project,
+            loop,
+            base,
+            [pool[pk] for pk in sorted({policy for _, policy, _ in draws})],
+            asked=draws,
+        )
+        for base, draws in by_base.items()
+    ]
+
+
+def ready(project: Project) -> int:
+    """How many comparisons wait for raters, gold ones apart."""
+    waiting = Comparison.objects.filter(
+        project=project,
+        state=Comparison.State.OPEN,
+        judgements_taken__lt=F("judgements_wanted"),
+    )
+    return waiting.exclude(purpose=Comparison.Purpose.GOLD).count()
+
+
+def level_of(project: Project, loop: LoopSettings, *, now: datetime | None = None) -> int:
+    """The level of the queue in comparisons. Raises NotNow where the project keeps none."""
+    if loop.queue_level is None:
+        raise NotNow(_("This project keeps no level of its queue: all is written at once."))
+    if loop.queue_unit == LoopSettings.QueueUnit.COMPARISONS:
+        return loop.queue_level
+    since = (now or timezone.now()) - timedelta(minutes=PACE_MINUTES)
+    recent = verdicts_of(project).filter(decided_at__gte=since)
+    return freshness.comparisons_for(
+        minutes=loop.queue_level,
+        judgements=recent.exclude(comparison__purpose=Comparison.Purpose.GOLD).count(),
+        over_minutes=PACE_MINUTES,
+        wanted=project.judgements_wanted,
+    )
+
+
 @transaction.atomic
 def _queue(
-    project: Project, loop: LoopSettings, base: tuple[str, str], policies: list[Policy]
+    project: Project,
+    loop: LoopSettings,
+    base: tuple[str, str],
+    policies: list[Policy],
+    *,
+    asked: list[freshness.Draw] | None = None,
 ) -> SamplingJob:
     try:
         job = job_from_dict(
@@ -80,7 +163,12 @@ def _queue(
         completions_per_prompt=loop.completions_per_prompt,
         config=job_to_dict(job),
         code_version=code_version(),
-        total_steps=sum(1 for policy in policies for _ in _missing(project, policy, loop)),
+        asked=asked,
+        total_steps=(
+            sum(1 for policy in policies for _ in _missing(project, policy, loop))
+            if asked is None
+            else len(asked)
+        ),
     )
     made.policies.set(policies)
     transaction.on_commit(lambda: nudge(made))
@@ -98,8 +186,9 @@ def start_due_sampling() -> list[SamplingJob]:
         last = SamplingJob.objects.filter(project=loop.project).first()
         if last is not None and last.state != SamplingJob.State.SUCCEEDED:
             continue
+        start = start_sampling if loop.queue_level is None else fill_queue
         try:
-            started += start_sampling(project=loop.project)
+            started += start(project=loop.project)
         except NotNow:
             continue
     return started
@@ -143,28 +232,62 @@ def _missing(project: Project, policy: Policy, loop: LoopSettings) -> Iterator[t
                 yield prompt, seed
 
 
+def _asked(
+    job: SamplingJob, draws: Sequence[freshness.Draw]
+) -> Iterator[tuple[Policy, Prompt, int]]:
+    """(policy, prompt, seed) of every draw that the job names, except what is written.
+
+    A number that was written in the meantime gives way to the next one that was not.
+    """
+    policies = {policy.pk: policy for policy in job.policies.all()}
+    prompts = Prompt.objects.in_bulk({prompt for prompt, _, _ in draws})
+    taken = set(
+        Completion.objects.filter(
+            policy__in=policies,
+            prompt__in=prompts,
+            sampling_digest=sampling_digest(job.config["sampling"]),
+        ).values_list("prompt_id", "policy_id", "seed")
+    )
+    for prompt_pk, policy_pk, number in sorted(draws, key=lambda draw: draw[1]):
+        prompt, policy = prompts.get(prompt_pk), policies.get(policy_pk)
+        if prompt is None or policy is None:
+            continue
+        seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=number)
+        while (prompt_pk, policy_pk, seed) in taken:
+            number += 1
+            seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=number)
+        taken.add((prompt_pk, policy_pk, seed))
+        yield policy, prompt, seed
+
+
+def _owed(job: SamplingJob) -> Iterator[tuple[Policy, Prompt, int]]:
+    """(policy, prompt, seed) of all that the job's policies have not written."""
+    loop = loop_of(job.project)
+    loop.completions_per_prompt = job.completions_per_prompt
+    for name, value in job.config["sampling"].items():
+        setattr(loop, name, value)
+    for policy in job.policies.order_by("pk"):
+        for prompt, seed in _missing(job.project, policy, loop):
+            yield policy, prompt, seed
+
+
 def prepare(*, job: SamplingJob, run_dir: Path) -> None:
     """Write ``prompts.jsonl``: one line for every completion that is asked for."""
     target = run_dir / "prompts.jsonl"
     if target.exists():
         return
-    loop = loop_of(job.project)
-    loop.completions_per_prompt = job.completions_per_prompt
-    for name, value in job.config["sampling"].items():
-        setattr(loop, name, value)
     temporary = run_dir / "prompts.part"
     lines = 0
     with temporary.open("w", encoding="utf-8") as file:
-        for policy in job.policies.order_by("pk"):
-            for prompt, seed in _missing(job.project, policy, loop):
-                line = {
-                    "id": f"{prompt.pk}:{policy.pk}:{seed}",
-                    "messages": prompt.messages,
-                    "policy": policy.slug,
-                    "seed": seed,
-                }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                lines += 1
+        for policy, prompt, seed in _owed(job) if job.asked is None else _asked(job, job.asked):
+            line = {
+                "id": f"{prompt.pk}:{policy.pk}:{seed}",
+                "messages": prompt.messages,
+                "policy": policy.slug,
+                "seed": seed,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            lines += 1
     temporary.replace(target)
     SamplingJob.objects.filter(pk=job.pk).update(total_steps=lines)
 
@@ -188,7 +311,7 @@ def store(*, job: SamplingJob, claim: Claim, lines: Sequence[dict[str, Any]]) ->
                 logprob=line["logprob"],
             )
         )
-    return claim.update(stored=F("stored") + store_completions(rows=rows))
+    return claim.update(stored=F("stored") + store_completions(rows=rows, screened_for=job.project))
 
 
 def being_written(project: Project) -> SamplingJob | None:

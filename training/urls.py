@@ -9,6 +9,7 @@ from training.views import (
     projects,
     rounds,
     sampling,
+    screening,
     settings,
 )
 
@@ -30,6 +31,7 @@ urlpatterns: list[URLPattern] = [
         sampling.cancel_sampling,
         name="cancel_sampling",
     ),
+    path("p/<slug:slug>/completions/screening/", screening.screening, name="screening"),
     path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),
     path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),

@@ -58,17 +58,19 @@ def import_completions(
         # Given seeds go first, so that counted ones find the free places.
         for counted in (False, True):
             for batch in batches():
-                rows = [(n, data) for n, data in batch if (data["seed"] is None) == counted]
-                prompts = [NewPrompt(**data["prompt"]) for _, data in rows]
+                lines = [(n, data) for n, data in batch if (data["seed"] is None) == counted]
+                prompts = [NewPrompt(**data["prompt"]) for _, data in lines]
                 stored = store_prompts(project=project, prompts=prompts, source=source)
-                report.lines += len(rows)
+                report.lines += len(lines)
                 report.prompts_new += stored.new
                 report.held_out += stored.held_out
                 candidates = [
                     (number, _completion(data, stored.ids[prompt.digest], policies[data["slug"]]))
-                    for (number, data), prompt in zip(rows, prompts, strict=True)
+                    for (number, data), prompt in zip(lines, prompts, strict=True)
                 ]
-                report.new += store_completions(rows=arrival.new_among(candidates))
+                rows = arrival.new_among(candidates)
+                report.new += store_completions(rows=rows, screened_for=project)
+                report.kept_out += sum(1 for row in rows if row.rejected_for)
         arrival.problems.refuse_if_any()
     return report
 

@@ -26,6 +26,7 @@ class ImportReport:
     prompts_new: int = 0
     held_out: int = 0
     comparisons: int = 0
+    kept_out: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -50,6 +51,13 @@ class ImportReport:
                 self.comparisons,
             )
             said.append(words % _numbers(new=self.comparisons))
+        if self.kept_out:
+            words = ngettext(
+                "%(new)s completion is kept out of comparisons by the project's screening.",
+                "%(new)s completions are kept out of comparisons by the project's screening.",
+                self.kept_out,
+            )
+            said.append(words % _numbers(new=self.kept_out))
         return [*said, *self.notes]
 
 

@@ -244,6 +244,7 @@ def test_a_snapshot_whose_file_is_gone_is_not_found(manager, cast):
 # --- settings ---
 
 SETTINGS = {
+    "queue_unit": "comparisons",
     "name": "Sharpen more",
     "held_out_percent": 20,
     "base_model": "some/model",

@@ -17,7 +17,9 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
+from annotate.completions import kept_out
 from annotate.models import Completion, Project
+from annotate.screening import Rule
 from annotate.views.requests import MemberRequest
 from training import sampling as service
 from training.claims import request_cancel
@@ -52,6 +54,10 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
     )
     if chosen is not None:
         completions = completions.filter(policy=chosen)
+    rejected = request.GET.get("rejected", "")
+    rule = Rule(rejected) if rejected in Rule.values else None
+    if rule is not None:
+        completions = completions.filter(rejected_for=rule)
     page = Paginator(completions.order_by("-pk"), COMPLETIONS_A_PAGE).get_page(
         request.GET.get("page")
     )
@@ -61,6 +67,8 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "policies": policies,
         "chosen": chosen,
+        "rule": rule,
+        "kept_out": sum(kept_out(project).values()),
         "page": page,
         "loop": loop_of(project),
     }
@@ -81,10 +89,11 @@ def sampling_live(request: MemberRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
-    """Queue the completions that the pool still owes."""
+    """Queue the completions that the pool still owes, or that fill the queue to its level."""
     project, _ = project_for(request, slug, manage=True)
+    keeps_level = loop_of(project).queue_level is not None
     try:
-        service.start_sampling(project=project)
+        (service.fill_queue if keeps_level else service.start_sampling)(project=project)
     except NotNow as error:
         messages.info(request, str(error))
     return redirect("sampling", project.slug)

@@ -1,0 +1,184 @@
+"""How full the raters' queue is kept: the rules by table, then rows."""
+
+import json
+import random
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from annotate.models import Comparison, Completion, Judgement, Policy
+from tests.factories import join, make_comparison, make_policy, make_project, make_prompt, make_user
+from training import freshness, sampling
+from training.errors import NotNow
+from training.models import LoopSettings, SamplingJob
+from training.pool import ensure_base
+from training.sampling import fill_queue, start_due_sampling
+
+
+@pytest.mark.parametrize(
+    ("ready", "level", "missing"),
+    [(0, 100, 100), (74, 100, 26), (75, 100, 0), (100, 100, 0), (130, 100, 0), (0, 1, 1)],
+)
+def test_the_queue_is_filled_when_a_quarter_is_gone(ready, level, missing):
+    assert freshness.shortfall(ready=ready, level=level) == missing
+
+
+@pytest.mark.parametrize(
+    ("minutes", "judgements", "wanted", "comparisons"),
+    [(60, 300, 1, 600), (60, 300, 3, 200), (60, 0, 1, freshness.AT_LEAST), (1, 30, 1, 20)],
+)
+def test_minutes_are_counted_at_the_present_pace(minutes, judgements, wanted, comparisons):
+    made = freshness.comparisons_for(
+        minutes=minutes, judgements=judgements, over_minutes=30, wanted=wanted
+    )
+    assert made == comparisons
+
+
+def planned(**fields):
+    values = {
+        "count": 4,
+        "prompts": [1, 2, 3],
+        "weights": {10: 1.0, 20: 1.0},
+        "written": {},
+        "choose": random.Random(0),
+    }
+    return freshness.plan_draws(**(values | fields))
+
+
+def test_each_comparison_takes_two_draws_and_no_draw_comes_twice():
+    draws = planned(count=50)
+    assert len(draws) == 100
+    assert len(set(draws)) == 100
+
+
+def test_prompts_with_fewer_answers_come_first():
+    draws = planned(count=2, written={(1, 10): 5, (2, 20): 1})
+    assert [prompt for prompt, _, _ in draws] == [3, 3, 2, 2]
+
+
+def test_numbers_go_on_after_what_is_written():
+    draws = planned(count=1, prompts=[1], weights={10: 1.0}, written={(1, 10): 7})
+    assert draws == [(1, 10, 7), (1, 10, 8)]
+
+
+def test_policies_are_drawn_by_their_weight():
+    draws = planned(count=2000, weights={10: 3.0, 20: 1.0, 30: 0.0}, prompts=list(range(100)))
+    counts = Counter(policy for _, policy, _ in draws)
+    assert set(counts) == {10, 20}
+    assert 0.72 < counts[10] / len(draws) < 0.78
+
+
+def test_a_prompt_answered_too_often_is_left_out():
+    assert planned(prompts=[1], written={(1, 10): freshness.MOST_ANSWERS}) == []
+    assert planned(weights={}) == planned(prompts=[]) == []
+
+
+# --- rows ---
+
+
+@pytest.fixture
+def project(db):
+    project = make_project()
+    LoopSettings.objects.create(project=project, base_model="some/model", queue_level=10)
+    for _ in range(5):
+        make_prompt(project)
+    return project
+
+
+def open_comparisons(project, count):
+    return [make_comparison(project) for _ in range(count)]
+
+
+def asked_in(job, folder):
+    folder.mkdir()
+    sampling.prepare(job=job, run_dir=folder)
+    return [json.loads(line) for line in (folder / "prompts.jsonl").open()]
+
+
+def answer(job, asked):
+    for one in asked:
+        prompt, policy, seed = map(int, one["id"].split(":"))
+        from annotate.completions import store_completions
+
+        row = Completion(
+            prompt_id=prompt,
+            policy_id=policy,
+            seed=seed,
+            text=f"answer {seed}",
+            sampling=job.config["sampling"],
+        )
+        store_completions(rows=[row])
+
+
+def test_what_is_missing_to_the_level_is_written_and_no_more(project, tmp_path):
+    open_comparisons(project, 4)
+    (job,) = fill_queue(project=project)
+    asked = asked_in(job, tmp_path / "run")
+    assert len(asked) == job.total_steps == 2 * (10 - 4)
+    assert len({one["id"] for one in asked}) == len(asked)
+
+
+def test_a_full_queue_is_left_alone(project):
+    open_comparisons(project, 8)
+    with pytest.raises(NotNow, match="full enough"):
+        fill_queue(project=project)
+    assert start_due_sampling() == []
+
+
+def test_the_clock_fills_the_queue(project):
+    (job,) = start_due_sampling()
+    assert job.total_steps == 20
+    assert start_due_sampling() == []  # one at a time
+
+
+def test_a_number_that_was_written_meanwhile_gives_way_to_the_next(project, tmp_path):
+    (job,) = fill_queue(project=project)
+    first = asked_in(job, tmp_path / "first")
+    answer(job, first)
+    again = asked_in(job, tmp_path / "again")
+    assert len(again) == len(first)
+    assert not {one["id"] for one in first} & {one["id"] for one in again}
+
+
+def test_a_gap_that_a_stopped_job_left_does_not_stall_the_queue(project, tmp_path):
+    (job,) = fill_queue(project=project)
+    answer(job, asked_in(job, tmp_path / "first")[1::2])
+    SamplingJob.objects.update(state=SamplingJob.State.SUCCEEDED)
+    (job,) = fill_queue(project=project)
+    assert len(asked_in(job, tmp_path / "second")) == 20
+
+
+def test_a_policy_with_no_weight_writes_nothing(project, tmp_path):
+    base = ensure_base(project=project)
+    other = make_policy(project, kind=Policy.Kind.BASE, base_model="some/model")
+    Policy.objects.filter(pk=other.pk).update(weight=0)
+    (job,) = fill_queue(project=project)
+    assert {one["policy"] for one in asked_in(job, tmp_path / "run")} == {base.slug}
+
+
+def test_the_level_can_be_minutes_at_the_raters_pace(project):
+    loop = project.loop
+    loop.queue_level, loop.queue_unit = 60, LoopSettings.QueueUnit.MINUTES
+    now = timezone.now()
+    assert sampling.level_of(project, loop, now=now) == freshness.AT_LEAST
+    rater = join(project, make_user())
+    for age in [1, 5, 10, *range(11, 29), 90]:
+        Judgement.objects.create(
+            project=project,
+            comparison=make_comparison(project),
+            rater=rater,
+            swapped=False,
+            outcome="a",
+            served_at=now,
+            expires_at=now,
+            decided_at=now - timedelta(minutes=age),
+        )
+    assert sampling.level_of(project, loop, now=now) == 42  # 21 in half an hour
+
+
+def test_cards_with_raters_do_not_count_as_waiting(project):
+    one, *_ = open_comparisons(project, 3)
+    Comparison.objects.filter(pk=one.pk).update(judgements_taken=1)
+    assert sampling.ready(project) == 2

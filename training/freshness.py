@@ -1,0 +1,68 @@
+"""How full the raters' queue is kept, and what is written to fill it. Knows no database."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+REFILL_BELOW = 0.75
+"""Of the level: not every vote shall start an engine."""
+
+AT_LEAST = 20
+"""Comparisons that are kept ready whatever the pace: somebody may begin."""
+
+MOST_ANSWERS = 200
+"""The pool writes no more to one prompt: where nearly all is kept out, more of it is no help."""
+
+Draw = tuple[int, int, int]
+"""Prompt, policy, and which of the policy's answers to that prompt, counted from 0."""
+
+
+def comparisons_for(*, minutes: int, judgements: int, over_minutes: float, wanted: int) -> int:
+    """How many comparisons last ``minutes`` at the pace of ``judgements`` in ``over_minutes``.
+
+    ``wanted``: the judgements that each comparison gets.
+    """
+    pace = judgements / over_minutes / max(1, wanted)
+    return max(AT_LEAST, round(pace * minutes))
+
+
+def shortfall(*, ready: int, level: int) -> int:
+    """How many comparisons to add; none while the queue is fuller than REFILL_BELOW."""
+    return level - ready if ready < REFILL_BELOW * level else 0
+
+
+def plan_draws(
+    *,
+    count: int,
+    prompts: Sequence[int],
+    weights: Mapping[int, float],
+    written: Mapping[tuple[int, int], int],
+    choose: random.Random,
+) -> list[Draw]:
+    """The draws for ``count`` comparisons, two each.
+
+    Prompts that the pool has answered least come first, equal ones in random order; when all
+    have had their turn they come again, up to MOST_ANSWERS. Each answer is by a policy drawn
+    with its weight.
+    ``written``: by (prompt, policy), the number after its last draw.
+    """
+    policies = [policy for policy, weight in weights.items() if weight > 0]
+    if not (policies and prompts and count > 0):
+        return []
+    shares = [weights[policy] for policy in policies]
+    answers: Counter[int] = Counter()
+    for (prompt, policy), number in written.items():
+        if policy in weights:
+            answers[prompt] += number
+    next_number = Counter(written)
+    draws: list[Draw] = []
+    open_ones = [prompt for prompt in prompts if answers[prompt] < MOST_ANSWERS]
+    order = sorted(open_ones, key=lambda prompt: (answers[prompt], choose.random()))
+    for place in range(count if order else 0):
+        prompt = order[place % len(order)]
+        for policy in choose.choices(policies, shares, k=2):
+            draws.append((prompt, policy, next_number[prompt, policy]))
+            next_number[prompt, policy] += 1
+    return draws
