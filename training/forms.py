@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import Project
+from annotate.models import Policy, Project
 from training.models import LoopSettings
+from training.pool import MOST_WEIGHT
 
 
 class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -154,3 +156,18 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             (gettext("Rounds"), starting),
         ]
         return [(title, [self[name] for name in fields]) for title, fields in names]
+
+
+class WeightsForm(forms.Form):
+    """How often each policy writes: a number a policy, by its slug."""
+
+    def __init__(self, data: Any, *, policies: Iterable[Policy]) -> None:
+        super().__init__(data)
+        for policy in policies:
+            self.fields[policy.slug] = forms.FloatField(
+                min_value=0, max_value=MOST_WEIGHT, label=policy.slug
+            )
+
+    def words(self) -> str:
+        """What is wrong, in a line."""
+        return " ".join(f"{name}: {error}" for name, some in self.errors.items() for error in some)

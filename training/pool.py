@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -9,6 +11,8 @@ from annotate.models import Policy, Project
 from annotate.withdrawing import put_back_comparisons, withdraw_comparisons
 from training.errors import NotNow
 from training.models import LoopSettings
+
+MOST_WEIGHT = 100
 
 
 def loop_of(project: Project) -> LoopSettings:
@@ -46,16 +50,31 @@ def ensure_base(*, project: Project) -> Policy:
     )
 
 
-def sampled_policies(project: Project) -> list[Policy]:
-    """The pool's policies that the engine can sample."""
-    return list(
-        Policy.objects.filter(
-            project=project,
-            state__in=Policy.IN_POOL,
-            kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER),
-            weight__gt=0,
-        ).order_by("pk")
+def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Policy]:
+    """The pool's policies that can be sampled; ``with_idle``: those with weight 0, too."""
+    found = Policy.objects.filter(
+        project=project,
+        state__in=Policy.IN_POOL,
+        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER),
     )
+    return list((found if with_idle else found.filter(weight__gt=0)).order_by("pk"))
+
+
+@transaction.atomic
+def set_weights(*, project: Project, weights: Mapping[str, float]) -> None:
+    """How often each policy of the pool (by slug) writes, from 0 to MOST_WEIGHT.
+
+    Raises NotNow, and changes nothing, where a policy has left or none would write.
+    """
+    pool = {policy.slug: policy for policy in sampled_policies(project, with_idle=True)}
+    for slug in weights:
+        if slug not in pool:
+            raise NotNow(_("%(name)s is not in the pool any more.") % {"name": slug})
+    after = {slug: weights.get(slug, policy.weight) for slug, policy in pool.items()}
+    if not any(after.values()):
+        raise NotNow(_("At least one policy must write."))
+    for slug, weight in weights.items():
+        Policy.objects.filter(pk=pool[slug].pk).update(weight=weight)
 
 
 @transaction.atomic

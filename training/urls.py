@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern] = [
         sampling.cancel_sampling,
         name="cancel_sampling",
     ),
+    path("p/<slug:slug>/completions/weights/", sampling.weights, name="set_weights"),
     path("p/<slug:slug>/completions/screening/", screening.screening, name="screening"),
     path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),

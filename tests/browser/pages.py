@@ -52,6 +52,7 @@ PROJECT_PAGES = [
     "rounds/",
     "rounds/1/",
     "completions/",
+    "completions/screening/",
     "comparisons/",
     f"comparisons/{JUDGED}/",
     "pairs/",

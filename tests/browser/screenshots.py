@@ -200,6 +200,7 @@ SHOTS = [
     Shot("round-finished", "/p/demo/rounds/2/"),
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("completions", "/p/demo/completions/"),
+    Shot("screening", "/p/demo/completions/screening/"),
     Shot("pairs", "/p/demo/pairs/"),
     Shot("import", "/p/demo/import/"),
     Shot("settings", "/p/demo/settings/", full=False),

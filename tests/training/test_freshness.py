@@ -182,3 +182,38 @@ def test_cards_with_raters_do_not_count_as_waiting(project):
     one, *_ = open_comparisons(project, 3)
     Comparison.objects.filter(pk=one.pk).update(judgements_taken=1)
     assert sampling.ready(project) == 2
+
+
+@pytest.fixture
+def manager(project, client):
+    ensure_base(project=project)
+    make_policy(project, "other", kind=Policy.Kind.BASE, base_model="some/model")
+    client.force_login(join(project, make_user(), "manager"))
+    return client
+
+
+def weights_of(project):
+    return dict(project.policies.values_list("slug", "weight"))
+
+
+def test_a_manager_says_who_writes_how_often(manager, project):
+    page = manager.get(f"/p/{project.slug}/completions/").content.decode()
+    assert 'name="other"' in page
+    manager.post(f"/p/{project.slug}/completions/weights/", {"base": "0.5", "other": 2})
+    assert weights_of(project) == {"base": 0.5, "other": 2}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"base": 0, "other": 0},
+        {"base": 1, "other": -1},
+        {"base": 3, "other": "nan"},
+        {"base": 3, "other": "inf"},
+        {"base": 3},
+    ],
+)
+def test_wrong_weights_change_nothing(manager, project, sent):
+    answer = manager.post(f"/p/{project.slug}/completions/weights/", sent, follow=True)
+    assert "Nothing was changed" in answer.content.decode()
+    assert weights_of(project) == {"base": 1, "other": 1}

@@ -24,8 +24,9 @@ from annotate.views.requests import MemberRequest
 from training import sampling as service
 from training.claims import request_cancel
 from training.errors import NotNow
+from training.forms import WeightsForm
 from training.models import SamplingJob
-from training.pool import loop_of
+from training.pool import loop_of, sampled_policies, set_weights
 from training.progress import percent
 
 JOBS_SHOWN = 6
@@ -71,6 +72,7 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
         "kept_out": sum(kept_out(project).values()),
         "page": page,
         "loop": loop_of(project),
+        "weights": sampled_policies(project, with_idle=True),
     }
     return render(request, "training/sampling.html", context)
 
@@ -96,6 +98,23 @@ def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
         (service.fill_queue if keeps_level else service.start_sampling)(project=project)
     except NotNow as error:
         messages.info(request, str(error))
+    return redirect("sampling", project.slug)
+
+
+@login_required
+@require_POST
+def weights(request: MemberRequest, slug: str) -> HttpResponse:
+    """How often each policy of the pool writes."""
+    project, _ = project_for(request, slug, manage=True)
+    form = WeightsForm(request.POST, policies=sampled_policies(project, with_idle=True))
+    try:
+        if not form.is_valid():
+            raise NotNow(form.words())
+        set_weights(project=project, weights=form.cleaned_data)
+    except NotNow as error:
+        messages.error(request, gettext("Nothing was changed. %(why)s") % {"why": error})
+    else:
+        messages.success(request, gettext("Saved."))
     return redirect("sampling", project.slug)
 
 
