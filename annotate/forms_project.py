@@ -8,6 +8,8 @@ from django import forms
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from annotate.lining_up import FEWEST
+from annotate.lining_up import MOST as MOST_ANSWERS
 from annotate.models import Project
 
 MOST = 12
@@ -70,6 +72,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "editing_on",
             "judgements_wanted",
             "lease_minutes",
+            "line_up_size",
             "gold_every",
             "practice_pass_percent",
             "show_agreement",
@@ -85,6 +88,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "editing_on": _("Raters can write a better answer"),
             "judgements_wanted": _("Judgements for each comparison"),
             "lease_minutes": _("Minutes to judge"),
+            "line_up_size": _("Answers put into an order at once"),
             "gold_every": _("A gold item about every … cards"),
             "practice_pass_percent": _("Practice is passed with … per cent right"),
             "show_agreement": _("Raters see how often others chose as they did"),
@@ -104,6 +108,11 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "lease_minutes": _(
                 "How long an open comparison is kept for the rater who has it before it goes to "
                 "somebody else."
+            ),
+            "line_up_size": _(
+                "0: raters compare two at a time. With three to eight they put that many answers "
+                "to one prompt into an order, which gives all the pairs. Holds for what is put "
+                "together from now on; the model must write that many."
             ),
             "gold_every": _("Comparisons whose answer you know, served blindly. 0: none."),
             "practice_pass_percent": _("Empty: taking part is enough."),
@@ -126,7 +135,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
                 "editing_on",
             ],
         ),
-        (_("How the work is shared"), ["judgements_wanted", "lease_minutes"]),
+        (_("How the work is shared"), ["judgements_wanted", "lease_minutes", "line_up_size"]),
         (_("Care for quality"), ["gold_every", "practice_pass_percent", "show_agreement"]),
     ]
 
@@ -134,7 +143,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.initial["criteria_names"] = [one["name"] for one in self.instance.criteria]
         self.initial["reason_tag_names"] = list(self.instance.reason_tags)
-        for name in ("reason_min_length", "gold_every"):
+        for name in ("reason_min_length", "gold_every", "line_up_size"):
             self.fields[name].required = False
 
     def groups(self) -> list[tuple[str, list[Any]]]:
@@ -146,6 +155,14 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_gold_every(self) -> int:
         return self.cleaned_data["gold_every"] or 0
+
+    def clean_line_up_size(self) -> int:
+        size: int = self.cleaned_data["line_up_size"] or 0
+        if size and not FEWEST <= size <= MOST_ANSWERS:
+            raise forms.ValidationError(
+                _("Three to eight answers make an order; 0 stands for pairs.")
+            )
+        return size
 
     def clean_criteria_names(self) -> list[str]:
         names: list[str] = self.cleaned_data["criteria_names"]

@@ -82,6 +82,11 @@ class Project(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Share of the practice items to get right; empty: taking part is enough.",
     )
+    line_up_size = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(8)],
+        help_text="So many answers are put into an order at once; 0: they are compared in pairs.",
+    )
     show_agreement = models.BooleanField(
         default=False, help_text="Whether raters see how often others chose as they did."
     )
@@ -266,6 +271,7 @@ class Comparison(models.Model):
         GOLD = "gold", "Gold"
         REPEAT = "repeat", "Repeat"
         GATE = "gate", "Gate"
+        LINE_UP = "line_up", "Line-up"
 
     class State(models.TextChoices):
         OPEN = "open", _("Open")
@@ -500,5 +506,6 @@ class PreferencePair(models.Model):
         return f"pair {self.pk}"
 
 
-# The tables around the people: Django looks for models in this module.
+# The tables around the people, and of line-ups: Django looks for models in this module.
+from annotate import line_ups as line_ups  # noqa: E402
 from annotate import people as people  # noqa: E402

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotate.models import Judgement, Project, User
+from annotate.models import Comparison, Judgement, Project, User
 
 RECENT = 200
 """The median is over so many of the last cards."""
@@ -115,6 +115,7 @@ def seconds_of(*, project: Project, rater: User) -> float | None:
     recent = (
         verdicts_of(project)
         .filter(rater=rater)
+        .exclude(comparison__purpose=Comparison.Purpose.LINE_UP)  # many at one moment
         .order_by("-decided_at")
         .values_list("served_at", "decided_at")[:RECENT]
     )

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from annotate.line_ups import LineUp, LineUpPlace
+from annotate.lining_up import make_line_up
 from annotate.models import Comparison, Completion, Policy, Project
 
 PROMPTS_AT_ONCE = 200
@@ -77,6 +79,39 @@ def plan_pairs(
     return pairs
 
 
+def plan_line_ups(candidates: Sequence[Candidate], size: int) -> list[list[int]]:
+    """Groups of ``size`` unused completions of one prompt with different texts, as (pk, …).
+
+    Each takes from the policies with most of them left, so that many meet. None where ``size``
+    is 0; what makes no full group is left for pairs.
+    """
+    groups: list[list[int]] = []
+    left: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        if not candidate.used:
+            left[candidate.policy].append(candidate)
+    while size:
+        group: list[Candidate] = []
+        texts: set[str] = set()
+        rest = {policy: list(ones) for policy, ones in left.items()}
+        while len(group) < size and any(rest.values()):
+            policy = min(
+                (policy for policy in rest if rest[policy]),
+                key=lambda one: (sum(met.policy == one for met in group), -len(rest[one]), one),
+            )
+            candidate = rest[policy].pop(0)
+            text = " ".join(candidate.text.split())
+            if text not in texts:
+                texts.add(text)
+                group.append(candidate)
+        if len(group) < size:
+            break
+        groups.append([one.pk for one in group])
+        for one in group:
+            left[one.policy].remove(one)
+    return groups
+
+
 def _next_meeting(left: Mapping[int, list[Candidate]]) -> tuple[Candidate, Candidate] | None:
     """Two unused completions from the policies with most of them; one policy's own at last."""
     fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
@@ -105,7 +140,8 @@ def _first_different(
 
 
 def make_comparisons(*, project: Project) -> int:
-    """Pair up the pool's completions that have not met anything yet. Returns how many met.
+    """Pair up the pool's completions that have not met anything yet, or line them up where the
+    project does that. Returns how many comparisons and line-ups there are more.
 
     Newer policies come first in the raters' queue, so that judgements stay fresh.
     """
@@ -125,9 +161,11 @@ def make_comparisons(*, project: Project) -> int:
     return made
 
 
-def _used() -> Exists:
+def _used() -> Q:
     met = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
-    return Exists(met.filter(withdrawn_at=None))
+    lined_up = LineUpPlace.objects.filter(completion=OuterRef("pk"))
+    still_lined_up = lined_up.exclude(line_up__state=LineUp.State.VOID)
+    return Q(Exists(met.filter(withdrawn_at=None)) | Exists(still_lined_up))
 
 
 @transaction.atomic
@@ -148,7 +186,19 @@ def _pair_up(
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
     rows = []
+    lined_up = 0
     for prompt, candidates in by_prompt.items():
+        for group in plan_line_ups(candidates, project.line_up_size):
+            make_line_up(
+                project=project,
+                prompt_id=prompt,
+                completions=group,
+                priority=max(ages[policy_of[pk]] for pk in group),
+            )
+            lined_up += 1
+            candidates = [
+                dataclasses.replace(one, used=one.used or one.pk in group) for one in candidates
+            ]
         for pair in plan_pairs(candidates, parents, imports):
             a, b = pair if _draw.random() < 0.5 else pair[::-1]
             rows.append(
@@ -162,7 +212,7 @@ def _pair_up(
                     judgements_wanted=project.judgements_wanted,
                 )
             )
-    return len(Comparison.objects.bulk_create(rows))
+    return lined_up + len(Comparison.objects.bulk_create(rows))
 
 
 def _generations(project: Project) -> dict[int, int]:

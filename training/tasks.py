@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from celery.worker import state as worker_state
 
+from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
 from training import claims, rounds, running, sampling
 from training.models import Job, Round, SamplingJob
@@ -33,6 +34,7 @@ def run_sampling(pk: int) -> None:
 def sweep() -> None:
     """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
+    release_expired_orderings()
     models: tuple[type[Job], ...] = (Round, SamplingJob)
     for model in models:
         claims.sweep_dead(model)

@@ -111,6 +111,7 @@ def can_undo(*, project: Project, rater: User) -> bool:
 def last_verdicts(*, project: Project, rater: User) -> list[Past]:
     """The rater's last verdicts as they stand, the latest first; late ones among them."""
     own = Judgement.objects.filter(project=project, rater=rater, decided_at__isnull=False)
+    own = own.exclude(comparison__purpose=Comparison.Purpose.LINE_UP)  # reopened as a whole
     shown = own.select_related("comparison__prompt").annotate(frozen=_frozen())
     latest = [
         *shown.filter(retracted_at=None).order_by("-decided_at", "-pk")[:SHOWN],
@@ -139,9 +140,10 @@ def _why_kept(judgement: Judgement) -> str:
 
 
 def _counted(*, project: Project, rater: User) -> QuerySet[Judgement]:
+    """Verdicts on cards; an order is reopened as a whole (``annotate.lining_up``)."""
     return Judgement.objects.filter(
         rater=rater, project=project, retracted_at=None, decided_at__isnull=False
-    )
+    ).exclude(comparison__purpose=Comparison.Purpose.LINE_UP)
 
 
 def _frozen() -> Exists:

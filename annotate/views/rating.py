@@ -12,12 +12,15 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from annotate import serving
 from annotate.access import project_for
+from annotate.lining_up import has_line_up
 from annotate.models import Judgement, Project
 from annotate.steps import next_step
 from annotate.turns import one_thread
@@ -50,8 +53,15 @@ def rate(request: MemberRequest, slug: str) -> HttpResponse:
     if step := next_step(membership):
         return redirect(step)
     judgement = serving.serve_next(project=project, rater=request.user)
+    if judgement is None and has_line_up(project=project, rater=request.user):
+        return _to_line_up(request, project)
     told = " ".join(str(message) for message in messages.get_messages(request))
     return _page(request, card_context(request, project, judgement, notice=told or None))
+
+
+def _to_line_up(request: MemberRequest, project: Project) -> HttpResponse:
+    address = reverse("line_up", args=[project.slug])
+    return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
 
 
 @one_thread
