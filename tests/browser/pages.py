@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from annotate import consenting, inviting, members, texts
 from annotate.gold import make_gold_item
+from annotate.lining_up import make_line_up
 from annotate.models import Comparison, Judgement, Membership, Policy, Project, User
 from annotate.people import Invitation
 from annotate.practising import make_practice_item
@@ -71,6 +72,7 @@ PROJECT_PAGES = [
     "history/",
     "progress/",
     "about-me/",
+    "rank/",
 ]
 """Below /p/sharpen/. Every page of a project belongs here."""
 
@@ -99,6 +101,7 @@ def fill(project: Project) -> Round:
     _card(project)
     found = _training(project)
     _people(project)
+    _line_up(project)
     _card(_beside(project, "plain"))
     _beside(project, "fresh")
     manager = project.memberships.get(role=Membership.Role.MANAGER).user
@@ -124,6 +127,21 @@ def _card(project: Project) -> None:
         prompt=prompt,
         a=make_completion(prompt, policy, MIXED),
         b=make_completion(prompt, policy, "مرحبا بالعالم. " * 20 + "\n\n漢字かな交じり文。" * 20),
+    )
+
+
+def _line_up(project: Project) -> None:
+    project.line_up_size = 3
+    project.save(update_fields=["line_up_size"])
+    policy, prompt = make_policy(project), make_prompt(project, MIXED)
+    answers = [
+        make_completion(prompt, policy, text) for text in (MIXED, "Short.", "مرحبا بالعالم. ")
+    ]
+    make_line_up(
+        project=project,
+        prompt_id=prompt.pk,
+        completions=[one.pk for one in answers],
+        priority=0,
     )
 
 

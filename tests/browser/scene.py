@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotate.completions import store_completions
+from annotate.lining_up import make_line_up
 from annotate.models import (
     Comparison,
     Completion,
@@ -140,6 +141,27 @@ def show_long_answers() -> None:
         reason_tags=["Wrong facts", "Too long", "Rude", "Off topic"],
         flags_on=True,
         editing_on=True,
+    )
+
+
+def show_line_up() -> None:
+    """Four answers to one prompt, to be put into an order."""
+    project = Project.objects.get(slug="helpdesk")
+    Project.objects.filter(pk=project.pk).update(line_up_size=4)
+    policy, _ = project.policies.get_or_create(slug="base", defaults={"kind": Policy.Kind.BASE})
+    asked = [{"role": "user", "content": "How do I renew a library card?"}]
+    (prompt,) = store_prompts(project=project, prompts=[NewPrompt(messages=asked)]).ids.values()
+    answers = (LIBRARY, "At the desk.", CODE, "Bring the card and a photo. It takes a minute.")
+    rows = [
+        Completion(prompt_id=prompt, policy=policy, text=text, seed=seed)
+        for seed, text in enumerate(answers)
+    ]
+    store_completions(rows=rows)
+    make_line_up(
+        project=project,
+        prompt_id=prompt,
+        completions=[row.pk for row in Completion.objects.filter(prompt_id=prompt)],
+        priority=0,
     )
 
 

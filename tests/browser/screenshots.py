@@ -148,6 +148,7 @@ SHOTS = [
     Shot("rate-guidelines", "/p/helpdesk/rate/", "ben", press("g"), False),
     Shot("rate-menu", "/p/helpdesk/rate/", "ben", tap(".menu summary"), False),
     Shot("rate-empty", "/p/fresh/rate/", full=False),
+    Shot("line-up", "/p/helpdesk/rank/", user="ben"),
     Shot("rate-paused", "/p/paused/rate/", user="ben", full=False),
     Shot("rate-maths", "/p/maths/rate/", user="ben"),
     Shot("rate-scripts", "/p/scripts/rate/", user="ben"),
@@ -252,6 +253,7 @@ def serving() -> Iterator[str]:
             "from tests.browser.scene_people import show_people; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
+            "scene.show_line_up(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
             f".order_by('username'), token={TOKEN!r})"
