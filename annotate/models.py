@@ -178,6 +178,7 @@ class Policy(models.Model):
         ENDPOINT = "endpoint", _("OpenAI-compatible endpoint")
         IMPORT = "import", _("Imported completions")
         PEOPLE = "people", _("Answers that raters wrote")
+        BEST_OF = "best_of", _("The best of several answers")
 
     class State(models.TextChoices):
         CANDIDATE = "candidate", _("Candidate")
@@ -197,6 +198,9 @@ class Policy(models.Model):
     parent = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="children"
     )
+    best_of = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Of so many answers by its parent it keeps the best."
+    )
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.0)])
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -207,6 +211,11 @@ class Policy(models.Model):
             models.UniqueConstraint(fields=["project", "slug"], name="one_policy_a_slug"),
             models.UniqueConstraint(
                 fields=["project"], condition=Q(state="champion"), name="one_champion_a_project"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="best_of", best_of__gte=2, parent__isnull=False)
+                | (~Q(kind="best_of") & Q(best_of=None)),
+                name="best_of_several",
             ),
         ]
 

@@ -55,7 +55,7 @@ def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Polic
     found = Policy.objects.filter(
         project=project,
         state__in=Policy.IN_POOL,
-        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER),
+        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF),
     )
     return list((found if with_idle else found.filter(weight__gt=0)).order_by("pk"))
 
@@ -79,7 +79,15 @@ def set_weights(*, project: Project, weights: Mapping[str, float]) -> None:
 
 @transaction.atomic
 def promote(*, policy: Policy) -> None:
-    """Make ``policy`` the champion; the one before it stays in the pool."""
+    """Make ``policy`` the champion; the one before it stays in the pool.
+
+    Raises NotNow for a best-of-n policy, from which no round could start.
+    """
+    if policy.kind == Policy.Kind.BEST_OF:
+        raise NotNow(
+            _("%(name)s is no model of its own: promote the one that it draws from.")
+            % {"name": policy.slug}
+        )
     Project.objects.select_for_update().get(pk=policy.project_id)
     Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).update(
         state=Policy.State.ACTIVE

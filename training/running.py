@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from annotate.pairing import make_comparisons
-from training import rounds, sampling
+from training import best_of, rounds, sampling
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -72,6 +72,8 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             return _beat(held, progress, stopping, total_known=True)
 
         ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
+        if ending.result is not None and any(policy.best_of for policy in job.policies.all()):
+            ending = _take_the_best(job, held, run_dir, follow, ending)
         make_comparisons(project=job.project)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
@@ -81,6 +83,19 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         logger.exception("%s", job)
         held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
         raise
+
+
+def _take_the_best(
+    job: SamplingJob,
+    held: Claim,
+    run_dir: Path,
+    follow: Callable[[Progress], Wish],
+    ending: Ending,
+) -> Ending:
+    """Store the best answers of best-of-n policies; how the engine ended that scored them."""
+    chosen, unfinished = best_of.choose(job=job, run_dir=run_dir, follow=follow)
+    sampling.store(job=job, claim=held, lines=chosen)
+    return unfinished or ending
 
 
 def _claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim, Path] | None:

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from annotate.completions import sampling_digest, store_completions
 from annotate.models import Comparison, Completion, Policy, Project, Prompt
 from annotate.pace import verdicts_of
-from training import freshness
+from training import best_of, freshness
 from training.claims import Claim
 from training.engine.config import ConfigError, job_from_dict, job_to_dict
 from training.errors import NotNow
@@ -280,20 +280,27 @@ def prepare(*, job: SamplingJob, run_dir: Path) -> None:
     lines = 0
     with temporary.open("w", encoding="utf-8") as file:
         for policy, prompt, seed in _owed(job) if job.asked is None else _asked(job, job.asked):
-            line = {
-                "id": f"{prompt.pk}:{policy.pk}:{seed}",
-                "messages": prompt.messages,
-                "policy": policy.slug,
-                "seed": seed,
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            key = f"{prompt.pk}:{policy.pk}:{seed}"
+            draws = best_of.numbered(key, seed, policy.best_of) if policy.best_of else [(key, seed)]
+            for name, own_seed in draws:
+                line = {
+                    "id": name,
+                    "messages": prompt.messages,
+                    "policy": policy.slug,
+                    "seed": own_seed,
+                }
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines += 1
     temporary.replace(target)
     SamplingJob.objects.filter(pk=job.pk).update(total_steps=lines)
 
 
 def store(*, job: SamplingJob, claim: Claim, lines: Sequence[dict[str, Any]]) -> bool:
-    """Store what the engine has written so far. False where the claim no longer holds."""
+    """Store what the engine has written so far. False where the claim no longer holds.
+
+    Of best-of-n policies only what ``best_of.choose`` gives.
+    """
+    lines = [line for line in lines if not best_of.is_one_of_many(line)]
     if not lines:
         return True
     rows = []

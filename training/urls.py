@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern] = [
     path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),
     path("p/<slug:slug>/rounds/<int:number>/live/", rounds.round_live, name="round_live"),
     path("p/<slug:slug>/rounds/<int:number>/cancel/", rounds.cancel_round, name="cancel_round"),
+    path("p/<slug:slug>/policies/best-of/", policies.add_best_of, name="add_best_of"),
     path("p/<slug:slug>/policies/<slug:policy>/promote/", policies.promote, name="promote"),
     path("p/<slug:slug>/policies/<slug:policy>/retire/", policies.retire, name="retire"),
     path("p/<slug:slug>/policies/<slug:policy>/rejoin/", policies.rejoin, name="rejoin"),

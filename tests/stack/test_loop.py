@@ -22,7 +22,7 @@ SMALL = {
 
 @pytest.fixture
 def project():
-    project = make_project("loop", held_out_percent=0)
+    project = make_project("loop", held_out_percent=0, screening={"on": ["same"]})
     LoopSettings.objects.create(
         project=project,
         base_model=str(MODEL_DIR),

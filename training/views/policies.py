@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from annotate.access import project_for
 from annotate.models import Policy
 from annotate.views.requests import MemberRequest
-from training import pool
+from training import best_of, pool
 from training.errors import NotNow
 
 
@@ -57,3 +57,19 @@ def _change(
     else:
         messages.success(request, words % {"name": found.slug})
     return redirect(project)
+
+
+@login_required
+@require_POST
+def add_best_of(request: MemberRequest, slug: str) -> HttpResponse:
+    """A policy that keeps the best of several answers of another."""
+    project, _ = project_for(request, slug, manage=True)
+    source = get_object_or_404(Policy, project=project, slug=request.POST.get("source", ""))
+    count = request.POST.get("count", "")
+    try:
+        made = best_of.make_best_of(source=source, count=int(count) if count.isdecimal() else 0)
+    except NotNow as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, gettext("%(name)s is in the pool.") % {"name": made.slug})
+    return redirect("sampling", project.slug)

@@ -18,7 +18,7 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.completions import kept_out
-from annotate.models import Completion, Project
+from annotate.models import Completion, Policy, Project
 from annotate.screening import Rule
 from annotate.views.requests import MemberRequest
 from training import sampling as service
@@ -73,6 +73,9 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
         "page": page,
         "loop": loop_of(project),
         "weights": sampled_policies(project, with_idle=True),
+        "trained": project.policies.filter(
+            kind=Policy.Kind.ADAPTER, state__in=Policy.IN_POOL
+        ).order_by("-pk"),
     }
     return render(request, "training/sampling.html", context)
 
