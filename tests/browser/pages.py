@@ -133,7 +133,7 @@ def _card(project: Project) -> None:
 def _line_up(project: Project) -> None:
     project.line_up_size = 3
     project.save(update_fields=["line_up_size"])
-    policy, prompt = make_policy(project), make_prompt(project, MIXED)
+    policy, prompt = make_policy(project), make_prompt(project, f"Another one. {MIXED}")
     answers = [
         make_completion(prompt, policy, text) for text in (MIXED, "Short.", "مرحبا بالعالم. ")
     ]

@@ -19,7 +19,8 @@ MINUTES = 60_000
 
 @pytest.fixture
 def project():
-    project = make_project("walk", name="Walk", held_out_percent=0)
+    screening = {"on": ["same"]}  # answers as short as these are all cut off
+    project = make_project("walk", name="Walk", held_out_percent=0, screening=screening)
     LoopSettings.objects.create(
         project=project,
         base_model=str(MODEL_DIR),

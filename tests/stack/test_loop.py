@@ -22,6 +22,7 @@ SMALL = {
 
 @pytest.fixture
 def project():
+    # Answers as short as these are all cut off.
     project = make_project("loop", held_out_percent=0, screening={"on": ["same"]})
     LoopSettings.objects.create(
         project=project,
