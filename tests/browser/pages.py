@@ -51,6 +51,7 @@ PROJECT_PAGES = [
     "",
     "rounds/",
     "rounds/1/",
+    "ranking/",
     "completions/",
     "comparisons/",
     f"comparisons/{JUDGED}/",
