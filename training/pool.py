@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.models import Policy, Project
+from annotate.models import Policy, Project, User
 from training.errors import NotNow
-from training.models import LoopSettings
+from training.models import Gate, LoopSettings, Reign
 
 
 def loop_of(project: Project) -> LoopSettings:
@@ -58,13 +59,57 @@ def sampled_policies(project: Project) -> list[Policy]:
 
 
 @transaction.atomic
-def promote(*, policy: Policy) -> None:
-    """Make ``policy`` the champion; the one before it stays in the pool."""
+def promote(
+    *, policy: Policy, by: User | None = None, gate: Gate | None = None, is_rollback: bool = False
+) -> None:
+    """Make ``policy`` the champion; the one before it stays in the pool.
+
+    Who reigned when is kept. ``gate``: the one that it won.
+    """
     Project.objects.select_for_update().get(pk=policy.project_id)
+    now = timezone.now()
+    former = Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).first()
+    if former == policy:
+        return
+    reigns = Reign.objects.filter(project=policy.project_id, ended_at=None)
+    if former is not None and not reigns.exists():  # champion since before this was kept
+        Reign.objects.create(
+            project_id=policy.project_id, policy=former, began_at=former.created_at, ended_at=now
+        )
+    reigns.update(ended_at=now)
     Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).update(
         state=Policy.State.ACTIVE
     )
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.CHAMPION)
+    Reign.objects.create(
+        project_id=policy.project_id,
+        policy=policy,
+        began_at=now,
+        gate=gate,
+        begun_by=by,
+        is_rollback=is_rollback,
+    )
+
+
+def former_champion(project: Project) -> Policy | None:
+    """Who reigned before the present champion, if anybody did."""
+    ended = Reign.objects.filter(project=project, ended_at__isnull=False)
+    last = (
+        ended.exclude(policy__state=Policy.State.CHAMPION)
+        .select_related("policy")
+        .order_by("-ended_at", "-pk")
+        .first()
+    )
+    return last.policy if last else None
+
+
+def roll_back(*, project: Project, by: User | None = None) -> Policy:
+    """Make the former champion the champion again. Raises NotNow where there was none."""
+    former = former_champion(project)
+    if former is None:
+        raise NotNow(_("There has been no other champion."))
+    promote(policy=former, by=by, is_rollback=True)
+    return former
 
 
 @transaction.atomic

@@ -13,8 +13,9 @@ from typing import Any
 
 from django.conf import settings
 
+from annotate.models import Project
 from annotate.pairing import make_comparisons
-from training import rounds, sampling
+from training import gates, rounds, sampling
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -67,12 +68,12 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             if not sampling.store(job=job, claim=held, lines=list(completions.read())):
                 return "stop"
             if time.monotonic() - paired_at > PAIR_EVERY_SECONDS:
-                make_comparisons(project=job.project)
+                _pair_up(job.project)
                 paired_at = time.monotonic()
             return _beat(held, progress, stopping, total_known=True)
 
         ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
-        make_comparisons(project=job.project)
+        _pair_up(job.project)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
         else:
@@ -81,6 +82,11 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         logger.exception("%s", job)
         held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
         raise
+
+
+def _pair_up(project: Project) -> None:
+    gates.arrange(project=project)
+    make_comparisons(project=project)
 
 
 def _claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim, Path] | None:
