@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from annotate.numbers import grouped
@@ -125,8 +126,8 @@ def guards(
     found = [
         Guard(
             _("Length"),
-            _("%(times)s times the champion's") % {"times": f"{growth:.2f}"},
-            _("at most %(times)s times") % {"times": f"{limits.length_growth:g}"},
+            _("%(times)s times the champion's") % {"times": _number(growth, 2)},
+            _("at most %(times)s times") % {"times": _number(limits.length_growth, 1)},
             growth <= limits.length_growth,
         ),
         _rise(_("Repetition"), loops, candidate, champion, limits.looping_rise),
@@ -139,7 +140,7 @@ def guards(
             Guard(
                 _("Chosen answers' log-probability"),
                 _("%(before)s before, %(now)s now")
-                % {"before": f"{chosen[0]:.1f}", "now": f"{chosen[-1]:.1f}"},
+                % {"before": _number(chosen[0], 1), "now": _number(chosen[-1], 1)},
                 _("a drop of at most %(share)s") % {"share": in_percent(limits.chosen_drop)},
                 drop <= limits.chosen_least or share <= limits.chosen_drop,
             )
@@ -162,6 +163,11 @@ def _rise(
         _("at most %(points)s points more") % {"points": grouped(round(100 * limit))},
         now - before <= limit,
     )
+
+
+def _number(value: float, digits: int) -> str:
+    """With the language's decimal sign, and a true minus."""
+    return number_format(f"{value:.{digits}f}").replace("-", "\N{MINUS SIGN}")
 
 
 def _mean(values: Iterable[float]) -> float:
