@@ -13,7 +13,7 @@ WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu simulate clean
+.PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu bench-rank simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-train  the training benchmark"
 	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
 	@echo "make bench-rate   the rating benchmark, beside Label Studio (installed when first run)"
+	@echo "make bench-rank   how often the ranking's intervals and the gate's verdicts are right"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
 
 up: $(VENV)/runtime
@@ -78,6 +79,9 @@ bench-train-gpu: $(VENV)/dev
 RATE_ARGS ?= --label-studio
 bench-rate: $(VENV)/dev
 	$(BIN)/python -m benchmarks.rate $(RATE_ARGS)
+
+bench-rank: $(VENV)/dev
+	$(BIN)/python -m benchmarks.rank
 
 simulate: $(VENV)/runtime
 	$(BIN)/python manage.py simulate --project demo --raters 8 --judgements 400 --rounds 2

@@ -20,12 +20,16 @@ _draw = random.SystemRandom()
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One completion of a prompt, as far as pairing cares. ``used``: it has met another."""
+    """One completion of a prompt, as far as pairing cares.
+
+    ``used``: it has met another; ``gated``: in a gate alone, which makes no policy less new.
+    """
 
     pk: int
     policy: int
     text: str
     used: bool = False
+    gated: bool = False
 
 
 def plan_pairs(
@@ -58,7 +62,7 @@ def plan_pairs(
         return True
 
     for policy in list(left):
-        is_new = not any(one.used for one in by_policy[policy])
+        is_new = not any(one.used and not one.gated for one in by_policy[policy])
         parent = parents.get(policy)
         if is_new and parent is not None:
             theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
@@ -146,7 +150,7 @@ def make_comparisons(*, project: Project) -> int:
     Newer policies come first in the raters' queue, so that judgements stay fresh.
     """
     pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
-    ages = _generations(project)
+    ages = generations(project)
     fresh = (
         Completion.objects.filter(
             ~_used(), prompt__project=project, policy__in=pool, rejected_for=""
@@ -161,11 +165,14 @@ def make_comparisons(*, project: Project) -> int:
     return made
 
 
-def _used() -> Q:
+def _used(outside: str = "") -> Q:
+    """In a comparison, of another purpose than ``outside``, or in a line-up."""
     met = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
     lined_up = LineUpPlace.objects.filter(completion=OuterRef("pk"))
-    still_lined_up = lined_up.exclude(line_up__state=LineUp.State.VOID)
-    return Q(Exists(met.filter(withdrawn_at=None)) | Exists(still_lined_up))
+    return Q(
+        Exists(met.filter(withdrawn_at=None).exclude(purpose=outside))
+        | Exists(lined_up.exclude(line_up__state=LineUp.State.VOID))
+    )
 
 
 @transaction.atomic
@@ -175,13 +182,13 @@ def _pair_up(
     Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
     by_prompt: dict[int, list[Candidate]] = defaultdict(list)
     policy_of: dict[int, int] = {}
-    for pk, prompt, policy, text, used in (
+    for pk, prompt, policy, text, used, apart in (
         Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
-        .annotate(used=_used())
+        .annotate(used=_used(), apart=_used(Comparison.Purpose.GATE))
         .order_by("pk")
-        .values_list("pk", "prompt_id", "policy_id", "text", "used")
+        .values_list("pk", "prompt_id", "policy_id", "text", "used", "apart")
     ):
-        by_prompt[prompt].append(Candidate(pk, policy, text, used))
+        by_prompt[prompt].append(Candidate(pk, policy, text, used, used and not apart))
         policy_of[pk] = policy
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
@@ -215,7 +222,7 @@ def _pair_up(
     return lined_up + len(Comparison.objects.bulk_create(rows))
 
 
-def _generations(project: Project) -> dict[int, int]:
+def generations(project: Project) -> dict[int, int]:
     """For every policy, how many ancestors it has."""
     parents = dict(Policy.objects.filter(project=project).values_list("pk", "parent_id"))
     ages: dict[int, int] = {}

@@ -89,6 +89,8 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "round_after_pairs",
             "round_after_minutes",
             "start_from",
+            "promotion",
+            "gate_votes",
         ]
         labels = {
             "base_model": _("Base model"),
@@ -102,6 +104,8 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "round_after_pairs": _("Start a round after this many new pairs"),
             "round_after_minutes": _("Start a round after this many minutes"),
             "start_from": _("Each round goes on from"),
+            "promotion": _("A candidate is promoted by"),
+            "gate_votes": _("Meetings a gate waits for at most"),
         }
         help_texts = {
             "base_model": _(
@@ -137,6 +141,15 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
                 "The latest policy builds on all that was learnt; the champion on what has proved "
                 "itself; the base model forgets and learns anew from all pairs."
             ),
+            "promotion": _(
+                "A new policy meets the champion on held-out prompts before the raters, who cannot "
+                "tell. The gate promotes or retires it once the votes leave no doubt; by a button, "
+                "it only says so."
+            ),
+            "gate_votes": _(
+                "A candidate that has not proved better after so many is retired. A policy that "
+                "wins 60 % of what is decided needs about 190."
+            ),
         }
         widgets = {
             "base_model": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
@@ -149,11 +162,13 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
         writing = ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"]
         queue = ["queue_level", "queue_unit"]
         starting = ["round_after_pairs", "round_after_minutes", "start_from"]
+        gate = ["promotion", "gate_votes"]
         names = [
             (gettext("The model"), ["base_model", "base_revision"]),
             (gettext("Completions"), writing),
             (gettext("The raters' queue"), queue),
             (gettext("Rounds"), starting),
+            (gettext("The gate"), gate),
         ]
         return [(title, [self[name] for name in fields]) for title, fields in names]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.models import Policy, Project
+from annotate.models import Policy, Project, User
 from annotate.withdrawing import put_back_comparisons, withdraw_comparisons
 from training.errors import NotNow
-from training.models import LoopSettings
+from training.models import Gate, LoopSettings, Reign
 
 MOST_WEIGHT = 100
 
@@ -78,10 +79,13 @@ def set_weights(*, project: Project, weights: Mapping[str, float]) -> None:
 
 
 @transaction.atomic
-def promote(*, policy: Policy) -> None:
+def promote(
+    *, policy: Policy, by: User | None = None, gate: Gate | None = None, is_rollback: bool = False
+) -> None:
     """Make ``policy`` the champion; the one before it stays in the pool.
 
-    Raises NotNow for a best-of-n policy, from which no round could start.
+    Who reigned when is kept. ``gate``: the one that it won. Raises NotNow for a best-of-n policy,
+    from which no round could start.
     """
     if policy.kind == Policy.Kind.BEST_OF:
         raise NotNow(
@@ -89,10 +93,49 @@ def promote(*, policy: Policy) -> None:
             % {"name": policy.slug}
         )
     Project.objects.select_for_update().get(pk=policy.project_id)
+    now = timezone.now()
+    former = Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).first()
+    if former == policy:
+        return
+    reigns = Reign.objects.filter(project=policy.project_id, ended_at=None)
+    if former is not None and not reigns.exists():  # champion since before this was kept
+        Reign.objects.create(
+            project_id=policy.project_id, policy=former, began_at=former.created_at, ended_at=now
+        )
+    reigns.update(ended_at=now)
     Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).update(
         state=Policy.State.ACTIVE
     )
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.CHAMPION)
+    Reign.objects.create(
+        project_id=policy.project_id,
+        policy=policy,
+        began_at=now,
+        gate=gate,
+        begun_by=by,
+        is_rollback=is_rollback,
+    )
+
+
+def former_champion(project: Project) -> Policy | None:
+    """Who reigned before the present champion, if anybody did."""
+    ended = Reign.objects.filter(project=project, ended_at__isnull=False)
+    last = (
+        ended.exclude(policy__state=Policy.State.CHAMPION)
+        .select_related("policy")
+        .order_by("-ended_at", "-pk")
+        .first()
+    )
+    return last.policy if last else None
+
+
+def roll_back(*, project: Project, by: User | None = None) -> Policy:
+    """Make the former champion the champion again. Raises NotNow where there was none."""
+    former = former_champion(project)
+    if former is None:
+        raise NotNow(_("There has been no other champion."))
+    promote(policy=former, by=by, is_rollback=True)
+    return former
 
 
 @transaction.atomic

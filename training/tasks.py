@@ -7,7 +7,7 @@ from celery.worker import state as worker_state
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, rounds, running, sampling
+from training import claims, gates, rounds, running, sampling
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 
@@ -44,6 +44,8 @@ def sweep() -> None:
 
 @shared_task
 def tick() -> None:
-    """Every minute: start what is due by pairs, by the clock, or for want of completions."""
+    """Every minute: decide gates; start what is due by pairs, the clock, or for want of answers."""
+    gates.arrange_due()
+    gates.decide_due()
     rounds.start_due_rounds()
     sampling.start_due_sampling()

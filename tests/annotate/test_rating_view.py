@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
-from annotate.models import Judgement, Policy, PreferencePair
+from annotate.models import Comparison, Judgement, Policy, PreferencePair
 from tests.factories import make_comparison, make_completion, make_policy, make_prompt
 
 pytestmark = pytest.mark.django_db
@@ -55,11 +55,14 @@ def test_the_page_shows_the_prompt_and_both_answers(cast, rater, comparison):
     assert "Which response is better?" in page
 
 
-def test_no_trace_of_a_policy_anywhere_in_the_response(cast, rater, comparison):
+@pytest.mark.parametrize("purpose", ["normal", "gate"])
+def test_no_trace_of_a_policy_anywhere_in_the_response(cast, rater, comparison, purpose):
+    Comparison.objects.update(purpose=purpose)
     for headers in ({}, HTMX):
         answer = rater.get(rate_url(cast), headers=headers)
         everything = answer.content.decode() + str(answer.headers) + str(answer.cookies)
         assert "zz-" not in everything
+        assert not re.search(r"\b(gate|candidate|champion)\b", everything, re.IGNORECASE)
         for number in ("4321", "8765", "98.75"):
             assert number not in everything
         ids = {comparison.a.pk, comparison.b.pk}

@@ -14,7 +14,15 @@ from annotate.people import Invitation
 from annotate.practising import make_practice_item
 from annotate.settling import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
-from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
+from training.models import (
+    Gate,
+    LoopSettings,
+    Metric,
+    Reign,
+    Round,
+    SamplingJob,
+    Snapshot,
+)
 
 MIXED = (
     """# A heading
@@ -52,6 +60,9 @@ PROJECT_PAGES = [
     "",
     "rounds/",
     "rounds/1/",
+    "ranking/",
+    "policies/",
+    "policies/candidate/",
     "completions/",
     "completions/screening/",
     "comparisons/",
@@ -102,6 +113,7 @@ def fill(project: Project) -> Round:
     found = _training(project)
     _people(project)
     _line_up(project)
+    _ranked(project)
     _card(_beside(project, "plain"))
     _beside(project, "fresh")
     manager = project.memberships.get(role=Membership.Role.MANAGER).user
@@ -170,6 +182,30 @@ def _training(project: Project) -> Round:
     )
     job.policies.set([base])
     return found
+
+
+def _ranked(project: Project) -> None:
+    """Votes between a candidate and the champion, whose gate is open."""
+    base = project.policies.get(slug="base")
+    Policy.objects.filter(pk=base.pk).update(state=Policy.State.CHAMPION)
+    candidate = make_policy(
+        project, "candidate", parent=base, state=Policy.State.CANDIDATE, base_model="some/model"
+    )
+    raters = [one.user for one in project.memberships.all()]
+    for number in range(24):
+        prompt = make_prompt(project, held_out=True)
+        prompt.tags = ["maths"]
+        prompt.save()
+        judged = make_comparison(
+            project,
+            prompt=prompt,
+            a=make_completion(prompt, candidate),
+            b=make_completion(prompt, base),
+            purpose=Comparison.Purpose.GATE,
+        )
+        _judge(judged, raters[number % len(raters)])
+    Gate.objects.create(project=project, candidate=candidate, champion=base)
+    Reign.objects.create(project=project, policy=base)
 
 
 def _beside(project: Project, slug: str) -> Project:

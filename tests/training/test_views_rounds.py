@@ -256,6 +256,8 @@ SETTINGS = {
     "round_after_pairs": "",
     "round_after_minutes": 60,
     "start_from": "champion",
+    "promotion": "automatic",
+    "gate_votes": 120,
 }
 ADDRESS = reverse("project_settings", args=["sharpen"])
 

@@ -19,7 +19,7 @@ from annotate.models import Membership, Policy, Project
 from annotate.numbers import grouped
 from annotate.pairing import make_comparisons
 from annotate.views.requests import MemberRequest
-from training import overview, rounds
+from training import gates, overview, rounds
 from training.headline import Facts, headline, next_step
 from training.models import Round
 from training.pool import loop_of, sampled_policies
@@ -72,7 +72,7 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
 def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     """Let completions that have met nothing yet meet each other."""
     project, _ = project_for(request, slug, manage=True)
-    made = make_comparisons(project=project)
+    made = gates.arrange(project=project) + make_comparisons(project=project)
     if made:
         words = ngettext(
             "%(count)s new comparison is in the queue.",
