@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, PreferencePair, Project
+from training.endpoints.models import Endpoint, Usage
 
 
 class LoopSettings(models.Model):
@@ -173,13 +174,16 @@ class Round(Job):
         return reverse("round", args=[self.project.slug, self.number])
 
 
-class SamplingJob(Job):
-    """Completions that the engine is to write."""
+class SamplingJob(Usage, Job):
+    """Completions that the engine, or an endpoint, is to write."""
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="sampling_jobs")
     policies = models.ManyToManyField(Policy, related_name="sampling_jobs")
     completions_per_prompt = models.PositiveSmallIntegerField(default=2)
     stored = models.PositiveIntegerField(default=0)
+    endpoint = models.ForeignKey(
+        Endpoint, models.PROTECT, null=True, blank=True, related_name="jobs"
+    )
 
     class Meta:
         ordering = ["-id"]

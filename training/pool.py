@@ -46,12 +46,12 @@ def ensure_base(*, project: Project) -> Policy:
 
 
 def sampled_policies(project: Project) -> list[Policy]:
-    """The pool's policies that the engine can sample."""
+    """The pool's policies that the engine or an endpoint can sample."""
     return list(
         Policy.objects.filter(
             project=project,
             state__in=Policy.IN_POOL,
-            kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER),
+            kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.ENDPOINT),
             weight__gt=0,
         ).order_by("pk")
     )

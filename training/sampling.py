@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 from annotate.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
 from training.claims import Claim
+from training.endpoints.models import Endpoint
+from training.endpoints.routing import endpoint_of, job_config
 from training.engine.config import ConfigError, job_from_dict, job_to_dict
 from training.errors import NotNow
 from training.models import LoopSettings, SamplingJob
@@ -38,27 +40,58 @@ def start_sampling(
 ) -> list[SamplingJob]:
     """Queue the completions that the pool (or ``policies``) still owes to the prompts.
 
-    One job for each base model. Raises NotNow where nothing is missing or nothing can write.
+    One job for each base model, and one for each policy that an endpoint answers for. Raises
+    NotNow where nothing is missing or nothing can write.
     """
     if policies is None:
-        ensure_base(project=project)
         policies = sampled_policies(project)
+        if loop_of(project).base_model or not policies:
+            ensure_base(project=project)
+            policies = sampled_policies(project)
     if not project.prompts.exists():
         raise NotNow(_("There are no prompts yet. Import some first."))
     loop = loop_of(project)
     by_base: dict[tuple[str, str], list[Policy]] = {}
+    served: list[tuple[Policy, Endpoint]] = []
     for policy in policies:
-        if _owes(project, policy, loop):
+        if not _owes(project, policy, loop):
+            continue
+        endpoint = endpoint_of(policy)
+        if endpoint is not None:
+            served.append((policy, endpoint))
+        else:
             by_base.setdefault((policy.base_model, policy.base_revision), []).append(policy)
-    if not by_base:
+    if not by_base and not served:
         raise NotNow(_("Every policy in the pool has answered every prompt already."))
-    return [_queue(project, loop, base, members) for base, members in by_base.items()]
+    return [
+        *(_queue(project, loop, base, members) for base, members in by_base.items()),
+        *(_queue_served(project, loop, policy, endpoint) for policy, endpoint in served),
+    ]
+
+
+@transaction.atomic
+def _queue_served(
+    project: Project, loop: LoopSettings, policy: Policy, endpoint: Endpoint
+) -> SamplingJob:
+    sampling, count = _sampling_of(loop, policy), loop.completions_per_prompt
+    made = SamplingJob.objects.create(
+        project=project,
+        endpoint=endpoint,
+        completions_per_prompt=count,
+        config=job_config(endpoint, policy, sampling),
+        code_version=code_version(),
+        total_steps=sum(1 for _ in _missing(project, policy, sampling=sampling, count=count)),
+    )
+    made.policies.set([policy])
+    transaction.on_commit(lambda: nudge(made))
+    return made
 
 
 @transaction.atomic
 def _queue(
     project: Project, loop: LoopSettings, base: tuple[str, str], policies: list[Policy]
 ) -> SamplingJob:
+    sampling, count = _sampling_of(loop, policies[0]), loop.completions_per_prompt
     try:
         job = job_from_dict(
             {
@@ -69,7 +102,7 @@ def _queue(
                     "trust_remote_code": settings.TRUST_REMOTE_CODE,
                 },
                 "adapters": {policy.slug: policy.adapter_path or None for policy in policies},
-                "sampling": _sampling_of(loop),
+                "sampling": sampling,
             }
         )
     except ConfigError as error:
@@ -77,10 +110,14 @@ def _queue(
         raise NotNow(words % {"error": error}) from error
     made = SamplingJob.objects.create(
         project=project,
-        completions_per_prompt=loop.completions_per_prompt,
+        completions_per_prompt=count,
         config=job_to_dict(job),
         code_version=code_version(),
-        total_steps=sum(1 for policy in policies for _ in _missing(project, policy, loop)),
+        total_steps=sum(
+            1
+            for policy in policies
+            for _ in _missing(project, policy, sampling=sampling, count=count)
+        ),
     )
     made.policies.set(policies)
     transaction.on_commit(lambda: nudge(made))
@@ -93,19 +130,27 @@ def start_due_sampling() -> list[SamplingJob]:
     After a failed job a person decides; it is not tried again by itself.
     """
     started: list[SamplingJob] = []
-    loops = LoopSettings.objects.select_related("project").exclude(base_model="")
-    for loop in loops.filter(project__is_paused=False):
-        last = SamplingJob.objects.filter(project=loop.project).first()
-        if last is not None and last.state != SamplingJob.State.SUCCEEDED:
-            continue
+    loops = LoopSettings.objects.select_related("project").filter(project__is_paused=False)
+    for loop in loops:
         try:
-            started += start_sampling(project=loop.project)
+            if loop.base_model:
+                ensure_base(project=loop.project)
+            free = [policy for policy in sampled_policies(loop.project) if _is_free(policy)]
+            started += start_sampling(project=loop.project, policies=free)
         except NotNow:
             continue
     return started
 
 
-def _sampling_of(loop: LoopSettings) -> dict[str, Any]:
+def _is_free(policy: Policy) -> bool:
+    """Whether nothing writes for ``policy`` now, and what wrote last did not fail."""
+    last = SamplingJob.objects.filter(policies=policy).first()
+    return last is None or last.state == SamplingJob.State.SUCCEEDED
+
+
+def _sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
+    if policy.kind == Policy.Kind.ENDPOINT:
+        return policy.served_by.sampling(loop)
     return {
         "temperature": loop.temperature,
         "top_p": loop.top_p,
@@ -118,7 +163,7 @@ def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
     """Whether any prompt still waits for a completion of ``policy`` under these settings."""
     mine = Q(
         completions__policy=policy,
-        completions__sampling_digest=sampling_digest(_sampling_of(loop)),
+        completions__sampling_digest=sampling_digest(_sampling_of(loop, policy)),
     )
     return (
         Prompt.objects.filter(project=project)
@@ -128,19 +173,31 @@ def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
     )
 
 
-def _missing(project: Project, policy: Policy, loop: LoopSettings) -> Iterator[tuple[Prompt, int]]:
-    """(prompt, seed) of every draw that ``policy`` has not written under these settings."""
-    digest = sampling_digest(_sampling_of(loop))
+def _missing(
+    project: Project, policy: Policy, *, sampling: dict[str, Any], count: int
+) -> Iterator[tuple[Prompt, int]]:
+    """(prompt, seed) of each of ``count`` draws that ``policy`` has not written so."""
+    digest = sampling_digest(sampling)
     written = set(
         Completion.objects.filter(policy=policy, sampling_digest=digest).values_list(
             "prompt_id", "seed"
         )
     )
     for prompt in Prompt.objects.filter(project=project).order_by("pk").iterator():
-        for draw in range(loop.completions_per_prompt):
+        for draw in range(count):
             seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=draw)
             if (prompt.pk, seed) not in written:
                 yield prompt, seed
+
+
+def missing_of(job: SamplingJob, policy: Policy) -> Iterator[tuple[Prompt, int]]:
+    """(prompt, seed) of every draw that ``policy`` still owes by the settings of ``job``."""
+    yield from _missing(
+        job.project,
+        policy,
+        sampling=job.config["sampling"],
+        count=job.completions_per_prompt,
+    )
 
 
 def prepare(*, job: SamplingJob, run_dir: Path) -> None:
@@ -148,15 +205,11 @@ def prepare(*, job: SamplingJob, run_dir: Path) -> None:
     target = run_dir / "prompts.jsonl"
     if target.exists():
         return
-    loop = loop_of(job.project)
-    loop.completions_per_prompt = job.completions_per_prompt
-    for name, value in job.config["sampling"].items():
-        setattr(loop, name, value)
     temporary = run_dir / "prompts.part"
     lines = 0
     with temporary.open("w", encoding="utf-8") as file:
         for policy in job.policies.order_by("pk"):
-            for prompt, seed in _missing(job.project, policy, loop):
+            for prompt, seed in missing_of(job, policy):
                 line = {
                     "id": f"{prompt.pk}:{policy.pk}:{seed}",
                     "messages": prompt.messages,

@@ -7,6 +7,7 @@ from celery.worker import state as worker_state
 
 from annotate.serving import release_expired
 from training import claims, rounds, running, sampling
+from training.endpoints import writing
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 
@@ -27,6 +28,12 @@ def run_round(pk: int) -> None:
 def run_sampling(pk: int) -> None:
     """Write the completions of one sampling job (gpu queue)."""
     running.run_sampling(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_writing(pk: int) -> None:
+    """Have an endpoint write the completions of one sampling job (default queue)."""
+    writing.run_writing(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
