@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from training.views import (
+    endpoints,
     home,
     pairs,
     policies,
@@ -30,6 +31,10 @@ urlpatterns: list[URLPattern] = [
         sampling.cancel_sampling,
         name="cancel_sampling",
     ),
+    path("p/<slug:slug>/endpoints/", endpoints.endpoints, name="endpoints"),
+    path("p/<slug:slug>/endpoints/new/", endpoints.new_endpoint, name="new_endpoint"),
+    path("p/<slug:slug>/endpoints/<int:pk>/", endpoints.endpoint, name="endpoint"),
+    path("p/<slug:slug>/endpoints/<int:pk>/try/", endpoints.try_endpoint, name="try_endpoint"),
     path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),
     path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),

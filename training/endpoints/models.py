@@ -78,6 +78,13 @@ class Endpoint(Usage):
             told["stop"] = list(self.stop)
         return told
 
+    def trial_sampling(self) -> dict[str, Any]:
+        """Parameters for one short answer."""
+        told: dict[str, Any] = {"max_new_tokens": 64}
+        if self.Sent.TEMPERATURE in self.sent:
+            told["temperature"] = 1.0
+        return told
+
     def cost_of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         """What so many tokens cost, prices being per million."""
         return cost_of(prompt_tokens, completion_tokens, self.price_prompt, self.price_completion)

@@ -102,7 +102,11 @@ def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _live(project: Project) -> dict[str, Any]:
-    jobs = SamplingJob.objects.filter(project=project).prefetch_related("policies")[:JOBS_SHOWN]
+    jobs = (
+        SamplingJob.objects.filter(project=project)
+        .select_related("endpoint")
+        .prefetch_related("policies")[:JOBS_SHOWN]
+    )
     rows = [
         JobRow(
             job,
