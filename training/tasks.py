@@ -7,7 +7,6 @@ from celery.worker import state as worker_state
 
 from annotate.serving import release_expired
 from training import claims, rounds, running, sampling
-from training.endpoints import writing
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 
@@ -33,6 +32,8 @@ def run_sampling(pk: int) -> None:
 @shared_task
 def run_writing(pk: int) -> None:
     """Have an endpoint write the completions of one sampling job (default queue)."""
+    from training.endpoints import writing  # its client takes long to import, and not all need it
+
     writing.run_writing(pk, stopping=_worker_is_leaving)
 
 

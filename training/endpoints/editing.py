@@ -11,7 +11,6 @@ from django.utils.translation import gettext
 
 from annotate.models import Policy, Project
 from training.endpoints.answers import Answer, Trouble
-from training.endpoints.client import connected
 from training.endpoints.guard import Refused, origin_of
 from training.endpoints.keys import seal
 from training.endpoints.models import Endpoint
@@ -73,7 +72,7 @@ class Trial:
 
 
 def try_out(endpoint: Endpoint) -> Trial:
-    """Ask one short question, once. Raises Trouble; where the model is unknown, with those known."""
+    """Ask one short question, once. Raises Trouble; of an unknown model, with those known."""
     endpoint.timeout_seconds = min(endpoint.timeout_seconds, TRIAL_SECONDS)
     began = time.monotonic()
     answer = asyncio.run(_ask(endpoint))
@@ -81,6 +80,8 @@ def try_out(endpoint: Endpoint) -> Trial:
 
 
 async def _ask(endpoint: Endpoint) -> Answer:
+    from training.endpoints.client import connected  # takes long to import, and is seldom needed
+
     async with connected(endpoint) as client:
         try:
             return await client.answer(TRIAL, endpoint.trial_sampling())

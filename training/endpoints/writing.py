@@ -61,8 +61,8 @@ def run_writing(
 def _is_crowded(pk: int) -> bool:
     """Whether so many endpoints are being asked that none of the worker's threads would be left."""
     others = SamplingJob.objects.filter(state=Job.State.RUNNING, endpoint__isnull=False)
-    at_work: int = others.exclude(pk=pk).count()
-    return at_work >= max(1, settings.TASK_THREADS - 2)
+    most: int = max(1, settings.TASK_THREADS - 2)
+    return others.exclude(pk=pk).count() >= most
 
 
 def _write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from decimal import Decimal
 
@@ -20,7 +19,7 @@ from training.endpoints.answers import Patience
 from training.endpoints.writing import run_writing
 from training.models import SamplingJob
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 PATIENCE = Patience(tries=3, first=0.01, longest=0.05)
 
@@ -223,10 +222,13 @@ def test_cancelling_stops_at_once_and_keeps_what_came(endpoint, stub):
     stub.script.extend([does.answer] * 4)
     stub.then = does.slow(60)
     job = queue(endpoint, prompts=5)
-    thread = threading.Timer(0.3, lambda: request_cancel(job=job))
-    thread.start()
-    run(job)
-    thread.join()
+
+    def cancelled_meanwhile() -> bool:
+        if Completion.objects.count() == 4:
+            request_cancel(job=job)
+        return False
+
+    run(job, stopping=cancelled_meanwhile)
     assert (job.state, job.stored) == ("cancelled", 4)
     assert len(texts()) == 4
 
