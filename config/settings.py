@@ -196,6 +196,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "training.tasks.run_round": {"queue": "gpu"},
     "training.tasks.run_sampling": {"queue": "gpu"},
+    "training.tasks.run_answer": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 TASK_THREADS = env.int("TASK_THREADS", default=4)

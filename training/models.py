@@ -207,3 +207,7 @@ class Metric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}@{self.step}"
+
+
+# The playground's tables: Django looks for models in this module.
+from training.playground import models as playground  # noqa: E402, F401

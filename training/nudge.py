@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 
 from config.celery import app
 from training.models import Job, Round, SamplingJob
+from training.playground.models import TryoutAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -28,4 +29,6 @@ def _task_of(job: Job) -> str:
         return "run_round"
     if isinstance(job, SamplingJob) and job.endpoint_id is not None:
         return "run_writing"
+    if isinstance(job, TryoutAnswer):
+        return "run_served_answer" if job.is_served else "run_answer"
     return "run_sampling"

@@ -73,7 +73,7 @@ def start_sampling(
 def _queue_served(
     project: Project, loop: LoopSettings, policy: Policy, endpoint: Endpoint
 ) -> SamplingJob:
-    sampling, count = _sampling_of(loop, policy), loop.completions_per_prompt
+    sampling, count = sampling_of(loop, policy), loop.completions_per_prompt
     made = SamplingJob.objects.create(
         project=project,
         endpoint=endpoint,
@@ -91,7 +91,7 @@ def _queue_served(
 def _queue(
     project: Project, loop: LoopSettings, base: tuple[str, str], policies: list[Policy]
 ) -> SamplingJob:
-    sampling, count = _sampling_of(loop, policies[0]), loop.completions_per_prompt
+    sampling, count = sampling_of(loop, policies[0]), loop.completions_per_prompt
     try:
         job = job_from_dict(
             {
@@ -148,7 +148,8 @@ def _is_free(policy: Policy) -> bool:
     return last is None or last.state == SamplingJob.State.SUCCEEDED
 
 
-def _sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
+def sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
+    """The parameters that ``policy`` writes with in this project."""
     if policy.kind == Policy.Kind.ENDPOINT:
         return policy.served_by.sampling(loop)
     return {
@@ -163,7 +164,7 @@ def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
     """Whether any prompt still waits for a completion of ``policy`` under these settings."""
     mine = Q(
         completions__policy=policy,
-        completions__sampling_digest=sampling_digest(_sampling_of(loop, policy)),
+        completions__sampling_digest=sampling_digest(sampling_of(loop, policy)),
     )
     return (
         Prompt.objects.filter(project=project)

@@ -9,6 +9,7 @@ from annotate.serving import release_expired
 from training import claims, rounds, running, sampling
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
+from training.playground.models import TryoutAnswer
 
 
 def _worker_is_leaving() -> bool:
@@ -38,10 +39,26 @@ def run_writing(pk: int) -> None:
 
 
 @shared_task
+def run_answer(pk: int) -> None:
+    """Have the engine write one answer of the playground (gpu queue)."""
+    from training.playground import answering  # for its client, as above
+
+    answering.run_answer(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_served_answer(pk: int) -> None:
+    """Have an endpoint write one answer of the playground (default queue)."""
+    from training.playground import answering
+
+    answering.run_answer(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
 def sweep() -> None:
     """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
-    models: tuple[type[Job], ...] = (Round, SamplingJob)
+    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):

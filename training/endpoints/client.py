@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -75,7 +75,7 @@ class Client:
 
     async def stream(
         self, messages: Messages, sampling: dict[str, Any], *, model: str = "", seed: int = 0
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece, None]:
         """A completion in pieces, as they come. Raises Trouble, after what had come by then."""
         with self._in_words():
             async with asyncio.timeout(self._endpoint.timeout_seconds):
