@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -122,6 +123,8 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         sent = Endpoint.Sent.values if self.is_new else endpoint.sent
         for name, value in SENT.items():
             self.initial[name] = value in sent
+        for name in ("price_prompt", "price_completion"):
+            self.initial[name] = f"{Decimal(getattr(endpoint, name)).normalize():f}"
         self.initial["stop_texts"] = "\n".join(endpoint.stop)
         if self.is_new:
             del self.fields["remove_key"]

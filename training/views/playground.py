@@ -60,10 +60,16 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
 def tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Both answers, side by side, and the form for the next prompt."""
     found, context = _found(request, slug, pk)
-    first, second = (answer.policy for answer in context["answers"])
-    known = {"question": found.question, "system": found.system, "blind": found.is_blind}
-    if context["is_named"]:  # of a blind one the form would tell the sides
-        known |= {"first": first, "second": second}
+    asked = [answer.policy for answer in context["answers"]]
+    if found.is_blind:
+        asked.sort(key=lambda policy: policy.pk)  # in their own order, or the form told the sides
+    known = {
+        "question": found.question,
+        "system": found.system,
+        "blind": found.is_blind,
+        "first": asked[0],
+        "second": asked[1],
+    }
     context["form"] = AskForm(initial=known, project=found.project)
     return render(request, "training/tryout.html", context)
 
