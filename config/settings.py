@@ -196,6 +196,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "training.tasks.run_round": {"queue": "gpu"},
     "training.tasks.run_sampling": {"queue": "gpu"},
+    "training.tasks.run_answer": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 TASK_THREADS = env.int("TASK_THREADS", default=4)
@@ -221,6 +222,8 @@ DEVICE_LOCK = Path(env("WHETSTONE_DEVICE_LOCK", default=str(HOME / "device.lock"
 LAUNCHER = env("WHETSTONE_LAUNCHER", default="")
 ENGINE_THREADS = env.int("WHETSTONE_THREADS", default=0)
 TRUST_REMOTE_CODE = env.bool("WHETSTONE_TRUST_REMOTE_CODE", default=False)
+ENDPOINT_HOSTS = env.list("WHETSTONE_ENDPOINT_HOSTS", default=[])
+KEY_FILE = env("WHETSTONE_KEY_FILE", default="")
 MAX_ATTEMPTS = 3
 HEARTBEAT_SECONDS = 5
 STALE_SECONDS = 45
@@ -230,6 +233,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {
+        # These tell addresses and headers; what went wrong is told by those who call them.
+        name: {"level": "WARNING"}
+        for name in ("httpx", "httpx2", "httpcore", "httpcore2", "openai")
+    },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotate.models import Comparison, Completion, Policy, Project, User
-from annotate.pairing import generations
+from annotate.pairing import generations, make_comparisons
 from training import pool
 from training.gate_rules import Evidence, Guard, evidence, guards, worth
 from training.models import Gate, LoopSettings, Metric
@@ -71,6 +71,12 @@ def arrange(*, project: Project) -> int:
         return 0
     candidates = project.policies.filter(state=Policy.State.CANDIDATE).order_by("pk")
     return sum(_arrange(project, candidate, champion) for candidate in candidates)
+
+
+def pair_up(*, project: Project) -> None:
+    """Let new completions meet: candidates the champion first, then what is left."""
+    arrange(project=project)
+    make_comparisons(project=project)
 
 
 def arrange_due() -> int:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, PreferencePair, Project
+from training.endpoints.models import Endpoint, Usage
 
 
 class LoopSettings(models.Model):
@@ -195,8 +196,8 @@ class Round(Job):
         return reverse("round", args=[self.project.slug, self.number])
 
 
-class SamplingJob(Job):
-    """Completions that the engine is to write."""
+class SamplingJob(Usage, Job):
+    """Completions that the engine, or an endpoint, is to write."""
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="sampling_jobs")
     policies = models.ManyToManyField(Policy, related_name="sampling_jobs")
@@ -207,6 +208,9 @@ class SamplingJob(Job):
         help_text="Draws as [prompt, policy, number]; none: whatever the policies still owe.",
     )
     stored = models.PositiveIntegerField(default=0)
+    endpoint = models.ForeignKey(
+        Endpoint, models.PROTECT, null=True, blank=True, related_name="jobs"
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -302,3 +306,7 @@ class Reign(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} since {self.began_at:%Y-%m-%d}"
+
+
+# The playground's tables: Django looks for models in this module.
+from training.playground import models as playground  # noqa: E402, F401

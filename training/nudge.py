@@ -8,17 +8,27 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from config.celery import app
-from training.models import Job, Round
+from training.models import Job, Round, SamplingJob
+from training.playground.models import TryoutAnswer
 
 logger = logging.getLogger(__name__)
 
 
 def nudge(job: Job) -> None:
-    """Send the job's id to the gpu queue. An absent Redis is logged, not raised."""
-    name = "run_round" if isinstance(job, Round) else "run_sampling"
+    """Send the job's id to its queue. An absent Redis is logged, not raised."""
     try:
-        app.send_task(f"training.tasks.{name}", args=[job.pk], retry=False)
+        app.send_task(f"training.tasks.{_task_of(job)}", args=[job.pk], retry=False)
     except (OperationalError, OSError) as error:
         logger.warning("no message sent for %s, the sweep will: %s", job, error)
         return
     type(job)._default_manager.filter(pk=job.pk).update(nudged_at=timezone.now())
+
+
+def _task_of(job: Job) -> str:
+    if isinstance(job, Round):
+        return "run_round"
+    if isinstance(job, SamplingJob) and job.endpoint_id is not None:
+        return "run_writing"
+    if isinstance(job, TryoutAnswer):
+        return "run_served_answer" if job.is_served else "run_answer"
+    return "run_sampling"

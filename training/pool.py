@@ -56,7 +56,7 @@ def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Polic
     found = Policy.objects.filter(
         project=project,
         state__in=Policy.IN_POOL,
-        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF),
+        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF, Policy.Kind.ENDPOINT),
     )
     return list((found if with_idle else found.filter(weight__gt=0)).order_by("pk"))
 

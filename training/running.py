@@ -13,12 +13,11 @@ from typing import Any
 
 from django.conf import settings
 
-from annotate.models import Project
-from annotate.pairing import make_comparisons
-from training import best_of, gates, rounds, sampling
+from training import best_of, rounds, sampling
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
+from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
 
 logger = logging.getLogger(__name__)
@@ -68,14 +67,14 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             if not sampling.store(job=job, claim=held, lines=list(completions.read())):
                 return "stop"
             if time.monotonic() - paired_at > PAIR_EVERY_SECONDS:
-                _pair_up(job.project)
+                pair_up(project=job.project)
                 paired_at = time.monotonic()
             return _beat(held, progress, stopping, total_known=True)
 
         ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
         if ending.result is not None and any(policy.best_of for policy in job.policies.all()):
             ending = _take_the_best(job, held, run_dir, follow, ending)
-        _pair_up(job.project)
+        pair_up(project=job.project)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
         else:
@@ -97,11 +96,6 @@ def _take_the_best(
     chosen, unfinished = best_of.choose(job=job, run_dir=run_dir, follow=follow)
     sampling.store(job=job, claim=held, lines=chosen)
     return unfinished or ending
-
-
-def _pair_up(project: Project) -> None:
-    gates.arrange(project=project)
-    make_comparisons(project=project)
 
 
 def _claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim, Path] | None:

@@ -7,9 +7,10 @@ from celery.worker import state as worker_state
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, gates, rounds, running, sampling
+from training import claims, filling, gates, rounds, running
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
+from training.playground.models import TryoutAnswer
 
 
 def _worker_is_leaving() -> bool:
@@ -31,11 +32,35 @@ def run_sampling(pk: int) -> None:
 
 
 @shared_task
+def run_writing(pk: int) -> None:
+    """Have an endpoint write the completions of one sampling job (default queue)."""
+    from training.endpoints import writing  # its client takes long to import, and not all need it
+
+    writing.run_writing(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_answer(pk: int) -> None:
+    """Have the engine write one answer of the playground (gpu queue)."""
+    from training.playground import answering  # for its client, as above
+
+    answering.run_answer(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_served_answer(pk: int) -> None:
+    """Have an endpoint write one answer of the playground (default queue)."""
+    from training.playground import answering
+
+    answering.run_answer(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
 def sweep() -> None:
     """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
     release_expired_orderings()
-    models: tuple[type[Job], ...] = (Round, SamplingJob)
+    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):
@@ -48,4 +73,4 @@ def tick() -> None:
     gates.arrange_due()
     gates.decide_due()
     rounds.start_due_rounds()
-    sampling.start_due_sampling()
+    filling.start_due_sampling()

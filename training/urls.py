@@ -3,8 +3,10 @@
 from django.urls import URLPattern, path
 
 from training.views import (
+    endpoints,
     home,
     pairs,
+    playground,
     policies,
     projects,
     ranking,
@@ -34,6 +36,18 @@ urlpatterns: list[URLPattern] = [
     ),
     path("p/<slug:slug>/completions/weights/", sampling.weights, name="set_weights"),
     path("p/<slug:slug>/completions/screening/", screening.screening, name="screening"),
+    path("p/<slug:slug>/endpoints/", endpoints.endpoints, name="endpoints"),
+    path("p/<slug:slug>/endpoints/new/", endpoints.new_endpoint, name="new_endpoint"),
+    path("p/<slug:slug>/endpoints/<int:pk>/", endpoints.endpoint, name="endpoint"),
+    path("p/<slug:slug>/endpoints/<int:pk>/try/", endpoints.try_endpoint, name="try_endpoint"),
+    path("p/<slug:slug>/playground/", playground.playground, name="playground"),
+    path("p/<slug:slug>/playground/<int:pk>/", playground.tryout, name="tryout"),
+    path("p/<slug:slug>/playground/<int:pk>/live/", playground.tryout_live, name="tryout_live"),
+    path("p/<slug:slug>/playground/<int:pk>/stop/", playground.stop_tryout, name="stop_tryout"),
+    path(
+        "p/<slug:slug>/playground/<int:pk>/names/", playground.reveal_tryout, name="reveal_tryout"
+    ),
+    path("p/<slug:slug>/playground/<int:pk>/keep/", playground.keep_tryout, name="keep_tryout"),
     path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
     path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),
     path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),

@@ -14,6 +14,7 @@ from annotate.people import Invitation
 from annotate.practising import make_practice_item
 from annotate.settling import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
+from training.endpoints.models import Endpoint
 from training.models import (
     Gate,
     LoopSettings,
@@ -23,6 +24,7 @@ from training.models import (
     SamplingJob,
     Snapshot,
 )
+from training.playground.models import Tryout, TryoutAnswer
 
 MIXED = (
     """# A heading
@@ -53,6 +55,12 @@ def answer(question: str, *, patience: int = 3, hurry: bool = False, anything_el
 JUDGED = 7_000_000
 """The number of a comparison that was judged."""
 
+SERVED = 7_000_001
+"""The number of an endpoint."""
+
+TRIED = 7_000_002
+"""The number of what was asked in the playground."""
+
 TOKEN = "come-in"
 """In the link of an invitation to a project that the manager is no member of."""
 
@@ -69,6 +77,11 @@ PROJECT_PAGES = [
     f"comparisons/{JUDGED}/",
     "pairs/",
     "import/",
+    "endpoints/",
+    "endpoints/new/",
+    f"endpoints/{SERVED}/",
+    "playground/",
+    f"playground/{TRIED}/",
     "people/",
     "invitations/",
     "settings/",
@@ -111,6 +124,7 @@ def fill(project: Project) -> Round:
     _ask_for_everything(project)
     _card(project)
     found = _training(project)
+    _served(project)
     _people(project)
     _line_up(project)
     _ranked(project)
@@ -206,6 +220,52 @@ def _ranked(project: Project) -> None:
         _judge(judged, raters[number % len(raters)])
     Gate.objects.create(project=project, candidate=candidate, champion=base)
     Reign.objects.create(project=project, policy=base)
+
+
+def _served(project: Project) -> None:
+    """An endpoint that has failed at something, and a tryout half answered."""
+    policy = make_policy(project, "served", kind=Policy.Kind.ENDPOINT)
+    endpoint = Endpoint.objects.create(
+        pk=SERVED,
+        project=project,
+        policy=policy,
+        url="https://models.example.org/a/rather/long/path/v1",
+        model="a-model-with-a-rather-long-name-70b-instruct",
+        key_sealed="sealed",
+        sent=["temperature", "seed"],
+        stop=["###"],
+        prompt_tokens=1_234_567,
+        completion_tokens=345_678,
+        cost=12.5,
+        price_prompt=2,
+        adapters_of="some/model",
+    )
+    job = SamplingJob.objects.create(
+        project=project,
+        endpoint=endpoint,
+        state=SamplingJob.State.FAILED,
+        error="The endpoint refuses the key (401). It said: “no such key”",
+        stored=3,
+        total_steps=8,
+        completion_tokens=300,
+        cost=0.0012,
+    )
+    job.policies.set([policy])
+    tryout = Tryout.objects.create(
+        pk=TRIED, project=project, messages=[{"role": "user", "content": "Why? " * 40}]
+    )
+    sides = ((TryoutAnswer.Side.A, "succeeded", MIXED), (TryoutAnswer.Side.B, "running", "So far"))
+    for side, state, text in sides:
+        TryoutAnswer.objects.create(
+            tryout=tryout,
+            side=side,
+            policy=policy,
+            state=state,
+            text=text,
+            token_count=480,
+            started_at=timezone.now(),
+            finished_at=timezone.now() if state == "succeeded" else None,
+        )
 
 
 def _beside(project: Project, slug: str) -> Project:

@@ -202,6 +202,12 @@ SHOTS = [
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),
+    Shot("endpoints", "/p/demo/endpoints/"),
+    Shot("endpoint-new", "/p/demo/endpoints/new/"),
+    Shot("endpoint", "/p/demo/endpoints/1/"),
+    Shot("playground", "/p/demo/playground/"),
+    Shot("tryout-named", "/p/demo/playground/1/"),
+    Shot("tryout-blind", "/p/demo/playground/2/"),
     Shot("pairs", "/p/demo/pairs/"),
     Shot("import", "/p/demo/import/"),
     Shot("settings", "/p/demo/settings/", full=False),
@@ -251,10 +257,12 @@ def serving() -> Iterator[str]:
             "from tests.browser import scene; "
             "from tests.browser.scene_texts import show_texts; "
             "from tests.browser.scene_people import show_people; "
+            "from tests.browser.scene_served import show_served; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
             "scene.show_line_up(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
+            "show_served(ada); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
             f".order_by('username'), token={TOKEN!r})"
         )

@@ -12,9 +12,9 @@ from annotate.models import Comparison, Completion, Judgement, Policy
 from tests.factories import join, make_comparison, make_policy, make_project, make_prompt, make_user
 from training import freshness, sampling
 from training.errors import NotNow
+from training.filling import fill_queue, level_of, ready, start_due_sampling
 from training.models import LoopSettings, SamplingJob
 from training.pool import ensure_base
-from training.sampling import fill_queue, start_due_sampling
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_the_level_can_be_minutes_at_the_raters_pace(project):
     loop = project.loop
     loop.queue_level, loop.queue_unit = 60, LoopSettings.QueueUnit.MINUTES
     now = timezone.now()
-    assert sampling.level_of(project, loop, now=now) == freshness.AT_LEAST
+    assert level_of(project, loop, now=now) == freshness.AT_LEAST
     rater = join(project, make_user())
     for age in [1, 5, 10, *range(11, 29), 90]:
         Judgement.objects.create(
@@ -175,13 +175,13 @@ def test_the_level_can_be_minutes_at_the_raters_pace(project):
             expires_at=now,
             decided_at=now - timedelta(minutes=age),
         )
-    assert sampling.level_of(project, loop, now=now) == 42  # 21 in half an hour
+    assert level_of(project, loop, now=now) == 42  # 21 in half an hour
 
 
 def test_cards_with_raters_do_not_count_as_waiting(project):
     one, *_ = open_comparisons(project, 3)
     Comparison.objects.filter(pk=one.pk).update(judgements_taken=1)
-    assert sampling.ready(project) == 2
+    assert ready(project) == 2
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from annotate.models import Completion
 from tests.factories import make_project, make_prompt
-from training import sampling
+from training import filling, sampling
 from training.claims import claim
 from training.errors import NotNow
 from training.models import LoopSettings, SamplingJob
@@ -97,10 +97,10 @@ def test_nothing_missing_is_said(project, tmp_path):
 
 def test_new_prompts_are_answered_without_a_button_but_not_after_a_failure(project):
     make_prompt(project)
-    (job,) = sampling.start_due_sampling()
-    assert sampling.start_due_sampling() == []
+    (job,) = filling.start_due_sampling()
+    assert filling.start_due_sampling() == []
     SamplingJob.objects.filter(pk=job.pk).update(state="failed")
-    assert sampling.start_due_sampling() == []
+    assert filling.start_due_sampling() == []
 
 
 def test_seeds_differ_by_prompt_policy_and_draw():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -35,6 +36,13 @@ AGO = {
 def count(number: int | None) -> str:
     """A whole number in groups of three: 12,480, or as the language has it."""
     return "–" if number is None else grouped(number)
+
+
+@register.filter
+def money(amount: Decimal, currency: str) -> str:
+    """An amount with its currency: 12.40 USD; the cents' cents where it is less than one."""
+    places = 2 if amount >= 1 else 4
+    return f"{number_format(amount, decimal_pos=places, force_grouping=True)}{THIN}{currency}"
 
 
 register.filter("percent", in_percent)

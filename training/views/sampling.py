@@ -24,6 +24,7 @@ from annotate.views.requests import MemberRequest
 from training import sampling as service
 from training.claims import request_cancel
 from training.errors import NotNow
+from training.filling import fill_queue
 from training.forms import WeightsForm
 from training.models import SamplingJob
 from training.pool import loop_of, sampled_policies, set_weights
@@ -98,7 +99,7 @@ def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     keeps_level = loop_of(project).queue_level is not None
     try:
-        (service.fill_queue if keeps_level else service.start_sampling)(project=project)
+        (fill_queue if keeps_level else service.start_sampling)(project=project)
     except NotNow as error:
         messages.info(request, str(error))
     return redirect("sampling", project.slug)
@@ -133,7 +134,11 @@ def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _live(project: Project) -> dict[str, Any]:
-    jobs = SamplingJob.objects.filter(project=project).prefetch_related("policies")[:JOBS_SHOWN]
+    jobs = (
+        SamplingJob.objects.filter(project=project)
+        .select_related("endpoint")
+        .prefetch_related("policies")[:JOBS_SHOWN]
+    )
     rows = [
         JobRow(
             job,

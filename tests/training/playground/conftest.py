@@ -1,0 +1,4 @@
+"""The playground asks endpoints, too: their fixtures."""
+
+from tests.training.endpoints.conftest import endpoint as endpoint
+from tests.training.endpoints.conftest import stub as stub

@@ -1,0 +1,98 @@
+"""Asking two policies the same thing: who stands where, and what is queued."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from annotate.models import Message, Policy, Project, User
+from annotate.prompts import NewPrompt, StoredPrompts, store_prompts
+from training.endpoints.routing import endpoint_of, job_config
+from training.engine.config import ConfigError, job_from_dict, job_to_dict
+from training.errors import NotNow
+from training.models import LoopSettings
+from training.nudge import nudge
+from training.playground.models import Tryout, TryoutAnswer
+from training.pool import loop_of
+from training.sampling import sampling_of
+
+_draw = random.SystemRandom()
+SEEDS = 2**31
+
+
+def policies_that_answer(project: Project) -> QuerySet[Policy]:
+    """The policies that can be asked, retired ones too: those in the pool first, newest first."""
+    kinds = (Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.ENDPOINT)
+    return Policy.objects.filter(project=project, kind__in=kinds).order_by("-pk")
+
+
+@transaction.atomic
+def ask(
+    *,
+    project: Project,
+    asked_by: User,
+    messages: Sequence[Message],
+    policies: tuple[Policy, Policy],
+    blind: bool,
+) -> Tryout:
+    """Queue an answer by each of two policies; where ``blind``, on sides that are drawn.
+
+    Raises NotNow where the project's settings do not fit.
+    """
+    loop = loop_of(project)
+    made = Tryout.objects.create(
+        project=project, asked_by=asked_by, messages=list(messages), is_blind=blind
+    )
+    ordered = list(policies)
+    if blind and _draw.random() < 0.5:
+        ordered.reverse()
+    answers = [
+        TryoutAnswer.objects.create(
+            tryout=made,
+            side=side,
+            policy=policy,
+            seed=_draw.randrange(SEEDS),
+            config=_config(policy, loop),
+        )
+        for side, policy in zip(TryoutAnswer.Side, ordered, strict=True)
+    ]
+    for answer in answers:
+        transaction.on_commit(partial(nudge, answer))
+    return made
+
+
+def _config(policy: Policy, loop: LoopSettings) -> dict[str, Any]:
+    sampling = sampling_of(loop, policy)
+    endpoint = endpoint_of(policy)
+    if endpoint is not None:
+        return job_config(endpoint, policy, sampling)
+    try:
+        job = job_from_dict(
+            {
+                "kind": "sample",
+                "model": {
+                    "base": policy.base_model,
+                    "revision": policy.base_revision or None,
+                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
+                },
+                "adapters": {policy.slug: policy.adapter_path or None},
+                "sampling": sampling,
+            }
+        )
+    except ConfigError as error:
+        words = _("The sampling settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": error}) from error
+    return job_to_dict(job)
+
+
+def keep_prompt(*, tryout: Tryout) -> StoredPrompts:
+    """Put the tryout's prompt into its project, where it is not there yet."""
+    new = NewPrompt(messages=tryout.messages)
+    return store_prompts(project=tryout.project, prompts=[new], source="playground")
