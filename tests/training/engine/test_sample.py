@@ -200,17 +200,16 @@ def test_without_a_template_an_answer_ends_before_an_invented_turn(
     tokenizer = load_tokenizer(Model(base=str(plain)))
     turn = tokenizer("\nUser:", add_special_tokens=False)["input_ids"]
 
-    from training.engine import sample
+    from training.engine import decoder
 
-    class Steered(sample.RowNoise):
-        def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            scores = super().__call__(ids, scores)
-            step = len(self.chosen) - 1
-            wanted = ([5, 6] + turn + [7] * 50)[step]
-            return torch.full_like(scores, -1e9).index_fill_(1, torch.tensor([wanted]), 0.0)
+    def steered(
+        scores: torch.Tensor, race: object, seeds: object, steps: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = [5, 6, *turn, *[7] * 50]
+        return torch.tensor([wanted[step] for step in steps]), torch.zeros(len(scores))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "RowNoise", Steered)
+        patch.setattr(decoder, "draw", steered)
         folder = new_run("plain", job(plain, sampling={"max_new_tokens": 40}), prompts=prompts(3))
         assert run_engine("sample", folder) == 0
     for row in read_lines(folder / "completions.jsonl"):
