@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sample``: sampling, ours and transformers' two ways in turn, on one machine.
+"""``python -m benchmarks.sample``: sampling, ours and transformers' two ways, on one machine.
 
 Real prompts × policies × samples, on the built-in model and on a shape of 100 million random
 weights, each with three adapters of random weights. Every run is a process of its own: ours (the

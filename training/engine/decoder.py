@@ -322,7 +322,7 @@ def trial(model: Any, adapters: Sequence[str | None]) -> str | None:
         )
         for i, adapter in enumerate(some)
     ]
-    decoder = Decoder(model, Sampling(), 4, lambda tokens: False)
+    decoder = Decoder(model, Sampling(), 4, lambda _: False)
     try:
         rows = list(decoder.write(questions))
     except (NotImplementedError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -1,7 +1,7 @@
 """Attention that keeps keys and values: a prompt's once for all its answers, an answer's beside it.
 
-Registered with transformers as one more attention implementation; the ``Kept`` of a batch reaches it
-as the keyword ``kept`` of the model's call. A batch is either new prompts, padded at their ends
+Registered with transformers as one more attention implementation; the ``Kept`` of a batch reaches
+it as the keyword ``kept`` of the model's call. A batch is either new prompts, padded at their ends
 (causal attention needs no mask for that), or one new token of every row. A row's scores over its
 prompt and over its own answer go through one softmax, so the result is that of one sequence; but
 the prompt's keys and values are read once for all rows that answer it, which on a CPU is most of
@@ -22,6 +22,8 @@ from .attention import IRRELEVANT, additive, attend, visible, wide
 
 NAME = "whetstone_kept"
 GROWTH = 1.5
+PIECE = 8  # slots at least that are computed together
+PADDING = 8  # of a larger piece, one part in so many may be padding
 Numbers = np.ndarray  # of int64
 
 
@@ -32,25 +34,22 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self.data: Tensor | None = None
+        self.data = torch.zeros(0, 0, 0, 0)
 
     def fit(self, slots: int, length: int, like: Tensor) -> Tensor:
         """The pool, with room for so many slots of such a length; ``like`` is [., G, ., D]."""
         old = self.data
-        if old is None or old.shape[0] < slots or old.shape[2] < length:
-            if old is not None and old.shape[2] < length:
+        if old.shape[0] < slots or old.shape[2] < length:
+            if 0 < old.shape[2] < length:
                 length = max(length, int(old.shape[2] * GROWTH))
-            held = (0, 0) if old is None else (old.shape[0], old.shape[2])
-            slots, length = max(slots, held[0]), max(length, held[1])
+            slots, length = max(slots, old.shape[0]), max(length, old.shape[2])
             self.data = like.new_zeros(slots, like.shape[1], length, like.shape[3])
-            if old is not None:
-                self.data[: held[0], :, : held[1]] = old
-        assert self.data is not None
+            if old.shape[0]:
+                self.data[: old.shape[0], :, : old.shape[2]] = old
         return self.data
 
     def move(self, source: int, target: int, length: int) -> None:
-        if self.data is not None:
-            self.data[target, :, :length] = self.data[source, :, :length]
+        self.data[target, :, :length] = self.data[source, :, :length]
 
 
 class Kept:
@@ -75,9 +74,10 @@ class Kept:
     def expect_tokens(
         self, *, slot: Numbers, place: Numbers, prompt: Numbers, written: Numbers
     ) -> None:
-        """The next call computes one token of each row 0, 1, …: its prompt's slot, its place
+        """The next call computes one token of each row 0, 1, ….
 
-        among the rows of that prompt, the prompt's length, and how many tokens of it were kept.
+        Told are its prompt's slot, its place among the rows of that prompt, the prompt's length,
+        and how many tokens of the row itself are kept already.
         """
         self.decoding = True
         self._masks.clear()
@@ -86,6 +86,10 @@ class Kept:
         self._row = torch.arange(len(slot), device=self._device)
         self._prompts, self._places = int(slot.max()) + 1, int(place.max()) + 1
         self._longest_prompt, self._longest = int(prompt.max()), int(written.max()) + 1
+        of_slots = np.zeros(self._prompts, np.int64)
+        of_slots[slot] = prompt
+        self._prompt_pieces = pieces(of_slots.tolist())
+        self._row_pieces = pieces((written + 1).tolist())
 
     def move_row(self, source: int, target: int, written: int) -> None:
         for layer in self._pools:
@@ -141,17 +145,11 @@ class Kept:
         for pool, new in ((row_k, k), (row_v, v)):
             data = pool.fit(self.row_slots, self._longest, new)
             data[self._row, :, self._written] = new[:, :, 0]
-        kp, vp = (self._prompt_part(pool) for pool in (prompt_k, prompt_v))  # [P, G, Lp, D]
-        ks, vs = (self._row_part(pool) for pool in (row_k, row_v))  # [R, G, Ls, D]
         scale = size**-0.5 if scaling is None else scaling
         mine = (q * scale).view(rows, groups, each, size)
-        scores = torch.cat(
-            [
-                self._to_rows(self._by_prompt(mine) @ kp.transpose(-1, -2)),
-                mine @ ks.transpose(-1, -2),
-            ],
-            -1,
-        )  # [R, G, each, Lp + Ls]
+        before = _scores(self._by_prompt(mine), prompt_k, self._prompt_pieces, self._longest_prompt)
+        own = _scores(mine, row_k, self._row_pieces, self._longest)
+        scores = torch.cat([self._to_rows(before), own], -1)  # [R, G, each, Lp + Ls]
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
         scores = scores + self._visible(window, scores)
@@ -159,18 +157,12 @@ class Kept:
             sink = sinks.view(1, groups, each, 1).to(scores.dtype).expand(rows, -1, -1, 1)
             scores = torch.cat([scores, sink], -1)
         weights = torch.softmax(scores, -1, dtype=wide(q.dtype)).to(q.dtype)
-        before, own = weights[..., : kp.shape[2]], weights[..., kp.shape[2] :]
-        out = own[..., : ks.shape[2]] @ vs
-        out += self._to_rows(self._by_prompt(before) @ vp)
+        border = self._longest_prompt
+        own = weights[..., border : border + self._longest]
+        out = _gathered(own, row_v, self._row_pieces)
+        before = self._by_prompt(weights[..., :border])
+        out += self._to_rows(_gathered(before, prompt_v, self._prompt_pieces))
         return out.view(rows, heads, 1, size)
-
-    def _prompt_part(self, pool: Pool) -> Tensor:
-        assert pool.data is not None
-        return pool.data[: self._prompts, :, : self._longest_prompt]
-
-    def _row_part(self, pool: Pool) -> Tensor:
-        assert pool.data is not None
-        return pool.data[: len(self._row), :, : self._longest]
 
     def _by_prompt(self, of_rows: Tensor) -> Tensor:
         """[R, G, each, X] as [P, G, places · each, X]; empty places are zero."""
@@ -202,6 +194,44 @@ class Kept:
 
     def _tensor(self, numbers: Numbers) -> Tensor:
         return torch.from_numpy(numbers).to(self._device)
+
+
+def pieces(lengths: list[int]) -> list[tuple[int, int, int]]:
+    """Runs of slots (first, behind the last, their longest) that are computed together.
+
+    Neighbours are of like length, since they came together; a run ends where its padding would
+    exceed one in PADDING of it, but not before it has PIECE slots.
+    """
+    runs = []
+    start, longest, used = 0, 0, 0
+    for end, length in enumerate(lengths):
+        count = end - start
+        whole = max(longest, length) * (count + 1)
+        if count >= PIECE and (whole - used - length) * PADDING > whole:
+            runs.append((start, end, longest))
+            start, longest, used = end, 0, 0
+        longest, used = max(longest, length), used + length
+    return [*runs, (start, len(lengths), longest)]
+
+
+def _scores(q: Tensor, pool: Pool, runs: list[tuple[int, int, int]], longest: int) -> Tensor:
+    """q [S, G, n, D] with its slots' keys -> [S, G, n, longest]; 0 behind a run's end."""
+    if len(runs) == 1:
+        return q @ pool.data[: len(q), :, :longest].transpose(-1, -2)
+    scores = q.new_zeros(*q.shape[:3], longest)
+    for start, end, length in runs:
+        keys = pool.data[start:end, :, :length]
+        scores[start:end, ..., :length] = q[start:end] @ keys.transpose(-1, -2)
+    return scores
+
+
+def _gathered(weights: Tensor, pool: Pool, runs: list[tuple[int, int, int]]) -> Tensor:
+    """weights [S, G, n, L] over the kept values of their slots -> [S, G, n, D]."""
+    parts = [
+        weights[start:end, ..., :length] @ pool.data[start:end, :, :length]
+        for start, end, length in runs
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def kept_attention(

@@ -1,4 +1,4 @@
-"""Rows of different adapters in one batch: one product with the base, one small one for all of them.
+"""Rows of different adapters in one batch: one product with the base, a small one for all LoRA.
 
 The adapters present in a batch lie side by side: x Aᵀ gives every row all their low ranks, what is
 not the row's own is set to zero, and the product with all B is added in place. Two products a

@@ -3,7 +3,8 @@
 The same functions, in the same order, as transformers' logits processors (which are the yardstick
 in the tests): repetition penalty (Keskar et al. 2019), temperature, top-k (Fan et al. 2018), top-p
 (Holtzman et al. 2020), min-p (Nguyen et al. 2024). Written for speed: no vocabulary is sorted
-where a part of it will do, and a row's padding is no word that it has said. Knows nothing of models.
+where a part of it will do, and a row's padding is no word that it has said. Knows nothing of
+models.
 """
 
 from __future__ import annotations

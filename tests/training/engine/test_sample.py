@@ -128,7 +128,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
         shutil.copytree(base, folder)
         template = CHATML.replace("'<|im_end|>' + '\n'", "'<|im_end|>'")
         (folder / "chat_template.jinja").write_text(template)
-    asked = prompts(40, ("v1.0",))
+    asked = prompts(160, ("v1.0",))
     run = new_run("s", job(folder, talker, sampling={"max_new_tokens": 60}), prompts=asked)
     assert run_engine("sample", run) == 0
     drawn = {row["id"]: row for row in read_lines(run / "completions.jsonl")}
