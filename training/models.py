@@ -36,6 +36,15 @@ class LoopSettings(models.Model):
     )
     top_k = models.PositiveIntegerField(default=0, help_text="0 means all tokens.")
     max_new_tokens = models.PositiveIntegerField(default=512, validators=[MinValueValidator(1)])
+    min_p = models.FloatField(
+        default=0.0, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
+    )
+    repetition_penalty = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.5), MaxValueValidator(5.0)]
+    )
+    stop_sequences = models.JSONField(
+        default=list, blank=True, help_text="A list of texts before which a completion ends."
+    )
     round_after_pairs = models.PositiveIntegerField(
         null=True, blank=True, help_text="Start a round after this many new pairs."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from annotate.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
 from training.claims import Claim
-from training.engine.config import ConfigError, job_from_dict, job_to_dict
+from training.engine.config import ConfigError, SampleJob, Sampling, job_from_dict, job_to_dict
 from training.errors import NotNow
 from training.models import LoopSettings, SamplingJob
 from training.nudge import nudge
@@ -106,12 +107,16 @@ def start_due_sampling() -> list[SamplingJob]:
 
 
 def _sampling_of(loop: LoopSettings) -> dict[str, Any]:
-    return {
-        "temperature": loop.temperature,
-        "top_p": loop.top_p,
-        "top_k": loop.top_k,
-        "max_new_tokens": loop.max_new_tokens,
-    }
+    """As a job says it: what came later is left out where it changes nothing."""
+    return Sampling(
+        temperature=loop.temperature,
+        top_p=loop.top_p,
+        top_k=loop.top_k,
+        max_new_tokens=loop.max_new_tokens,
+        min_p=loop.min_p,
+        repetition_penalty=loop.repetition_penalty,
+        stop_sequences=tuple(loop.stop_sequences),
+    ).as_dict()
 
 
 def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
@@ -150,7 +155,7 @@ def prepare(*, job: SamplingJob, run_dir: Path) -> None:
         return
     loop = loop_of(job.project)
     loop.completions_per_prompt = job.completions_per_prompt
-    for name, value in job.config["sampling"].items():
+    for name, value in dataclasses.asdict(_asked(job)).items():
         setattr(loop, name, value)
     temporary = run_dir / "prompts.part"
     lines = 0
@@ -167,6 +172,14 @@ def prepare(*, job: SamplingJob, run_dir: Path) -> None:
                 lines += 1
     temporary.replace(target)
     SamplingJob.objects.filter(pk=job.pk).update(total_steps=lines)
+
+
+def _asked(job: SamplingJob) -> Sampling:
+    """The job's sampling settings, those that it leaves out included."""
+    asked = job_from_dict(job.config)
+    if not isinstance(asked, SampleJob):
+        raise TypeError(asked)
+    return asked.sampling
 
 
 def store(*, job: SamplingJob, claim: Claim, lines: Sequence[dict[str, Any]]) -> bool:

@@ -24,6 +24,7 @@ from .layouts import KINDS, bare
 
 NewRun = Callable[..., Path]
 END = 2
+PLAIN = Sampling()
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def questions(adapters: list[str | None], samples: int, limit: int = 12) -> list
 
 
 def written(
-    model: Any, asked: list[Question], rows: int, sampling: Sampling = Sampling()
+    model: Any, asked: list[Question], rows: int, sampling: Sampling = PLAIN
 ) -> dict[int, list[int]]:
     writer = Decoder(model, sampling, rows, lambda tokens: tokens[-1] == END)
     try:
@@ -263,7 +264,7 @@ def test_questions_go_policy_by_policy_and_turn_at_the_border() -> None:
     [
         ([5], [(0, 1, 5)]),
         ([5] * 20, [(0, 20, 5)]),
-        ([9] * 8 + [3] * 8, [(0, 8, 9), (8, 16, 3)]),
+        ([9] * 8 + [3] * 8, [(0, 9, 9), (9, 16, 3)]),
         ([9, 1] * 4, [(0, 8, 9)]),  # a small piece is not divided
         ([1] * 8 + [9], [(0, 8, 1), (8, 9, 9)]),
     ],
