@@ -13,7 +13,7 @@ WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-train bench-train-gpu bench-rank simulate clean
+.PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-render how long hostile and real text takes to render"
 	@echo "make bench-train  the training benchmark"
 	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
+	@echo "make bench-sample the sampling benchmark, beside transformers' two ways"
 	@echo "make bench-rate   the rating benchmark, beside Label Studio (installed when first run)"
 	@echo "make bench-rank   how often the ranking's intervals and the gate's verdicts are right"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
@@ -69,6 +70,9 @@ bench-render: $(VENV)/dev
 
 bench-train: $(VENV)/dev
 	$(BIN)/python -m benchmarks.train
+
+bench-sample: $(VENV)/dev
+	$(BIN)/python -m benchmarks.sample
 
 # Needs a CUDA torch in the virtual environment (requirements-gpu.txt).
 bench-train-gpu: $(VENV)/dev

@@ -72,8 +72,37 @@ class NewProjectForm(ProjectForm):
         return LoopSettings(base_model=self.cleaned_data["base_model"])
 
 
+class LinesField(forms.CharField):
+    r"""A list of texts, one a line; ``\n`` in a line stands for a line break."""
+
+    widget = forms.Textarea(attrs={"rows": "3", "spellcheck": "false", "autocapitalize": "none"})
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(strip=False, required=False, max_length=1000, **settings)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return "\n".join(str(line).replace("\n", "\\n") for line in value)
+
+    def to_python(self, value: Any) -> Any:
+        lines = str(super().to_python(value) or "").splitlines()
+        return [line.replace("\\n", "\n") for line in lines if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(data) != (initial or []))
+
+
 class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
     """How completions are written and when rounds start."""
+
+    stop_sequences = LinesField(
+        label=_("Stop at"),
+        help_text=_(
+            "Texts at which an answer ends, one a line, such as Question: or ###. They are no part "
+            "of the answer. \\n stands for a line break."
+        ),
+    )
 
     class Meta:
         model = LoopSettings
@@ -83,7 +112,10 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "completions_per_prompt",
             "temperature",
             "top_p",
+            "min_p",
+            "repetition_penalty",
             "max_new_tokens",
+            "stop_sequences",
             "queue_level",
             "queue_unit",
             "round_after_pairs",
@@ -98,6 +130,8 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "completions_per_prompt": _("Completions for each prompt"),
             "temperature": _("Temperature"),
             "top_p": _("Top-p"),
+            "min_p": _("Min-p"),
+            "repetition_penalty": _("Repetition penalty"),
             "max_new_tokens": _("Longest completion, in tokens"),
             "queue_level": _("Keep so much in the raters' queue"),
             "queue_unit": _("Counted in"),
@@ -124,6 +158,14 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "top_p": _(
                 "Only the likeliest words that together make up this share are considered. 1 "
                 "leaves out none."
+            ),
+            "min_p": _(
+                "Words less likely than this share of the likeliest word are left out. 0 leaves "
+                "out none; 0.05 is a usual value."
+            ),
+            "repetition_penalty": _(
+                "Above 1, words that stand in the prompt or the answer already get less likely. "
+                "1 changes nothing."
             ),
             "max_new_tokens": _("Longer answers are cut off here; a token is about ¾ of a word."),
             "queue_level": _(
@@ -155,11 +197,21 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "base_model": forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
             "temperature": forms.NumberInput(attrs={"step": "0.05"}),
             "top_p": forms.NumberInput(attrs={"step": "0.05"}),
+            "min_p": forms.NumberInput(attrs={"step": "0.01"}),
+            "repetition_penalty": forms.NumberInput(attrs={"step": "0.05"}),
         }
 
     def groups(self) -> list[tuple[str, list[Any]]]:
         """The fields under their headings."""
-        writing = ["completions_per_prompt", "temperature", "top_p", "max_new_tokens"]
+        writing = [
+            "completions_per_prompt",
+            "temperature",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+            "max_new_tokens",
+            "stop_sequences",
+        ]
         queue = ["queue_level", "queue_unit"]
         starting = ["round_after_pairs", "round_after_minutes", "start_from"]
         gate = ["promotion", "gate_votes"]

@@ -53,6 +53,15 @@ class LoopSettings(models.Model):
         help_text="How full the queue of open comparisons is kept; empty: all is written at once.",
     )
     queue_unit = models.CharField(max_length=12, choices=QueueUnit, default=QueueUnit.COMPARISONS)
+    min_p = models.FloatField(
+        default=0.0, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
+    )
+    repetition_penalty = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.5), MaxValueValidator(5.0)]
+    )
+    stop_sequences = models.JSONField(
+        default=list, blank=True, help_text="A list of texts before which a completion ends."
+    )
     round_after_pairs = models.PositiveIntegerField(
         null=True, blank=True, help_text="Start a round after this many new pairs."
     )

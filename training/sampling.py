@@ -20,7 +20,7 @@ from training import best_of
 from training.claims import Claim
 from training.endpoints.models import Endpoint
 from training.endpoints.routing import endpoint_of, job_config
-from training.engine.config import ConfigError, job_from_dict, job_to_dict
+from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
 from training.errors import NotNow
 from training.models import LoopSettings, SamplingJob
 from training.nudge import nudge
@@ -153,15 +153,19 @@ def queue_for_engine(
 
 
 def sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
-    """The parameters that ``policy`` writes with in this project."""
+    """The parameters that ``policy`` writes with in this project, as a job says them: what came
+    later is left out where it changes nothing."""
     if policy.kind == Policy.Kind.ENDPOINT:
         return policy.served_by.sampling(loop)
-    return {
-        "temperature": loop.temperature,
-        "top_p": loop.top_p,
-        "top_k": loop.top_k,
-        "max_new_tokens": loop.max_new_tokens,
-    }
+    return Sampling(
+        temperature=loop.temperature,
+        top_p=loop.top_p,
+        top_k=loop.top_k,
+        max_new_tokens=loop.max_new_tokens,
+        min_p=loop.min_p,
+        repetition_penalty=loop.repetition_penalty,
+        stop_sequences=tuple(loop.stop_sequences),
+    ).as_dict()
 
 
 def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:

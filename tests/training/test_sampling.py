@@ -114,3 +114,36 @@ def test_seeds_differ_by_prompt_policy_and_draw():
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert sampling.draw_seed(**base) == sampling.draw_seed(**base)
+
+
+def test_settings_that_came_later_change_no_earlier_draw(project):
+    """At their defaults they are left out, so nothing is written twice after an upgrade."""
+    make_prompt(project)
+    before = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 512}
+    (job,) = sampling.start_sampling(project=project)
+    assert job.config["sampling"] == before
+    LoopSettings.objects.update(min_p=0.1, repetition_penalty=1.2, stop_sequences=["\nQ:"])
+    assert sampling._sampling_of(LoopSettings.objects.get()) == {
+        **before,
+        "min_p": 0.1,
+        "repetition_penalty": 1.2,
+        "stop_sequences": ["\nQ:"],
+    }
+
+
+def test_draws_of_other_settings_are_told_apart_and_stored_as_asked(project, tmp_path):
+    make_prompt(project)
+    (job,) = sampling.start_sampling(project=project)
+    held, _, _ = write(job, tmp_path)
+    held.end(SamplingJob.State.SUCCEEDED)
+    LoopSettings.objects.update(min_p=0.1, stop_sequences=["###"])
+    (second,) = sampling.start_sampling(project=project)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    held, asked, _ = write(second, folder)
+    held.end(SamplingJob.State.SUCCEEDED)
+    assert len(asked) == 2
+    with pytest.raises(NotNow, match="answered every prompt"):
+        sampling.start_sampling(project=project)
+    stored = Completion.objects.order_by("pk").last()
+    assert stored.sampling["stop_sequences"] == ["###"]

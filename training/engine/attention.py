@@ -59,7 +59,7 @@ class TreePlan:
         if key not in self._masks:
             q = torch.arange(before, before + rows, device=like.device)[:, None]
             k = torch.arange(before + rows, device=like.device)[None]
-            self._masks[key] = _additive(_visible(q, k, window), like)
+            self._masks[key] = additive(visible(q, k, window), like)
         return self._masks[key]
 
     def whole(self, lengths: list[int], window: int | None, like: Tensor) -> Tensor:
@@ -71,9 +71,9 @@ class TreePlan:
             places = [torch.arange(prompt)]
             places += [torch.arange(prompt, prompt + n) for n in lengths[1:]]
             place = torch.cat(places)
-            seen = _visible(place[:, None], place[None], window)
+            seen = visible(place[:, None], place[None], window)
             seen &= (part[None] == 0) | (part[:, None] == part[None])
-            self._masks[key] = _additive(seen.to(like.device), like)
+            self._masks[key] = additive(seen.to(like.device), like)
         return self._masks[key]
 
 
@@ -121,23 +121,23 @@ def tree_attention(
         mask: Tensor | None
         if sum(lengths) <= WHOLE and len(lengths) > 1:
             mask = tree_plan.whole(lengths, window, q)
-            outputs.append(_attend(q, k, v, mask, scaling, softcap, s_aux))
+            outputs.append(attend(q, k, v, mask, scaling, softcap, s_aux))
             continue
         prompt_k, *branch_k = torch.split(k, lengths, 2)
         prompt_v, *branch_v = torch.split(v, lengths, 2)
         prompt_q, *branch_q = torch.split(q, lengths, 2)
         plain = softcap is None and s_aux is None and (window is None or window >= lengths[0])
         mask = None if plain else tree_plan.within(lengths[0], 0, window, q)
-        outputs.append(_attend(prompt_q, prompt_k, prompt_v, mask, scaling, softcap, s_aux))
+        outputs.append(attend(prompt_q, prompt_k, prompt_v, mask, scaling, softcap, s_aux))
         for bq, bk, bv in zip(branch_q, branch_k, branch_v, strict=True):
             if bq.shape[2]:
                 mask = tree_plan.within(bq.shape[2], lengths[0], window, q)
                 bk, bv = torch.cat([prompt_k, bk], 2), torch.cat([prompt_v, bv], 2)
-                outputs.append(_attend(bq, bk, bv, mask, scaling, softcap, s_aux))
+                outputs.append(attend(bq, bk, bv, mask, scaling, softcap, s_aux))
     return torch.cat(outputs, 2).transpose(1, 2), None
 
 
-def _attend(
+def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -168,21 +168,21 @@ def _attend(
     if sinks is not None:
         sink = sinks.reshape(1, -1, 1, 1).to(scores.dtype).expand(-1, -1, q.shape[2], 1)
         scores = torch.cat([scores, sink], -1)
-    weights = torch.softmax(scores, -1, dtype=_wide(q.dtype)).to(q.dtype)
+    weights = torch.softmax(scores, -1, dtype=wide(q.dtype)).to(q.dtype)
     return weights[..., : k.shape[2]] @ v
 
 
-def _visible(q: Tensor, k: Tensor, window: int | None) -> Tensor:
+def visible(q: Tensor, k: Tensor, window: int | None) -> Tensor:
     seen = k <= q
     return seen if window is None else seen & (k > q - window)
 
 
-def _additive(seen: Tensor, like: Tensor) -> Tensor:
+def additive(seen: Tensor, like: Tensor) -> Tensor:
     zero = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
     return zero.masked_fill(~seen, float("-inf"))
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
+def wide(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
 
 

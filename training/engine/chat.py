@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from .data import Message, Pair
@@ -131,17 +132,23 @@ class Chat:
         """What ends an answer besides an end token, and is no part of it."""
         return [NEXT_TURN] if self.plain else []
 
-    def before_next_turn(self, ids: list[int]) -> list[int]:
-        """``ids`` up to where the answer invents a next turn; all of them if it does not."""
-        if not self.plain:
+    def before(self, ids: list[int], stops: Sequence[str]) -> list[int]:
+        """``ids`` up to where the first of ``stops`` begins; all of them if none is there."""
+        if not stops:
             return ids
-        place = self._raw(ids).find(NEXT_TURN)
-        if place < 0:
+        text = self._raw(ids)
+        places = [place for place in map(text.find, stops) if place >= 0]
+        if not places:
             return ids
         keep = len(ids)
-        while keep and len(self._raw(ids[:keep])) > place:
+        while keep and len(self._raw(ids[:keep])) > min(places):
             keep -= 1
         return ids[:keep]
+
+    def stops_within(self, ids: list[int], stops: Sequence[str], newest: int) -> bool:
+        """Whether one of ``stops`` may have been completed by the last of ``newest`` tokens."""
+        text = self._raw(ids[-newest:])
+        return any(stop in text for stop in stops)
 
     def _raw(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))

@@ -125,9 +125,22 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0  # 0: all tokens
     max_new_tokens: int = 512
+    min_p: float = 0.0  # 0: all tokens
+    repetition_penalty: float = 1.0  # 1: none; counts the prompt's tokens too
+    stop_sequences: tuple[str, ...] = ()  # a text ends before the first of these
 
     def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """JSON-ready. What came later is left out where it changes nothing.
+
+        So a draw of an earlier version has the same digest, and is not drawn again.
+        """
+        later = ("min_p", "repetition_penalty", "stop_sequences")
+        data = dataclasses.asdict(self)
+        data["stop_sequences"] = list(self.stop_sequences)
+        for field in dataclasses.fields(self):
+            if field.name in later and getattr(self, field.name) == field.default:
+                del data[field.name]
+        return data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +153,7 @@ class SampleJob:
     model: Model
     adapters: dict[str, str | None]
     sampling: Sampling = Sampling()
-    batch_size: int = 32
+    batch_size: int = 128  # completions written at the same time
     precision: Precision = "auto"
 
 
@@ -162,7 +175,10 @@ KINDS: dict[str, type[Job]] = {"dpo": DpoJob, "sft": SftJob, "sample": SampleJob
 def job_to_dict(job: Job) -> dict[str, Any]:
     """The job as JSON-ready data, with its kind."""
     kind = next(name for name, cls in KINDS.items() if isinstance(job, cls))
-    return {"kind": kind, **dataclasses.asdict(job)}
+    data = {"kind": kind, **dataclasses.asdict(job)}
+    if isinstance(job, SampleJob):
+        data["sampling"] = job.sampling.as_dict()
+    return data
 
 
 def job_from_dict(data: dict[str, Any]) -> Job:
@@ -232,6 +248,11 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{name}: expected an object, got {value!r}")
         return {str(key): _value(inner, item, f"{name}.{key}") for key, item in value.items()}
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name}: expected a list, got {value!r}")
+        return tuple(_value(inner, item, f"{name}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
@@ -276,4 +297,7 @@ def _check_ranges(job: Job) -> None:
         need(0 < job.sampling.top_p <= 1, "sampling.top_p", "above 0, at most 1")
         need(job.sampling.top_k >= 0, "sampling.top_k", "at least 0")
         need(job.sampling.max_new_tokens >= 1, "sampling.max_new_tokens", "at least 1")
+        need(0 <= job.sampling.min_p <= 1, "sampling.min_p", "from 0 to 1")
+        need(job.sampling.repetition_penalty > 0, "sampling.repetition_penalty", "above 0")
+        need(all(job.sampling.stop_sequences), "sampling.stop_sequences", "without empty texts")
         need(job.batch_size >= 1, "batch_size", "at least 1")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import torch
-from transformers import GenerationConfig
-
-from . import capability, policy
+from . import capability, decoder, policy
+from .answers import Ending, context_length, end_tokens
 from .chat import Chat
 from .config import Job, SampleJob
 from .data import Prompt, read_prompts
+from .decoder import Decoder, Question, Row, Wanted
 from .errors import EngineError
-from .gumbel import RowNoise
+from .generated import Generated
 from .process import StopRequest
 from .rundir import LineLog, RunDir
 from .train import versions
@@ -36,10 +34,9 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     prompts = read_prompts(run.path / "prompts.jsonl", set(job.adapters))
     chat = Chat(policy.load_tokenizer(job.model))
     ids = chat.prompt_ids([prompt.messages for prompt in prompts])
-    tokens = {prompt.id: row for prompt, row in zip(prompts, ids, strict=True)}
     out = LineLog(run.path / "completions.jsonl")
     done = {row["id"] for row in out.rows()}
-    waiting = [prompt for prompt in prompts if prompt.id not in done]
+    waiting = [place for place, prompt in enumerate(prompts) if prompt.id not in done]
     if done:
         log.info("%d of %d completions are there already", len(done), len(prompts))
     stop.check()
@@ -48,92 +45,69 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     device = capability.device()
     dtype = capability.compute_dtype(job.precision, device)
     base = policy.load_base(job.model, dtype, device)
-    _check_lengths(waiting, tokens, base.config)
-    writer = Writer(base, chat, job)
+    context = context_length(base.config)
+    _check_lengths(
+        [prompts[place] for place in waiting], [ids[place] for place in waiting], context
+    )
+    ending = Ending(chat, end_tokens(base, chat.tokenizer), job.sampling.stop_sequences)
+    model, names = with_adapters(base, job.adapters)
+    writer, reason = choose_writer(model, list(names.values()), chat, job, ending)
     written = len(prompts) - len(waiting)
     new_tokens = 0
     sampling_began = time.monotonic()
-    for name, batch in _batches(waiting, tokens, job.batch_size):
+
+    def between() -> None:
+        out.flush()
         stop.check()  # what is written is kept, and is all there is to keep
         run.phase("sampling", step=written, total_steps=len(prompts))
-        for row in writer.write(name, batch, [tokens[prompt.id] for prompt in batch]):
-            out.append(row)
-            new_tokens += row["token_count"]
-        out.flush()
-        written += len(batch)
-    seconds = time.monotonic() - sampling_began
-    run.phase("sampling", step=written, total_steps=len(prompts))
+
+    for row in writer.write(questions_of(prompts, ids, waiting, names, job, context), between):
+        out.append(_line(prompts[row.wanted.index], row, ending, chat))
+        new_tokens += len(row.tokens)
+        written += 1
     out.close()
+    seconds = time.monotonic() - sampling_began
     speed = new_tokens / seconds if new_tokens else 0.0
     run.result(
         completions=written,
         final={"tokens_per_second": round(speed, 3)},
+        way="generate" if reason else "batch",
+        way_reason=reason,
         versions=versions(),
         seconds=round(time.monotonic() - began, 3),
     )
     run.phase("done", step=written, total_steps=len(prompts))
 
 
-class Writer:
-    """A base model with all policies' adapters on it, writing batches of completions."""
+def choose_writer(
+    model: Any, adapters: list[str | None], chat: Chat, job: SampleJob, ending: Ending
+) -> tuple[Decoder | Generated, str | None]:
+    """The fastest way that is exact for ``model``, and why it is not our own batch."""
+    reason = decoder.obstacle(model) or decoder.trial(model, adapters)
+    if reason is None:
+        return Decoder(model, job.sampling, job.batch_size, ending.reached), None
+    log.warning("sampling with generate, which is slower: %s", reason)
+    return Generated(model, chat.tokenizer, job.sampling, job.batch_size, ending), reason
 
-    def __init__(self, base: Any, chat: Chat, job: SampleJob) -> None:
-        self.chat, self.sampling = chat, job.sampling
-        self.context = context_length(base.config)
-        self.ends = end_tokens(base, chat.tokenizer)
-        self.model, self.names = with_adapters(base, job.adapters)
-        stops = chat.stop_strings
-        self.stopping = {"stop_strings": stops, "tokenizer": chat.tokenizer} if stops else {}
-        # The base's own generation settings (a repetition penalty, say) would alter the draw.
-        base.generation_config = GenerationConfig(
-            do_sample=False,
-            eos_token_id=sorted(self.ends) or None,
-            pad_token_id=chat.tokenizer.pad_token_id,
-        )
 
-    def write(
-        self, name: str, prompts: list[Prompt], ids: list[list[int]]
-    ) -> Iterator[dict[str, Any]]:
-        """One completion a prompt, under the policy ``name``; ``ids`` are the prompts' tokens."""
-        device = next(self.model.parameters()).device
-        width = max(map(len, ids))
-        pad = self.chat.tokenizer.pad_token_id
-        rows = torch.tensor([[pad] * (width - len(row)) + row for row in ids], device=device)
-        mask = torch.tensor(
-            [[0] * (width - len(row)) + [1] * len(row) for row in ids], device=device
-        )
-        limits = [min(self.sampling.max_new_tokens, self.context - len(row)) for row in ids]
-        noise = RowNoise(self.sampling, [prompt.seed for prompt in prompts], device)
-        with torch.no_grad(), policy.speaking_as(self.model, self.names[name]):
-            output = self.model.generate(
-                input_ids=rows,
-                attention_mask=mask,
-                logits_processor=[noise],
-                max_new_tokens=max(limits),
-                **self.stopping,
-            )
-        logp = torch.stack(noise.chosen, 1).double().cpu()  # [B, steps]
-        for prompt, row, limit, token_logp in zip(
-            prompts, output[:, width:].tolist(), limits, logp, strict=True
-        ):
-            taken, reason = self._cut(row[:limit])
-            yield {
-                "id": prompt.id,
-                "policy": prompt.policy,
-                "seed": prompt.seed,
-                "text": self.chat.text(taken),
-                "token_count": len(taken),
-                "finish_reason": reason,
-                "logprob": float(token_logp[: len(taken)].sum()),
-            }
-
-    def _cut(self, row: list[int]) -> tuple[list[int], str]:
-        """The row up to and with its first end token, or up to an invented turn, and why."""
-        for index, token in enumerate(row):
-            if token in self.ends:
-                return self.chat.before_next_turn(row[: index + 1]), "stop"
-        kept = self.chat.before_next_turn(row)
-        return kept, "length" if len(kept) == len(row) else "stop"
+def questions_of(
+    prompts: list[Prompt],
+    ids: list[list[int]],
+    waiting: list[int],
+    names: dict[str, str | None],
+    job: SampleJob,
+    context: int,
+) -> list[Question]:
+    """What is ``waiting`` (places in ``prompts``), the answers to one prompt together."""
+    together: dict[tuple[str, tuple[int, ...]], list[Wanted]] = {}
+    for place in waiting:
+        limit = min(job.sampling.max_new_tokens, context - len(ids[place]))
+        key = (prompts[place].policy, tuple(ids[place]))
+        together.setdefault(key, []).append(Wanted(place, prompts[place].seed, limit))
+    return [
+        Question(names[name], list(tokens), tuple(answers))
+        for (name, tokens), answers in together.items()
+    ]
 
 
 def with_adapters(base: Any, adapters: dict[str, str | None]) -> tuple[Any, dict[str, str | None]]:
@@ -151,37 +125,25 @@ def with_adapters(base: Any, adapters: dict[str, str | None]) -> tuple[Any, dict
     return model, names
 
 
-def end_tokens(base: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end a turn: the tokenizer's, and those of the base's generation settings."""
-    ends = {tokenizer.eos_token_id} - {None}
-    told = base.generation_config.eos_token_id
-    return ends | set(told if isinstance(told, list) else [told] if told is not None else [])
+def _line(prompt: Prompt, row: Row, ending: Ending, chat: Chat) -> dict[str, Any]:
+    taken, reason = ending.cut(row.tokens)
+    return {
+        "id": prompt.id,
+        "policy": prompt.policy,
+        "seed": prompt.seed,
+        "text": chat.text(taken),
+        "token_count": len(taken),
+        "finish_reason": reason,
+        "logprob": float(sum(row.logps[: len(taken)])),
+    }
 
 
-def context_length(config: Any) -> int:
-    """The longest sequence that the model can hold; without a stated limit, a very long one."""
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return int(getattr(text, "max_position_embeddings", None) or 1 << 30)
-
-
-def _check_lengths(prompts: list[Prompt], tokens: dict[str, list[int]], config: Any) -> None:
-    context = context_length(config)
-    for prompt in prompts:
-        if len(tokens[prompt.id]) >= context:
+def _check_lengths(prompts: list[Prompt], ids: list[list[int]], context: int) -> None:
+    for prompt, tokens in zip(prompts, ids, strict=True):
+        if len(tokens) >= context:
             raise EngineError(
                 "prompt_too_long",
                 f"prompts.jsonl line {prompt.line}: prompt {prompt.id!r} has "
-                f"{len(tokens[prompt.id])} tokens, and the model holds {context}",
+                f"{len(tokens)} tokens, and the model holds {context}",
                 "Shorten or remove this prompt, or use a base model with a longer context.",
             )
-
-
-def _batches(
-    prompts: list[Prompt], tokens: dict[str, list[int]], size: int
-) -> Iterator[tuple[str, list[Prompt]]]:
-    """Batches of one policy each, of prompts of like length, the longest first."""
-    ordered = sorted(prompts, key=lambda p: (p.policy, -len(tokens[p.id])))
-    for name in sorted({prompt.policy for prompt in ordered}):
-        group = [prompt for prompt in ordered if prompt.policy == name]
-        for start in range(0, len(group), size):
-            yield name, group[start : start + size]

@@ -128,7 +128,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
         shutil.copytree(base, folder)
         template = CHATML.replace("'<|im_end|>' + '\n'", "'<|im_end|>'")
         (folder / "chat_template.jinja").write_text(template)
-    asked = prompts(40, ("v1.0",))
+    asked = prompts(160, ("v1.0",))
     run = new_run("s", job(folder, talker, sampling={"max_new_tokens": 60}), prompts=asked)
     assert run_engine("sample", run) == 0
     drawn = {row["id"]: row for row in read_lines(run / "completions.jsonl")}
@@ -200,17 +200,17 @@ def test_without_a_template_an_answer_ends_before_an_invented_turn(
     tokenizer = load_tokenizer(Model(base=str(plain)))
     turn = tokenizer("\nUser:", add_special_tokens=False)["input_ids"]
 
-    from training.engine import sample
+    from training.engine import decoder
 
-    class Steered(sample.RowNoise):
-        def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            scores = super().__call__(ids, scores)
-            step = len(self.chosen) - 1
-            wanted = ([5, 6] + turn + [7] * 50)[step]
-            return torch.full_like(scores, -1e9).index_fill_(1, torch.tensor([wanted]), 0.0)
+    def steered(
+        scores: torch.Tensor, race: object, seeds: object, steps: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = [5, 6, *turn, *[7] * 50]
+        return torch.tensor([wanted[step] for step in steps]), torch.zeros(len(scores))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "RowNoise", Steered)
+        patch.setattr(decoder, "draw", steered)
+        patch.setattr(decoder, "trial", lambda *_: None)  # it would notice
         folder = new_run("plain", job(plain, sampling={"max_new_tokens": 40}), prompts=prompts(3))
         assert run_engine("sample", folder) == 0
     for row in read_lines(folder / "completions.jsonl"):

@@ -1,0 +1,110 @@
+"""Rows of different adapters in one batch: one product with the base, a small one for all LoRA.
+
+The adapters present in a batch lie side by side: x Aᵀ gives every row all their low ranks, what is
+not the row's own is set to zero, and the product with all B is added in place. Two products a
+layer, however many adapters, and the rows may stand in any order. Knows nothing of text.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora.layer import Linear
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+Signature = tuple[tuple[str, int], ...]  # an adapter's name and its rank in a layer
+
+
+def obstacle(model: Any) -> str | None:
+    """Why the adapters of ``model`` cannot share a batch; None if they can."""
+    if not isinstance(model, PeftModel):
+        return None
+    for name, module in model.named_modules():
+        if not isinstance(module, BaseTunerLayer):
+            continue
+        layer: Any = module
+        if type(layer) is not Linear or type(layer.get_base_layer()) is not nn.Linear:
+            return f"{name} is no plain LoRA on a linear layer"
+        for adapter in layer.lora_A:
+            if adapter in getattr(layer, "lora_variant", {}):
+                return f"{name}: adapter {adapter} is a variant of LoRA"
+            if layer.lora_A[adapter].bias is not None or layer.lora_B[adapter].bias is not None:
+                return f"{name}: adapter {adapter} has a bias"
+    return None
+
+
+class MixedLora:
+    """Takes the LoRA layers of ``model`` over; ``select`` says which row speaks as whom."""
+
+    def __init__(self, model: Any) -> None:
+        self._layers = [m for m in model.modules() if type(m) is Linear]
+        self._rows: list[str | None] = []
+        self._active: tuple[str, ...] = ()
+        self._masks: dict[Signature, Tensor | None] = {}
+        self._stacked: dict[int, tuple[Signature, Tensor, Tensor]] = {}
+        for module in self._layers:
+            layer: Any = module
+            layer.forward = types.MethodType(self._forward, layer)
+
+    def release(self) -> None:
+        """Let peft compute again."""
+        for layer in self._layers:
+            del layer.forward
+
+    def select(self, adapters: list[str | None]) -> None:
+        """From now on row i of a batch speaks as ``adapters[i]``; None is the bare base."""
+        if adapters == self._rows:
+            return
+        self._rows = list(adapters)
+        self._masks = {}
+        active = tuple(sorted({name for name in adapters if name is not None}))
+        if active != self._active:
+            self._active = active
+            self._stacked = {}
+
+    def _forward(self, layer: Any, x: Tensor) -> Tensor:
+        """In place of peft's forward: x [B, T, in] -> [B, T, out]."""
+        base = layer.get_base_layer()
+        y = nn.functional.linear(x, base.weight, base.bias)
+        signature, a, b = self._weights(layer, x)
+        if not signature:
+            return y
+        low = x @ a  # [B, T, ranks]
+        mask = self._mask(signature, x)
+        if mask is not None:
+            low *= mask
+        y.view(-1, y.shape[-1]).addmm_(low.view(-1, low.shape[-1]), b)
+        return y
+
+    def _weights(self, layer: Any, x: Tensor) -> tuple[Signature, Tensor, Tensor]:
+        """Of the active adapters: names and ranks, A [in, ranks] and scaled B [ranks, out]."""
+        kept = self._stacked.get(id(layer))
+        if kept is None:
+            mine = [name for name in self._active if name in layer.lora_A]
+            a = [layer.lora_A[name].weight for name in mine]
+            b = [layer.lora_B[name].weight * layer.scaling[name] for name in mine]
+            signature = tuple((name, len(one)) for name, one in zip(mine, a, strict=True))
+            if mine:
+                kept = (
+                    signature,
+                    torch.cat(a).to(x.dtype).T.contiguous(),
+                    torch.cat(b, 1).to(x.dtype).T.contiguous(),
+                )
+            else:
+                kept = ((), x, x)
+            self._stacked[id(layer)] = kept
+        return kept
+
+    def _mask(self, signature: Signature, x: Tensor) -> Tensor | None:
+        """[B, 1, ranks], 1 where the row owns the rank; None where all rows own all of them."""
+        if signature not in self._masks:
+            own = [[name == row for name, _ in signature] for row in self._rows]
+            ranks = torch.tensor([rank for _, rank in signature])
+            mask = torch.tensor(own).repeat_interleave(ranks, 1)
+            whole = bool(mask.all())
+            self._masks[signature] = None if whole else mask[:, None].to(x.device, x.dtype)
+        return self._masks[signature]
