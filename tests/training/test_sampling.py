@@ -1,6 +1,6 @@
 import pytest
 
-from annotate.models import Completion
+from annotate.models import Completion, Policy
 from tests.factories import make_project, make_prompt
 from training import filling, sampling
 from training.claims import claim
@@ -123,7 +123,7 @@ def test_settings_that_came_later_change_no_earlier_draw(project):
     (job,) = sampling.start_sampling(project=project)
     assert job.config["sampling"] == before
     LoopSettings.objects.update(min_p=0.1, repetition_penalty=1.2, stop_sequences=["\nQ:"])
-    assert sampling._sampling_of(LoopSettings.objects.get()) == {
+    assert sampling.sampling_of(LoopSettings.objects.get(), Policy.objects.get()) == {
         **before,
         "min_p": 0.1,
         "repetition_penalty": 1.2,
