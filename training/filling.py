@@ -105,6 +105,32 @@ def fill_queue(
     return _queue(project, loop, pool, named)
 
 
+def write_for_gate(*, policy: Policy) -> list[SamplingJob]:
+    """Have a new policy write, and the champion where it has not: all that the project wants where
+    it wants it at once, else the answers to held-out prompts, over which the two meet."""
+    project = policy.project
+    loop = loop_of(project)
+    if loop.queue_level is None:
+        return start_sampling(project=project, policies=[policy])
+    champion = project.policies.filter(state=Policy.State.CHAMPION)
+    sampled = sampled_policies(project)
+    writers = {one.pk: one for one in (policy, *champion) if one in sampled}
+    held_out = dict(project.prompts.filter(is_held_out=True).values_list("pk", "digest"))
+    named = {}
+    for pk, one in writers.items():
+        written = seeds_written(one, held_out, sampling_of(loop, one))
+        draws = [
+            (prompt, pk, draw_seed(prompt_digest=digest, policy=one.slug, draw=number))
+            for prompt, digest in held_out.items()
+            for number in range(loop.completions_per_prompt)
+        ]
+        if owed := [draw for draw in draws if (draw[0], draw[2]) not in written]:
+            named[pk] = owed
+    if not named:
+        raise NotNow(_("Every policy in the pool has answered every prompt already."))
+    return _queue(project, loop, writers, named)
+
+
 def _written(loop: LoopSettings, policies: Sequence[Policy]) -> dict[tuple[int, int], int]:
     """How many answers each policy has written to each prompt, by (prompt, policy)."""
     found = {}

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
-from training import sampling
+from training import filling
 from training.claims import Claim
 from training.engine.config import ConfigError, DpoJob, SftJob, job_from_dict, job_to_dict
 from training.errors import NotNow
@@ -196,7 +196,7 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
             transaction.set_rollback(True)
             return None
         try:
-            sampling.start_sampling(project=job.project, policies=[policy])
+            filling.write_for_gate(policy=policy)
         except NotNow as error:
             logger.info("%s: nothing to sample: %s", policy, error)
     return policy

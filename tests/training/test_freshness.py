@@ -12,7 +12,7 @@ from annotate.models import Comparison, Completion, Judgement, Policy
 from tests.factories import join, make_comparison, make_policy, make_project, make_prompt, make_user
 from training import freshness, sampling
 from training.errors import NotNow
-from training.filling import fill_queue, level_of, ready, start_due_sampling
+from training.filling import fill_queue, level_of, ready, start_due_sampling, write_for_gate
 from training.models import LoopSettings, SamplingJob
 from training.pool import ensure_base
 
@@ -133,13 +133,12 @@ def test_the_clock_fills_the_queue(project):
     assert start_due_sampling() == []  # one at a time
 
 
-def test_a_number_that_was_written_meanwhile_gives_way_to_the_next(project, tmp_path):
+def test_what_a_stopped_job_has_written_is_not_asked_again(project, tmp_path):
     (job,) = fill_queue(project=project)
     first = asked_in(job, tmp_path / "first")
-    answer(job, first)
+    answer(job, first[::2])
     again = asked_in(job, tmp_path / "again")
-    assert len(again) == len(first)
-    assert not {one["id"] for one in first} & {one["id"] for one in again}
+    assert {one["id"] for one in again} == {one["id"] for one in first[1::2]}
 
 
 def test_a_gap_that_a_stopped_job_left_does_not_stall_the_queue(project, tmp_path):
@@ -156,6 +155,31 @@ def test_a_policy_with_no_weight_writes_nothing(project, tmp_path):
     Policy.objects.filter(pk=other.pk).update(weight=0)
     (job,) = fill_queue(project=project)
     assert {one["policy"] for one in asked_in(job, tmp_path / "run")} == {base.slug}
+
+
+def test_a_new_policy_and_the_champion_write_what_they_meet_over(project, tmp_path):
+    base = ensure_base(project=project)
+    project.prompts.update(is_held_out=False)
+    held_out = make_prompt(project, held_out=True)
+    made = make_policy(
+        project, "round-1", kind=Policy.Kind.ADAPTER, base_model="some/model", state="candidate"
+    )
+    (job,) = write_for_gate(policy=made)
+    asked = asked_in(job, tmp_path / "run")
+    assert {one["policy"] for one in asked} == {base.slug, "round-1"}
+    assert {one["messages"][0]["content"] for one in asked} == {held_out.messages[0]["content"]}
+    assert len(asked) == 4
+    answer(job, asked)
+    with pytest.raises(NotNow):
+        write_for_gate(policy=made)
+
+
+def test_without_a_level_a_new_policy_answers_everything(project, tmp_path):
+    ensure_base(project=project)
+    LoopSettings.objects.update(queue_level=None)
+    made = make_policy(project, "round-1", kind=Policy.Kind.ADAPTER, base_model="some/model")
+    (job,) = write_for_gate(policy=made)
+    assert len(asked_in(job, tmp_path / "run")) == 10
 
 
 def test_the_level_can_be_minutes_at_the_raters_pace(project):
