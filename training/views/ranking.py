@@ -282,7 +282,7 @@ def _trend(found: Ranking) -> SafeString:
         lines,
         summary=summary % {"policy": found.trend_against, "points": ", ".join(lasts)},
         y_words=points,
-        x_range=(0, found.votes),
+        x_range=(0, found.trend[-1].votes if found.trend else 1),
     )
 
 
