@@ -40,7 +40,7 @@ def test_killed_at_thirty_random_moments_every_completion_is_stored_once(tmp_pat
     context = lives()
     stored = []
     for number in range(KILLS + 1):
-        # A worker that died left the row as it was; the next claims it and reads from the start.
+        # A worker that died left the row; the next one claims it and reads from the start.
         SamplingJob.objects.filter(pk=job.pk).update(state="queued", attempt=0)
         claimed = claim(SamplingJob, job.pk)
         assert claimed is not None
