@@ -56,11 +56,14 @@ def unseal(sealed: str, origin: Origin) -> Key:
     try:
         told = json.loads(_fernet().decrypt(sealed.encode("ascii")))
     except (InvalidToken, ValueError):
-        words = _("The stored key cannot be read any more, since the site's secret has changed.")
-        raise KeyUnreadable(f"{words} {_('Enter the key again.')}") from None
+        words = _(
+            "The stored key cannot be read any more, since the site's secret has changed. Enter "
+            "the key again."
+        )
+        raise KeyUnreadable(words) from None
     if told["origin"] != str(origin):
-        words = _("The stored key belongs to another host than %(host)s.")
-        raise KeyUnreadable(f"{words % {'host': origin.host}} {_('Enter the key again.')}")
+        words = _("The stored key belongs to another host than %(host)s. Enter the key again.")
+        raise KeyUnreadable(words % {"host": origin.host})
     return Key(told["key"])
 
 
