@@ -62,7 +62,7 @@ def ours(folder: Path, task: Task) -> dict[str, Any]:
     if run_job("sample", run) != 0:
         raise SystemExit((run / "error.json").read_text())
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    rows = [json.loads(line) for line in (run / "completions.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (run / "completions.jsonl").open(encoding="utf-8")]
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
