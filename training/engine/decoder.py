@@ -86,6 +86,12 @@ def in_order(questions: Sequence[Question]) -> list[Question]:
     return ordered
 
 
+def evenly(answers: int, rows: int) -> int:
+    """At most ``rows``, so that the last wave of answers is no smaller than the others."""
+    waves = -(-answers // rows)
+    return -(-answers // waves)
+
+
 class Decoder:
     """A model taken over for sampling; ``release`` gives it back."""
 
@@ -113,7 +119,10 @@ class Decoder:
     ) -> Iterator[Row]:
         """All answers, each as soon as it is finished; ``between`` is called before every step."""
         queue = deque(in_order([part for q in questions for part in _parts(q)]))
-        self._start(min(self._rows_at_most, self._affordable(queue)))
+        if not queue:
+            return
+        answers = sum(len(question.answers) for question in queue)
+        self._start(evenly(answers, min(self._rows_at_most, self._affordable(queue))))
         while queue or self._rows:
             between()
             try:

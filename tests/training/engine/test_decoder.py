@@ -13,7 +13,7 @@ from training.engine import decoder, policy
 from training.engine.answers import Ending
 from training.engine.chat import Chat
 from training.engine.config import Model, SampleJob, Sampling
-from training.engine.decoder import Decoder, Question, Wanted, in_order
+from training.engine.decoder import Decoder, Question, Wanted, evenly, in_order
 from training.engine.generated import Generated
 from training.engine.kept import pieces
 from training.engine.policy import load_tokenizer, speaking_as
@@ -271,3 +271,11 @@ def test_questions_go_policy_by_policy_and_turn_at_the_border() -> None:
 )
 def test_pieces(lengths: list[int], runs: list[tuple[int, int, int]]) -> None:
     assert pieces(lengths) == runs
+
+
+@pytest.mark.parametrize(
+    ("answers", "rows", "taken"),
+    [(1, 8, 1), (8, 8, 8), (9, 8, 5), (144, 128, 72), (1200, 128, 120), (5, 1, 1)],
+)
+def test_waves_of_answers_are_even(answers: int, rows: int, taken: int) -> None:
+    assert evenly(answers, rows) == taken

@@ -82,6 +82,16 @@ def test_a_stopped_job_goes_on_where_it_was(base: Path, new_run: NewRun) -> None
     assert rows[:3] == read_lines(whole / "completions.jsonl")[:3]
 
 
+def test_a_job_killed_just_before_its_end_only_ends(base: Path, new_run: NewRun) -> None:
+    folder = new_run("run", job(base), prompts=prompts(3))
+    assert run_engine("sample", folder) == 0
+    before = (folder / "completions.jsonl").read_bytes()
+    (folder / "result.json").unlink()
+    assert run_engine("sample", folder) == 0
+    assert (folder / "completions.jsonl").read_bytes() == before
+    assert read_json(folder / "result.json")["completions"] == 3
+
+
 def test_a_prompt_too_long_is_named(base: Path, new_run: NewRun) -> None:
     rows = prompts(2)
     rows[1]["messages"][0]["content"] = "what is " * 400
