@@ -53,7 +53,9 @@ def sampled_policies(project: Project) -> list[Policy]:
             state__in=Policy.IN_POOL,
             kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.ENDPOINT),
             weight__gt=0,
-        ).order_by("pk")
+        )
+        .exclude(kind=Policy.Kind.ENDPOINT, served_by=None)
+        .order_by("pk")
     )
 
 
