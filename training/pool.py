@@ -52,12 +52,12 @@ def ensure_base(*, project: Project) -> Policy:
 
 
 def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Policy]:
-    """The pool's policies that can be sampled; ``with_idle``: those with weight 0, too."""
+    """The pool's policies that the engine or an endpoint can sample; ``with_idle``: those with
+    weight 0, too."""
+    kinds = Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF, Policy.Kind.ENDPOINT
     found = Policy.objects.filter(
-        project=project,
-        state__in=Policy.IN_POOL,
-        kind__in=(Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF, Policy.Kind.ENDPOINT),
-    )
+        project=project, state__in=Policy.IN_POOL, kind__in=kinds
+    ).exclude(kind=Policy.Kind.ENDPOINT, served_by=None)
     return list((found if with_idle else found.filter(weight__gt=0)).order_by("pk"))
 
 

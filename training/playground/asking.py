@@ -28,9 +28,10 @@ SEEDS = 2**31
 
 
 def policies_that_answer(project: Project) -> QuerySet[Policy]:
-    """The policies that can be asked, retired ones too: those in the pool first, newest first."""
+    """The policies that can be asked, retired ones too, newest first."""
     kinds = (Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.ENDPOINT)
-    return Policy.objects.filter(project=project, kind__in=kinds).order_by("-pk")
+    found = Policy.objects.filter(project=project, kind__in=kinds)
+    return found.exclude(kind=Policy.Kind.ENDPOINT, served_by=None).order_by("-pk")
 
 
 @transaction.atomic
