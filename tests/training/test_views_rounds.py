@@ -252,6 +252,8 @@ SETTINGS = {
     "completions_per_prompt": 4,
     "temperature": 0.8,
     "top_p": 1,
+    "min_p": 0,
+    "repetition_penalty": 1,
     "max_new_tokens": 64,
     "round_after_pairs": "",
     "round_after_minutes": 60,

@@ -293,5 +293,5 @@ def test_an_adapter_that_is_there_already_is_fine_and_one_that_fails_is_told(end
 def test_a_policy_whose_endpoint_is_gone_holds_nothing_up(endpoint, stub):
     make_policy(endpoint.project, "orphan", kind=Policy.Kind.ENDPOINT)
     make_prompt(endpoint.project)
-    (job,) = sampling.start_due_sampling()
+    (job,) = filling.start_due_sampling()
     assert [policy.slug for policy in job.policies.all()] == ["served"]
