@@ -136,6 +136,11 @@ def read_progress(run_dir: Path) -> Progress:
     )
 
 
+def read_partial(run_dir: Path) -> dict[str, str]:
+    """What a sampling engine that shows it has under way, by id."""
+    return _read_json(run_dir / "partial.json") or {}
+
+
 def log_tail(run_dir: Path, *, lines: int = 40) -> str:
     """The last words of the engine, for the page of a failed job."""
     for name in ("engine.log", "engine.out"):

@@ -148,6 +148,7 @@ class SampleJob:
     """Write the completions that ``prompts.jsonl`` asks for. ``kind`` is "sample".
 
     ``adapters`` maps a policy's name to its adapter's folder, or to None for the bare base.
+    ``show_partial``: what is under way is in ``partial.json``, by id, for somebody who watches.
     """
 
     model: Model
@@ -155,6 +156,7 @@ class SampleJob:
     sampling: Sampling = Sampling()
     batch_size: int = 128  # completions written at the same time
     precision: Precision = "auto"
+    show_partial: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

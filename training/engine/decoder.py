@@ -114,6 +114,10 @@ class Decoder:
         self._lora.release()
         self._lm.set_attn_implementation(self._before)
 
+    def under_way(self) -> list[Row]:
+        """The answers that are not finished."""
+        return list(self._rows)
+
     def write(
         self, questions: Sequence[Question], between: Callable[[], None] = lambda: None
     ) -> Iterator[Row]:

@@ -38,6 +38,10 @@ class Generated:
             do_sample=False, eos_token_id=sorted(ending.tokens) or None, pad_token_id=self._pad
         )
 
+    def under_way(self) -> list[Row]:
+        """None: ``generate`` gives its answers when they are finished."""
+        return []
+
     def write(
         self, questions: Sequence[Question], between: Callable[[], None] = lambda: None
     ) -> Iterator[Row]:

@@ -19,9 +19,10 @@ from .decoder import Decoder, Question, Row, Wanted
 from .errors import EngineError
 from .generated import Generated
 from .process import StopRequest
-from .rundir import LineLog, RunDir
+from .rundir import LineLog, RunDir, write_json
 from .train import versions
 
+PARTIAL_SECONDS = 0.2
 log = logging.getLogger("engine")
 
 
@@ -56,8 +57,12 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     new_tokens = 0
     sampling_began = time.monotonic()
 
+    partial = Partial(run, prompts, chat, ending) if job.show_partial else None
+
     def between() -> None:
         out.flush()
+        if partial is not None:
+            partial.show(writer.under_way())
         stop.check()  # what is written is kept, and is all there is to keep
         run.phase("sampling", step=written, total_steps=len(prompts))
 
@@ -77,6 +82,27 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         seconds=round(time.monotonic() - began, 3),
     )
     run.phase("done", step=written, total_steps=len(prompts))
+
+
+class Partial:
+    """``partial.json``: the texts that are under way, a few times a second."""
+
+    def __init__(self, run: RunDir, prompts: list[Prompt], chat: Chat, ending: Ending) -> None:
+        self._path = run.path / "partial.json"
+        self._prompts, self._chat, self._ending = prompts, chat, ending
+        self._next = 0.0
+
+    def show(self, rows: list[Row]) -> None:
+        """Write what ``rows`` hold so far, if the last time is long enough ago."""
+        if not rows or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + PARTIAL_SECONDS
+        texts = {self._prompts[row.wanted.index].id: self._text(row) for row in rows}
+        write_json(self._path, texts, sync=False)
+
+    def _text(self, row: Row) -> str:
+        taken, _ = self._ending.cut(row.tokens)
+        return self._chat.text(taken).rstrip("\ufffd")  # half of a character
 
 
 def choose_writer(

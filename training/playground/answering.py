@@ -1,4 +1,4 @@
-"""Writing one answer of a tryout: by the engine in one go, by an endpoint as it comes."""
+"""Writing one answer of a tryout, by the engine or by an endpoint, as it comes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.endpoints.client import Piece, connected
 from training.endpoints.models import Endpoint
 from training.endpoints.routing import adapter_path, endpoint_of, model_name
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
-from training.engine_process import Progress, Tail, Wish, log_tail, run_engine
+from training.engine_process import Progress, Tail, Wish, log_tail, read_partial, run_engine
 from training.models import Job
 from training.playground.models import TryoutAnswer
 
@@ -53,7 +53,7 @@ def _ask_engine(answer: TryoutAnswer, held: Claim, stopping: Stopping) -> None:
     run_dir = Path(settings.RUNS_DIR) / f"tryout-{answer.pk}-{answer.created_at:%Y%m%d-%H%M%S}"
     run_dir.mkdir(parents=True, exist_ok=True)
     held.update(run_dir=str(run_dir))
-    write_job(job_from_dict(answer.config), run_dir)
+    write_job(job_from_dict({**answer.config, "show_partial": True}), run_dir)
     line = {
         "id": "tryout",
         "messages": answer.tryout.messages,
@@ -63,7 +63,8 @@ def _ask_engine(answer: TryoutAnswer, held: Claim, stopping: Stopping) -> None:
     (run_dir / "prompts.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
 
     def follow(progress: Progress) -> Wish:
-        if not held.update(phase=progress.phase):
+        so_far = storable(read_partial(run_dir).get("tryout", ""))
+        if not held.update(phase=progress.phase, text=so_far):
             return "stop"
         return "stop" if stopping() or _cancel_asked(answer) else "go on"
 

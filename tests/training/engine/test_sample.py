@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from training.engine import sample
 from training.engine.config import Model, SampleJob, Sampling, ScoreJob
 from training.engine.gumbel import RowNoise
 
@@ -226,3 +228,20 @@ def test_without_a_template_an_answer_ends_before_an_invented_turn(
     for row in read_lines(folder / "completions.jsonl"):
         assert row["text"] == tokenizer.decode([5, 6]).strip()
         assert (row["token_count"], row["finish_reason"]) == (2, "stop")
+
+
+def test_who_watches_sees_what_is_under_way(
+    base: Path, talker: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(sample, "PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr(sample, "write_json", lambda path, data, sync: shown.append(data))
+    settings = job(base, talker, show_partial=True)
+    folder = new_run("watched", settings, prompts=prompts(2, ("v1.0",)))
+    assert run_engine("sample", folder) == 0
+    whole = texts(folder)
+    assert len(shown) > 2
+    for before, after in pairwise(shown):
+        assert all(len(after[key]) >= len(before[key]) for key in before.keys() & after.keys())
+    assert all(whole[key].startswith(text.rstrip()) for some in shown for key, text in some.items())
+    assert any(text for some in shown for text in some.values())
