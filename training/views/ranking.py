@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from annotate.access import project_for
+from annotate.gold import gold_accuracy
 from annotate.models import Policy, Project
 from annotate.numbers import grouped
 from annotate.views.requests import MemberRequest
@@ -23,6 +24,7 @@ from training.bradley_terry import POINTS, Estimated
 from training.charts import Line, Point, line_chart
 from training.ranking import Ranking, Rated, ranking_of
 from training.shares import Share, in_percent
+from training.trust import weights_from_gold
 
 MOST_LINES = 6
 BAR = 240
@@ -164,6 +166,7 @@ def points(value: float) -> str:
 def _asked_for(request: MemberRequest, project: Project) -> Ranking:
     return ranking_of(
         project,
+        rater_weights=trusted(project),
         against=request.GET.get("against") or None,
         control_length=request.GET.get("length") != "free",
     )
@@ -300,3 +303,8 @@ def _said(found: Ranking) -> str:
         len(sharing),
     )
     return words % {"policy": first.slug, "count": grouped(len(sharing))}
+
+
+def trusted(project: Project) -> dict[int, float]:
+    """What each rater's votes weigh, by the project's gold."""
+    return weights_from_gold(gold_accuracy(project))
