@@ -25,9 +25,9 @@ def test_a_line_is_a_text_and_an_escape_a_line_break(typed, kept):
 
 
 def as_shown(loop):
-    """What a browser would send back of the form as it was shown."""
-    initial = LoopForm(instance=loop).initial
-    return {name: "" if initial[name] is None else initial[name] for name in LoopForm.Meta.fields}
+    """What a browser sends where nothing was touched."""
+    values = LoopForm(instance=loop).initial
+    return {name: "" if values[name] in (None, []) else values[name] for name in values}
 
 
 @pytest.mark.django_db

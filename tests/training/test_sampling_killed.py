@@ -19,6 +19,7 @@ from training.models import LoopSettings, SamplingJob
 DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
 
+@pytest.mark.stack
 @pytest.mark.django_db
 @pytest.mark.timeout(500)
 def test_killed_at_thirty_random_moments_every_completion_is_stored_once(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def attend(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    """q [1, H, n, D] over k, v [1, G, m, D]; without a mask, causal with n = m. [1, H, n, D]."""
+    """q [B, H, n, D] over k, v [B, G, m, D]; without a mask, causal with n = m. [B, H, n, D]."""
     if softcap is None and sinks is None:
         return scaled_dot_product_attention(
             q,
@@ -166,7 +166,7 @@ def attend(
         scores = softcap * torch.tanh(scores / softcap)
     scores = scores + mask
     if sinks is not None:
-        sink = sinks.reshape(1, -1, 1, 1).to(scores.dtype).expand(-1, -1, q.shape[2], 1)
+        sink = sinks.reshape(1, -1, 1, 1).to(scores.dtype).expand(len(q), -1, q.shape[2], 1)
         scores = torch.cat([scores, sink], -1)
     weights = torch.softmax(scores, -1, dtype=wide(q.dtype)).to(q.dtype)
     return weights[..., : k.shape[2]] @ v

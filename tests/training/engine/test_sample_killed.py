@@ -21,6 +21,8 @@ from .test_sample import prompts
 
 NewRun = Callable[..., Path]
 KILLS = 30
+"""Through the database, in ``tests/training/test_sampling_killed.py``; here fewer say enough."""
+KILLS_HERE = 8
 
 
 def one_life(folder: str) -> None:
@@ -69,12 +71,12 @@ def live_until(
 
 
 @pytest.mark.timeout(500)
-def test_killed_at_thirty_random_moments_every_completion_exists_once(
+def test_killed_at_random_moments_every_completion_exists_once(
     base: Path, talker: Path, new_run: NewRun
 ) -> None:
     asked = [
         {**row, "id": f"{row['id']}/{draw}", "seed": 1000 * draw + row["seed"]}
-        for row in prompts(100, ("base", "v1.0"))
+        for row in prompts(40, ("base", "v1.0"))
         for draw in range(3)
     ]
     job = SampleJob(
@@ -88,14 +90,14 @@ def test_killed_at_thirty_random_moments_every_completion_exists_once(
     assert live(context, whole) == 0
     chance = random.Random(0)
     grown = []
-    for _ in range(KILLS):
+    for _ in range(KILLS_HERE):
         killed = live_until(context, part, chance.random())
         file = part / "completions.jsonl"
         grown.append(file.read_bytes().count(b"\n") if file.exists() else 0)
         if not killed:
             break
-    assert len(grown) >= 10, "the job must be long enough to be killed many times"
-    assert len(set(grown)) >= 5, "the kills must meet the writing"
+    assert len(grown) >= 5, "the job must be long enough to be killed many times"
+    assert len(set(grown)) >= 3, "the kills must meet the writing"
     assert live(context, part) == 0
     rows = read_lines(part / "completions.jsonl")
     assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in asked)
