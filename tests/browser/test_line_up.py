@@ -96,6 +96,7 @@ def test_skipped_and_changed(line_up, cast):
     make_line_up(project=cast.project, prompt_id=prompt.pk, completions=answers, priority=0)
     page.goto(reverse("line_up", args=[cast.project.slug]))
     page.click("text=Change the last order")
+    expect(page.locator(".line-up select")).to_have_count(3)
     assert places(page) == ["", "", ""]
     assert PreferencePair.objects.count() == 0
     page.click("button[name=skip]")

@@ -93,14 +93,15 @@ def test_an_invented_next_turn_is_cut_off(tmp_path: Path) -> None:
         return list(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     row = ids(" tea, please\nUser: what else\nAssistant: water<|im_end|>")
-    kept = chat.before_next_turn(row)
+    kept = chat.before(row, chat.stop_strings)
     assert chat.text(kept) == "tea, please"
     assert row[: len(kept)] == kept
-    assert chat.before_next_turn(ids("User: is a word\nUse r:")) == ids("User: is a word\nUse r:")
+    harmless = ids("User: is a word\nUse r:")
+    assert chat.before(harmless, chat.stop_strings) == harmless
 
 
 def test_a_template_of_its_own_has_its_own_end(tmp_path: Path) -> None:
     chat = Chat(make_tokenizer(tmp_path))
     row = list(chat.tokenizer("tea\nUser: what", add_special_tokens=False)["input_ids"])
-    assert chat.before_next_turn(row) == row
     assert chat.stop_strings == []
+    assert chat.before(row, chat.stop_strings) == row
