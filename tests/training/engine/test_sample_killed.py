@@ -22,7 +22,7 @@ from .test_sample import prompts
 NewRun = Callable[..., Path]
 KILLS = 30
 """Through the database, in ``tests/training/test_sampling_killed.py``; here fewer say enough."""
-KILLS_HERE = 8
+KILLS_HERE = 4
 
 
 def one_life(folder: str) -> None:
@@ -76,7 +76,7 @@ def test_killed_at_random_moments_every_completion_exists_once(
 ) -> None:
     asked = [
         {**row, "id": f"{row['id']}/{draw}", "seed": 1000 * draw + row["seed"]}
-        for row in prompts(40, ("base", "v1.0"))
+        for row in prompts(30, ("base", "v1.0"))
         for draw in range(3)
     ]
     job = SampleJob(
@@ -96,8 +96,8 @@ def test_killed_at_random_moments_every_completion_exists_once(
         grown.append(file.read_bytes().count(b"\n") if file.exists() else 0)
         if not killed:
             break
-    assert len(grown) >= 5, "the job must be long enough to be killed many times"
-    assert len(set(grown)) >= 3, "the kills must meet the writing"
+    assert len(grown) >= 3, "the job must be long enough to be killed many times"
+    assert len(set(grown)) >= 2, "the kills must meet the writing"
     assert live(context, part) == 0
     rows = read_lines(part / "completions.jsonl")
     assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in asked)
