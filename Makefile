@@ -8,16 +8,18 @@ BIN := $(VENV)/bin
 # Where checks may write, so that they leave the data folder alone.
 SCRATCH := $(CURDIR)/$(VENV)/scratch
 PYTEST_ARGS ?=
-# Tests run in as many processes as there are cores; WORKERS=0 runs them in one.
-WORKERS ?= auto
+# Tests often wait for a browser, a worker or a disk, so there is one process more than cores.
+# WORKERS=0 runs them in one.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank simulate clean
+.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
 	@echo "make test         every check and every test (PYTEST_ARGS='-k rating' narrows them)"
+	@echo "make test-thorough  the same, with more kills and every page in every theme and size"
 	@echo "make lint         the checks alone"
 	@echo "make fmt          put the code into its form"
 	@echo "make doctor       look for what is wrong with an installation"
@@ -48,6 +50,9 @@ test: $(VENV)/dev lint
 	$(BIN)/python -m tests.postgres -- $(PYTEST) -q -m database $(PYTEST_ARGS)
 	@echo "All tests:"
 	$(PYTEST) $(PYTEST_ARGS)
+
+test-thorough: export WHETSTONE_THOROUGH := 1
+test-thorough: test
 
 lint: export WHETSTONE_HOME := $(SCRATCH)
 lint: $(VENV)/dev

@@ -85,10 +85,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+# --- how much ---
+
+THOROUGH = bool(os.environ.get("WHETSTONE_THOROUGH"))
+"""More of the same where the same was found enough: ``make test-thorough``."""
+
 # --- processes ---
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 240) -> Any:
     """The first true value of ``condition()``; fails, naming ``what``, if none comes."""
     deadline = monotonic() + seconds
     while not (value := condition()):

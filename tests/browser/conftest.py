@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.browser.find_chromium import ABSENT, find_chromium, launch_arguments
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from annotate.models import User
 
 CHROMIUM = find_chromium()
+expect.set_options(timeout=30_000)  # a busy machine may take its time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +56,7 @@ def context(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
             route.abort()
 
     with browser.new_context(base_url=live_server.url, locale="en-GB") as context:
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(90_000)
         context.route("**/*", only_ours)
         yield context
     assert not strayed, f"asked of other servers: {strayed}"

@@ -72,12 +72,12 @@ class Desk:
     def held(self, number: int) -> Desk:
         """So many cards are held ahead."""
         desk = self.page.locator("#desk")
-        expect(desk).to_have_attribute("data-held", str(number), timeout=15_000)
+        expect(desk).to_have_attribute("data-held", str(number))
         return self
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for something on this side of the browser, while routes are being handled."""
-        for _ in range(1500):
+        for _ in range(12_000):
             if condition():
                 return
             self.page.wait_for_timeout(10)

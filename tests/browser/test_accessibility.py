@@ -1,15 +1,21 @@
-"""axe-core finds nothing against WCAG 2.2, A and AA, on any page: themes, sizes, open parts."""
+"""axe-core finds nothing against WCAG 2.2, A and AA, on any page: themes, sizes, open parts.
+
+Every page is looked at twice: light on a desk, then on a phone in one of the other themes by
+turns. ``make test-thorough`` looks at every theme and size of each.
+"""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.pages import ABSENT, PAGES, TOKEN, fill
+from tests.conftest import THOROUGH
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 EVERYTHING = {"runOnly": {"type": "tag", "values": LEVELS}, "resultTypes": ["violations"]}
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "resultTypes": ["violations"]}
+OTHER_THEMES = ["dark", "contrast"]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -45,17 +51,20 @@ def wear(page, theme):
 @pytest.mark.parametrize("half", [0, 1])  # two processes share the minutes
 def test_no_page_has_a_fault_in_any_theme_or_size(site, half):
     wrong = {}
-    for path in PAGES[half::2]:
+    for number, path in enumerate(PAGES[half::2]):
         site.set_viewport_size(DESK)
         answer = site.goto(path)
         assert answer.status == (404 if path in ABSENT else 200)
         assert site.url.endswith(path)
-        looks = {"light": faults(site)}
-        for theme in ("dark", "contrast"):
-            wear(site, theme)
-            looks[theme] = faults(site, COLOURS)
+        looks = {"light, desk": faults(site)}
+        if THOROUGH:
+            for theme in OTHER_THEMES:
+                wear(site, theme)
+                looks[f"{theme}, desk"] = faults(site, COLOURS)
         site.set_viewport_size(PHONE)
-        looks["phone"] = faults(site)
+        for theme in OTHER_THEMES if THOROUGH else [OTHER_THEMES[number % 2]]:
+            wear(site, theme)
+            looks[f"{theme}, phone"] = faults(site)
         wrong |= {(path, look): found for look, found in looks.items() if found}
     assert not wrong
 

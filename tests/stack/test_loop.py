@@ -7,12 +7,14 @@ import pytest
 
 from annotate import serving
 from annotate.models import Comparison, Completion, Policy, PreferencePair
+from annotate.pairing import make_comparisons
 from tests.conftest import wait_for
-from tests.factories import join, make_project, make_prompt, make_user
+from tests.factories import join, make_completion, make_project, make_prompt, make_user
 from training import claims, rounds, sampling
 from training.demo import MODEL_DIR
 from training.demo.world import prompts
 from training.models import LoopSettings, Metric, Round, SamplingJob
+from training.pool import ensure_base
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 SMALL = {
@@ -36,12 +38,12 @@ def project():
     return project
 
 
-def ended(job, seconds=180):
+def ended(job):
     def check():
         job.refresh_from_db()
         return job.is_finished
 
-    wait_for(check, f"{job} to end", seconds=seconds)
+    wait_for(check, f"{job} to end", seconds=400)
     return job
 
 
@@ -50,6 +52,15 @@ def sample(project):
     job = ended(job)
     assert job.state == "succeeded", (job.error, job.log_tail)
     return job
+
+
+def answered(project):
+    """Two answers to every prompt, as a sampling job would have left them."""
+    base = ensure_base(project=project)
+    for prompt in project.prompts.all():
+        for text in ("Short.", "A longer answer than that."):
+            make_completion(prompt, base, text=text)
+    make_comparisons(project=project)
 
 
 def judge_everything(project):
@@ -105,7 +116,7 @@ def test_same_seed_same_text(celery_workers, project):
 
 
 def test_a_running_round_is_cancelled_and_leaves_no_policy(celery_workers, project):
-    sample(project)
+    answered(project)
     judge_everything(project)
     LoopSettings.objects.update(
         round_config={"optimisation": {**SMALL["optimisation"], "epochs": 2000}}
@@ -116,15 +127,15 @@ def test_a_running_round_is_cancelled_and_leaves_no_policy(celery_workers, proje
         made.refresh_from_db()
         return made.step > 0
 
-    wait_for(stepping, "a first step", seconds=120)
+    wait_for(stepping, "a first step")
     claims.request_cancel(job=made)
-    assert ended(made, 60).state == "cancelled"
+    assert ended(made).state == "cancelled"
     assert made.policy is None
     assert not Policy.objects.filter(kind="adapter").exists()
 
 
 def test_a_failure_shows_its_reason_and_the_last_words(celery_workers, project, tmp_path):
-    sample(project)
+    answered(project)
     judge_everything(project)
     Policy.objects.update(base_model=str(tmp_path / "nowhere"))
     LoopSettings.objects.update(base_model=str(tmp_path / "nowhere"))
@@ -137,7 +148,7 @@ def test_a_failure_shows_its_reason_and_the_last_words(celery_workers, project, 
 def test_a_round_starts_when_the_sweep_finds_a_lost_message(celery_workers, project):
     from training.tasks import sweep
 
-    sample(project)
+    answered(project)
     judge_everything(project)
     made = rounds.start_round(project=project)
     Round.objects.filter(pk=made.pk, state="queued").update(nudged_at=None)

@@ -14,7 +14,7 @@ from training.demo import MODEL_DIR
 from training.models import LoopSettings, Metric
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
-PAIRS = 200
+PAIRS = 120
 
 
 def test_a_round_trains_on_imported_hh_pairs(celery_workers, shared_data, tmp_path):
@@ -32,7 +32,7 @@ def test_a_round_trains_on_imported_hh_pairs(celery_workers, shared_data, tmp_pa
     call_command("import_pairs", str(file), project="hh")
     assert PreferencePair.objects.count() == PAIRS
 
-    made = ended(rounds.start_round(project=project), 400)
+    made = ended(rounds.start_round(project=project))
     assert made.state == "succeeded", (made.error, made.log_tail)
     assert sum(made.snapshot.counts.values()) == PAIRS
     assert made.snapshot.counts["held_out"] > 0

@@ -82,7 +82,7 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=follow)
     assert ending.status == -9
     pid = int((tmp_path / "pid").read_text())
-    wait_for(lambda: not alive(pid), "the group's end", seconds=10)
+    wait_for(lambda: not alive(pid), "the group's end")
 
 
 @pytest.mark.parametrize(

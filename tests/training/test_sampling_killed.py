@@ -9,7 +9,7 @@ import pytest
 from annotate.models import Completion
 from tests.conftest import ROOT
 from tests.factories import make_project, make_prompt
-from tests.training.engine.test_sample_killed import KILLS, live, live_until, lives
+from tests.training.engine.test_sample_killed import KILLS, live, live_until
 from training import sampling
 from training.claims import claim
 from training.engine.config import job_from_dict, write_job
@@ -21,8 +21,7 @@ DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
 @pytest.mark.stack
 @pytest.mark.django_db
-@pytest.mark.timeout(500)
-def test_killed_at_thirty_random_moments_every_completion_is_stored_once(tmp_path: Path) -> None:
+def test_killed_at_random_moments_every_completion_is_stored_once(tmp_path: Path) -> None:
     project = make_project()
     LoopSettings.objects.create(
         project=project,
@@ -31,14 +30,13 @@ def test_killed_at_thirty_random_moments_every_completion_is_stored_once(tmp_pat
         max_new_tokens=40,
         temperature=0.9,
     )
-    for _ in range(100):
+    for _ in range(10 * KILLS // 3):
         make_prompt(project)
     (job,) = sampling.start_sampling(project=project)
     sampling.prepare(job=job, run_dir=tmp_path)
     write_job(job_from_dict({**job.config, "batch_size": 16}), tmp_path)
     asked = [json.loads(line) for line in (tmp_path / "prompts.jsonl").open()]
     chance = random.Random(1)
-    context = lives()
     stored = []
     for number in range(KILLS + 1):
         # A worker that died left the row; the next one claims it and reads from the start.
@@ -48,17 +46,17 @@ def test_killed_at_thirty_random_moments_every_completion_is_stored_once(tmp_pat
         _, held = claimed
         tail = Tail(tmp_path / "completions.jsonl")
         if number < KILLS:
-            live_until(context, tmp_path, chance.random())
+            live_until(tmp_path, chance.random())
         else:
-            assert live(context, tmp_path) == 0
+            assert live(tmp_path) == 0
         lines = list(tail.read())
         if number < KILLS:  # the worker dies too, after some of what it read
             lines = lines[: chance.randrange(len(lines) + 1)]
         for start in range(0, len(lines), 7):
             assert sampling.store(job=job, claim=held, lines=lines[start : start + 7])
         stored.append(Completion.objects.count())
-    assert len(set(stored)) >= 5
+    assert len(set(stored)) >= KILLS // 4
     job.refresh_from_db()
-    assert job.stored == Completion.objects.count() == len(asked) == 400
+    assert job.stored == Completion.objects.count() == len(asked)
     rows = Completion.objects.values_list("prompt_id", "policy_id", "seed")
     assert sorted(f"{a}:{b}:{c}" for a, b, c in rows) == sorted(one["id"] for one in asked)

@@ -47,7 +47,7 @@ def address() -> Iterator[str]:
         return True
 
     with running(command, log=log, env=environment) as process:
-        wait_for(lambda: answers(process), "transformers serve", seconds=200)
+        wait_for(lambda: answers(process), "transformers serve")
         yield f"http://127.0.0.1:{port}/v1"
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +21,8 @@ from training.engine.config import (
     write_job,
 )
 
-from .conftest import ROOT, make_pairs, read_json, read_lines, run_engine, write_lines
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_lines
+from .lives import Life, start_life
 
 SHARDED = {"ACCELERATE_USE_FSDP": "true"}  # what ``accelerate launch --use_fsdp`` sets
 
@@ -40,26 +38,21 @@ def job(base: Path) -> DpoJob:
     )
 
 
-def start_two(folder: Path, **environment: str) -> list[subprocess.Popen[bytes]]:
+def start_two(folder: Path, **environment: str) -> list[Life]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "training.engine", "dpo", str(folder)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "HF_HUB_OFFLINE": "1",
-                "WHETSTONE_THREADS": "1",
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "LOCAL_WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                **environment,
-            },
+        start_life(
+            "dpo",
+            folder,
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE="2",
+            LOCAL_WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+            **environment,
         )
         for rank in range(2)
     ]
@@ -92,7 +85,7 @@ def pair_of_runs(
 ) -> tuple[Path, Path]:
     folder = new_folder(request.param)
     wish = SHARDED if request.param == "sharded" else {}
-    ends = [process.wait(200) for process in start_two(folder, **wish)]
+    ends = [process.wait() for process in start_two(folder, **wish)]
     assert ends == [EXIT_DONE, EXIT_DONE], (folder / "engine.log").read_text()
     return alone, folder
 
@@ -137,12 +130,15 @@ def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path
     for name in ("job.json", "pairs.jsonl"):
         (folder / name).write_bytes((whole / name).read_bytes())
     processes = start_two(folder, **SHARDED)
-    wait_for(lambda: (folder / "metrics.jsonl").exists(), "the first metrics")
+    wait_for(
+        lambda: (folder / "metrics.jsonl").exists() or processes[0].poll() is not None,
+        "the first metrics",
+    )
     processes[0].terminate()
-    codes = [process.wait(120) for process in processes]
+    codes = [process.wait() for process in processes]
     assert codes in ([EXIT_STOPPED] * 2, [EXIT_DONE] * 2)  # it may have been too late to stop
     if codes[0] == EXIT_STOPPED:
-        ends = [process.wait(200) for process in start_two(folder, **SHARDED)]
+        ends = [process.wait() for process in start_two(folder, **SHARDED)]
         assert ends == [EXIT_DONE, EXIT_DONE]
     losses = [
         {

@@ -27,6 +27,7 @@ from training.engine.config import (
 )
 
 from .conftest import make_pairs, read_json, read_lines, run_engine, start_engine, write_lines
+from .lives import start_life
 
 NewRun = Callable[..., Path]
 
@@ -57,7 +58,7 @@ def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 150) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 280) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -72,10 +73,10 @@ def test_asked_to_stop_and_started_again_it_ends_the_same(
     base: Path, new_run: NewRun, undisturbed: Path
 ) -> None:
     folder = new_run("cut", long_job(base), pairs=make_pairs(64, held_out=8))
-    engine = start_engine("dpo", folder)
+    engine = start_life("dpo", folder)
     wait_until(lambda: lines_of(folder / "metrics.jsonl") > 14 or engine.poll() is not None)
     engine.terminate()
-    assert engine.wait(60) == EXIT_STOPPED
+    assert engine.wait() == EXIT_STOPPED
     assert not (folder / "result.json").exists()
     assert not (folder / "error.json").exists()
     ends_as(folder, undisturbed)
@@ -87,10 +88,10 @@ def test_killed_and_started_again_it_ends_the_same(
 ) -> None:
     """Also where the newest checkpoint has been damaged since: then from the one before."""
     folder = new_run("cut", long_job(base), pairs=make_pairs(64, held_out=8))
-    engine = start_engine("dpo", folder)
+    engine = start_life("dpo", folder)
     wait_until(lambda: len(list(folder.glob("checkpoint-*"))) >= 2 or engine.poll() is not None)
     engine.kill()
-    engine.wait(60)
+    engine.wait()
     if damaged:
         newest = max(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
         (newest / "optimizer.pt").write_bytes(b"damaged")
@@ -110,10 +111,10 @@ def ends_as(folder: Path, other: Path) -> None:
 
 def test_stopped_before_the_first_step_it_begins_again(base: Path, new_run: NewRun) -> None:
     folder = new_run("early", long_job(base), pairs=make_pairs(64))
-    engine = start_engine("dpo", folder)
+    engine = start_life("dpo", folder)
     wait_until((folder / "heartbeat").exists)
     engine.terminate()
-    assert engine.wait(60) == EXIT_STOPPED
+    assert engine.wait() == EXIT_STOPPED
     assert read_json(folder / "heartbeat")["phase"] == "stopped"
     assert not (folder / "error.json").exists()
 
@@ -156,7 +157,7 @@ def test_it_does_not_start_for_a_parent_that_is_gone(base: Path, new_run: NewRun
     dead.wait(60)
     folder = new_run("late", long_job(base), pairs=make_pairs(4))
     engine = start_engine("dpo", folder, WHETSTONE_PARENT_PID=str(dead.pid))
-    _, words = engine.communicate(timeout=60)
+    _, words = engine.communicate(timeout=280)
     assert engine.returncode == 1
     assert "already gone" in words
     assert not (folder / "heartbeat").exists()
@@ -168,11 +169,11 @@ def test_it_waits_for_the_device(base: Path, new_run: NewRun, tmp_path: Path) ->
     lock = tmp_path / "device.lock"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        engine = start_engine("dpo", folder, WHETSTONE_DEVICE_LOCK=str(lock))
+        engine = start_life("dpo", folder, WHETSTONE_DEVICE_LOCK=str(lock))
         beat = folder / "heartbeat"
         wait_until(lambda: beat.exists() and read_json(beat)["phase"] == "waiting for the device")
         fcntl.flock(held, fcntl.LOCK_UN)
-    assert engine.wait(60) == EXIT_DONE
+    assert engine.wait() == EXIT_DONE
 
 
 def test_packages_that_a_job_needs_not_stay_out(
