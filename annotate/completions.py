@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Q
 from django.utils.safestring import SafeString, mark_safe
 
-from annotate.models import Comparison, Completion, Policy, Project
+from annotate.meeting import has_ever_met
+from annotate.models import Completion, Policy, Project
 from annotate.rendering import VERSION, render
 from annotate.screening import Rule, Rules, plain, rejected_for, rules_of
 
@@ -124,7 +125,7 @@ def screen_anew(*, project: Project) -> int:
     """
     rules = rules_of(project.screening)
     waiting = (
-        Completion.objects.filter(~_has_met(), prompt__project=project)
+        Completion.objects.filter(~has_ever_met(), prompt__project=project)
         .exclude(policy__kind=Policy.Kind.PEOPLE)
         .order_by("pk")
     )
@@ -141,10 +142,6 @@ def screen_anew(*, project: Project) -> int:
             Completion.objects.bulk_update(different, ["rejected_for"])
             changed += len(different)
     return changed
-
-
-def _has_met() -> Exists:
-    return Exists(Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk"))))
 
 
 def _screen(rows: list[Completion], rules: Rules) -> None:
@@ -164,7 +161,7 @@ def _screen(rows: list[Completion], rules: Rules) -> None:
             rejected_for="",
         ).exclude(policy__kind=Policy.Kind.PEOPLE)
         if first is not None:
-            kept = kept.filter(Q(pk__lt=first) | _has_met())
+            kept = kept.filter(Q(pk__lt=first) | has_ever_met())
         for prompt, text in kept.values_list("prompt_id", "text").iterator():
             texts[prompt].add(plain(text))
     for row in rows:

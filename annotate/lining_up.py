@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Literal
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -24,8 +24,10 @@ from annotate.line_ups import LineUp, LineUpPlace, Ordering
 from annotate.models import Comparison, Completion, Judgement, Project, User
 from annotate.serving.history import CannotUndo
 from annotate.serving.slots import lease_of, lock_comparison
+from annotate.serving.statements import lock_rater
 from annotate.serving.telling import pause_of
 from annotate.settling import reopen_comparison, settle_comparison
+from annotate.turns import in_turn
 
 FEWEST, MOST = 3, 8
 """How many answers a line-up may have; with two it is a comparison."""
@@ -103,36 +105,55 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
     if not project.line_up_size or pause_of(project=project, rater=rater) is not None:
         return None
     release_expired_orderings(now=now)
-    held = Ordering.objects.filter(
-        line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None
-    ).order_by("pk")
-    for ordering in held:
-        if _renew(ordering, project, now):
-            return ordering
-    met = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
-    free = LineUp.objects.filter(
-        ~Exists(met),
-        project=project,
-        state=LineUp.State.OPEN,
-        orders_taken__lt=F("orders_wanted"),
-    ).order_by("-priority", "shuffle", "id")
-    for line_up in free[:20]:
-        try:
-            with transaction.atomic():
-                if not _take_slot(line_up.pk):
-                    continue
-                shown = list(line_up.places.values_list("completion_id", flat=True))
-                _draw.shuffle(shown)
-                return Ordering.objects.create(
-                    line_up=line_up,
-                    rater=rater,
-                    shown=shown,
-                    served_at=now,
-                    expires_at=now + lease_of(project),
-                )
-        except IntegrityError:  # another window of the same rater was quicker
-            continue
-    return None
+    with in_turn():
+        lock_rater(rater)  # another window of theirs waits, and then finds what this one took
+        held = Ordering.objects.filter(
+            line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None
+        ).order_by("pk")
+        for ordering in held:
+            if _renew(ordering, project, now):
+                return ordering
+        met = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
+        free = LineUp.objects.filter(
+            ~Exists(met),
+            project=project,
+            state=LineUp.State.OPEN,
+            orders_taken__lt=F("orders_wanted"),
+        ).order_by("-priority", "shuffle", "id")
+        # Where rows are locked, raters pass over what another one is taking, if there is more.
+        alone = free.select_for_update(of=("self",))
+        line_up = alone.select_for_update(skip_locked=True, of=("self",)).first() or alone.first()
+        if line_up is None or not _take_slot(line_up.pk):
+            return None
+        shown = list(line_up.places.values_list("completion_id", flat=True))
+        _draw.shuffle(shown)
+        return Ordering.objects.create(
+            line_up=line_up,
+            rater=rater,
+            shown=shown,
+            served_at=now,
+            expires_at=now + lease_of(project),
+        )
+
+
+def release_held_orderings(*, project: Project, rater: User, now: datetime) -> None:
+    """Let the lease of the line-up that ``rater`` holds run out now."""
+    Ordering.objects.filter(
+        line_up__project=project, rater=rater, decided_at=None, released_at=None
+    ).update(expires_at=now - timedelta(seconds=1))
+    release_expired_orderings(now=now)
+
+
+def take_back_orders(*, project: Project, rater: User, now: datetime) -> None:
+    """Take every order of ``rater`` back for good; the judgements it stands for are rows of
+    their own. Others may order what is open."""
+    mine = Ordering.objects.filter(line_up__project=project, rater=rater, places__isnull=False)
+    for pk, line_up in list(mine.values_list("pk", "line_up_id")):
+        with transaction.atomic():
+            if mine.filter(pk=pk).update(places=None, is_skipped=True, decided_at=now):
+                _give_slot_back(line_up)
+                settled = LineUp.objects.filter(pk=line_up, state=LineUp.State.SETTLED)
+                settled.update(state=LineUp.State.OPEN)
 
 
 def release_expired_orderings(*, now: datetime | None = None) -> int:

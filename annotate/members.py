@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.consenting import consents_of
+from annotate.lining_up import release_held_orderings, take_back_orders
 from annotate.models import Comparison, Judgement, Membership, PreferencePair, Project, User
 from annotate.people import Departure
 from annotate.serving.slots import give_slot_back, lock_comparison, release_expired
@@ -91,6 +92,7 @@ def release_held(*, project: Project, user: User, now: datetime) -> None:
         project=project, rater=user, outcome=None, released_at=None, retracted_at=None
     ).update(expires_at=now - timedelta(seconds=1))
     release_expired(project=project, now=now)
+    release_held_orderings(project=project, rater=user, now=now)
 
 
 def _take_back_judgements(*, project: Project, user: User, now: datetime) -> None:
@@ -108,6 +110,7 @@ def _take_back_judgements(*, project: Project, user: User, now: datetime) -> Non
                     Q(judgement=None) | Q(judgement=pk), comparison=comparison
                 ).update(withdrawn_at=now)
         Judgement.objects.filter(pk=pk).update(retracted_at=now)
+    take_back_orders(project=project, rater=user, now=now)
 
 
 def _need_another_manager(membership: Membership) -> None:

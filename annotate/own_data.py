@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 
 from annotate.consenting import consents_of
+from annotate.line_ups import Ordering
 from annotate.models import Judgement, Membership, PreferencePair, Project, User
 from annotate.people import Arrival, PracticeAnswer
 
@@ -26,12 +27,17 @@ def summary(*, project: Project, user: User) -> dict[str, Any]:
     return {
         **counts,
         "frozen": frozen.values("comparison").distinct().count(),
+        "orders": _orders(project, user).filter(places__isnull=False).count(),
         "practice": PracticeAnswer.objects.filter(item__project=project, user=user).count(),
         "consents": list(consents_of(project=project, user=user)),
         "arrivals": list(
             Arrival.objects.filter(invitation__project=project, user=user).order_by("arrived_at")
         ),
     }
+
+
+def _orders(project: Project, user: User) -> QuerySet[Ordering]:
+    return Ordering.objects.filter(line_up__project=project, rater=user)
 
 
 def everything(*, project: Project, user: User, membership: Membership) -> dict[str, Any]:
@@ -91,5 +97,10 @@ def everything(*, project: Project, user: User, membership: Membership) -> dict[
             for one in consents_of(project=project, user=user)
         ],
         "judgements": list(judgements),
+        "line_ups": list(
+            _orders(project, user)
+            .order_by("pk")
+            .values("code", "places", "is_skipped", "served_at", "decided_at")
+        ),
         "practice": list(practice),
     }

@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 
-from annotate.line_ups import LineUp, LineUpPlace
 from annotate.lining_up import make_line_up
+from annotate.meeting import has_met
 from annotate.models import Comparison, Completion, Policy, Project
 
 PROMPTS_AT_ONCE = 200
@@ -153,7 +152,7 @@ def make_comparisons(*, project: Project) -> int:
     ages = generations(project)
     fresh = (
         Completion.objects.filter(
-            ~_used(), prompt__project=project, policy__in=pool, rejected_for=""
+            ~has_met(), prompt__project=project, policy__in=pool, rejected_for=""
         )
         .order_by("prompt_id")
         .values_list("prompt_id", flat=True)
@@ -165,16 +164,6 @@ def make_comparisons(*, project: Project) -> int:
     return made
 
 
-def _used(outside: str = "") -> Q:
-    """In a comparison, of another purpose than ``outside``, or in a line-up."""
-    met = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
-    lined_up = LineUpPlace.objects.filter(completion=OuterRef("pk"))
-    return Q(
-        Exists(met.filter(withdrawn_at=None).exclude(purpose=outside))
-        | Exists(lined_up.exclude(line_up__state=LineUp.State.VOID))
-    )
-
-
 @transaction.atomic
 def _pair_up(
     *, project: Project, prompts: list[int], pool: list[Policy], ages: Mapping[int, int]
@@ -184,7 +173,7 @@ def _pair_up(
     policy_of: dict[int, int] = {}
     for pk, prompt, policy, text, used, apart in (
         Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
-        .annotate(used=_used(), apart=_used(Comparison.Purpose.GATE))
+        .annotate(used=has_met(), apart=has_met(Comparison.Purpose.GATE))
         .order_by("pk")
         .values_list("pk", "prompt_id", "policy_id", "text", "used", "apart")
     ):

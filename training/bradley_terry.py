@@ -72,11 +72,6 @@ class Estimated:
     low: float
     high: float
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing (0) lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclasses.dataclass(frozen=True)
 class Fit:

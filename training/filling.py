@@ -6,12 +6,14 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import comb
 
 from django.db.models import Count, F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.completions import sampling_digest
+from annotate.line_ups import LineUp
 from annotate.models import Comparison, Completion, Policy, Project
 from annotate.pace import verdicts_of
 from training import freshness
@@ -93,6 +95,7 @@ def fill_queue(
         weights={pk: policy.weight for pk, policy in pool.items()},
         written=_written(loop, policies),
         choose=choose or random.SystemRandom(),
+        together=project.line_up_size or 2,
     )
     if not planned:
         raise NotNow(_("The pool has answered every prompt so often that more would be no help."))
@@ -185,13 +188,18 @@ def _queue(
 
 
 def ready(project: Project) -> int:
-    """How many comparisons wait for raters, gold ones apart."""
+    """How many comparisons wait for raters, gold ones apart; a line-up is all of its pairs."""
     waiting = Comparison.objects.filter(
         project=project,
         state=Comparison.State.OPEN,
         judgements_taken__lt=F("judgements_wanted"),
     )
-    return waiting.exclude(purpose=Comparison.Purpose.GOLD).count()
+    line_ups = LineUp.objects.filter(
+        project=project, state=LineUp.State.OPEN, orders_taken__lt=F("orders_wanted")
+    )
+    sizes = line_ups.annotate(size=Count("places")).values_list("size", flat=True)
+    pairs = sum(comb(size, 2) for size in sizes)
+    return pairs + waiting.exclude(purpose=Comparison.Purpose.GOLD).count()
 
 
 def level_of(project: Project, loop: LoopSettings, *, now: datetime | None = None) -> int:

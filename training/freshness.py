@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil, comb
 
 REFILL_BELOW = 0.75
 """Of the level: not every vote shall start an engine."""
@@ -15,7 +16,7 @@ AT_LEAST = 20
 MOST_ANSWERS = 200
 """The pool writes no more to one prompt: where nearly all is kept out, more of it is no help."""
 
-Draw = tuple[int, int, int]
+PlannedDraw = tuple[int, int, int]
 """Prompt, policy, and which of the policy's answers to that prompt, counted from 0."""
 
 
@@ -40,8 +41,10 @@ def plan_draws(
     weights: Mapping[int, float],
     written: Mapping[tuple[int, int], int],
     choose: random.Random,
-) -> list[Draw]:
-    """The draws for ``count`` comparisons, two each.
+    together: int = 2,
+) -> list[PlannedDraw]:
+    """The draws for ``count`` comparisons: ``together`` answers to a prompt, all pairs of which
+    are compared (two, or as many as a line-up has).
 
     Prompts that the pool has answered least come first, equal ones in random order; when all
     have had their turn they come again, up to MOST_ANSWERS. Each answer is by a policy drawn
@@ -57,12 +60,12 @@ def plan_draws(
         if policy in weights:
             answers[prompt] += number
     next_number = Counter(written)
-    draws: list[Draw] = []
+    draws: list[PlannedDraw] = []
     open_ones = [prompt for prompt in prompts if answers[prompt] < MOST_ANSWERS]
     order = sorted(open_ones, key=lambda prompt: (answers[prompt], choose.random()))
-    for place in range(count if order else 0):
+    for place in range(ceil(count / comb(together, 2)) if order else 0):
         prompt = order[place % len(order)]
-        for policy in choose.choices(policies, shares, k=2):
+        for policy in choose.choices(policies, shares, k=together):
             draws.append((prompt, policy, next_number[prompt, policy]))
             next_number[prompt, policy] += 1
     return draws

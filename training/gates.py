@@ -73,10 +73,12 @@ def arrange(*, project: Project) -> int:
     return sum(_arrange(project, candidate, champion) for candidate in candidates)
 
 
-def pair_up(*, project: Project) -> None:
-    """Let new completions meet: candidates the champion first, then what is left."""
-    arrange(project=project)
-    make_comparisons(project=project)
+def pair_up(*, project: Project) -> int:
+    """Let new completions meet: candidates the champion first, then what is left.
+
+    Returns how many comparisons and line-ups there are more.
+    """
+    return arrange(project=project) + make_comparisons(project=project)
 
 
 def arrange_due() -> int:

@@ -21,7 +21,9 @@ from annotate.lining_up import (
     serve_line_up,
     skip_line_up,
 )
-from annotate.models import Comparison, Judgement, PreferencePair
+from annotate.members import leave, pause
+from annotate.models import Comparison, Judgement, Membership, PreferencePair
+from annotate.own_data import everything, summary
 from annotate.pairing import Candidate, make_comparisons, plan_line_ups
 from annotate.serving import CannotUndo
 from tests.factories import join, make_completion, make_policy, make_project, make_prompt, make_user
@@ -175,6 +177,48 @@ def test_an_expired_one_counts_while_nobody_has_taken_it(project):
     release_expired_orderings(now=timezone.now() + timedelta(hours=1))
     assert record_order(code=left.code, rater=rater, places=["1", "2", "3"]) == "stored"
     assert LineUp.objects.get().orders_taken == 1
+
+
+def test_a_second_window_shows_the_line_up_that_the_first_one_holds(project):
+    lined_up(project)
+    lined_up(project)
+    rater = join(project, make_user())
+    first = serve_line_up(project=project, rater=rater)
+    assert serve_line_up(project=project, rater=rater) == first
+    assert Ordering.objects.count() == 1
+
+
+def test_who_pauses_or_leaves_gives_the_line_up_to_others(project):
+    lined_up(project)
+    rater, other = (join(project, make_user()) for _ in range(2))
+    membership = Membership.objects.get(project=project, user=rater)
+    serve_line_up(project=project, rater=rater)
+    assert serve_line_up(project=project, rater=other) is None
+    pause(membership=membership)
+    assert serve_line_up(project=project, rater=other) is not None
+
+
+def test_who_takes_judgements_along_takes_the_orders_too(project):
+    _, ones = lined_up(project)
+    rater, other = (join(project, make_user()) for _ in range(2))
+    ordering, _ = order_by(rater, project, [[one.pk] for one in ones])
+    leave(membership=Membership.objects.get(project=project, user=rater), take_judgements=True)
+    ordering.refresh_from_db()
+    assert (ordering.places, ordering.is_skipped) == (None, True)
+    assert not PreferencePair.objects.exists()
+    _, status = order_by(other, project, [[one.pk] for one in reversed(ones)])
+    assert status == "stored"
+    assert PreferencePair.objects.count() == 3
+
+
+def test_a_person_can_see_the_own_orders(project):
+    _, ones = lined_up(project)
+    rater = join(project, make_user())
+    order_by(rater, project, [[one.pk] for one in ones])
+    assert summary(project=project, user=rater)["orders"] == 1
+    membership = Membership.objects.get(project=project, user=rater)
+    (told,) = everything(project=project, user=rater, membership=membership)["line_ups"]
+    assert sorted(told["places"]) == [1, 2, 3]
 
 
 def test_an_order_can_be_changed_until_a_snapshot_holds_it(project):

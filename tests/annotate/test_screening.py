@@ -10,7 +10,15 @@ from annotate.completions import kept_out, screen_anew, store_completions
 from annotate.models import Comparison, Completion, Membership
 from annotate.pairing import make_comparisons
 from annotate.screening import Rule, Rules, is_looping, rejected_for, rules_of
-from tests.factories import join, make_comparison, make_policy, make_project, make_prompt, make_user
+from tests.factories import (
+    join,
+    make_comparison,
+    make_completion,
+    make_policy,
+    make_project,
+    make_prompt,
+    make_user,
+)
 
 NAMES = {"content", "value", "text", "completion", "chosen", "rejected"}
 LOOP = "The cat sat on the mat. " * 5
@@ -141,6 +149,17 @@ def test_changed_rules_hold_for_what_has_met_nothing(project):
     assert kept_out(project) == {"empty": 1}
     compared.a.refresh_from_db()
     assert compared.a.rejected_for == ""
+    assert screen_anew(project=project) == 0
+
+
+def test_what_stands_in_a_line_up_is_left_as_it_is(project):
+    project.line_up_size = 3
+    project.save()
+    prompt = make_prompt(project)
+    rows = [make_completion(prompt, make_policy(project), text=text) for text in "abc"]
+    assert make_comparisons(project=project) == 1
+    for row in rows:
+        Completion.objects.filter(pk=row.pk).update(text="")
     assert screen_anew(project=project) == 0
 
 

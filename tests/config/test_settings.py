@@ -55,6 +55,13 @@ def test_production_passes_djangos_own_check():
     assert result.returncode == 0, result.stderr
 
 
+def test_plans_are_kept_by_postgresql_unless_told_otherwise():
+    options, database = 'DATABASES["default"].get("OPTIONS")', "postgresql://user@host/name"
+    assert "'prepare_threshold': 3" in shown(options, DATABASE_URL=database)
+    told = shown(options, DATABASE_URL=database, DATABASE_PREPARE="false")
+    assert "prepare_threshold" not in told
+
+
 def test_cookies_are_for_https_alone_behind_an_https_address():
     assert shown("SESSION_COOKIE_SECURE", WHETSTONE_URL=PUBLIC) == "True"
     assert shown("SESSION_COOKIE_SECURE", WHETSTONE_URL="http://localhost:8000") == "False"

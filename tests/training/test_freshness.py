@@ -4,12 +4,23 @@ import json
 import random
 from collections import Counter
 from datetime import timedelta
+from itertools import groupby
 
 import pytest
 from django.utils import timezone
 
+from annotate.completions import store_completions
+from annotate.lining_up import make_line_up
 from annotate.models import Comparison, Completion, Judgement, Policy
-from tests.factories import join, make_comparison, make_policy, make_project, make_prompt, make_user
+from tests.factories import (
+    join,
+    make_comparison,
+    make_completion,
+    make_policy,
+    make_project,
+    make_prompt,
+    make_user,
+)
 from training import freshness, sampling
 from training.errors import NotNow
 from training.filling import fill_queue, level_of, ready, start_due_sampling, write_for_gate
@@ -58,6 +69,11 @@ def test_prompts_with_fewer_answers_come_first():
     assert [prompt for prompt, _, _ in draws] == [3, 3, 2, 2]
 
 
+def test_a_line_up_takes_its_draws_together():
+    draws = planned(count=7, together=3)
+    assert [len(list(group)) for _, group in groupby(draws, key=lambda one: one[0])] == [3, 3, 3]
+
+
 def test_numbers_go_on_after_what_is_written():
     draws = planned(count=1, prompts=[1], weights={10: 1.0}, written={(1, 10): 7})
     assert draws == [(1, 10, 7), (1, 10, 8)]
@@ -100,8 +116,6 @@ def asked_in(job, folder):
 def answer(job, asked):
     for one in asked:
         prompt, policy, seed = map(int, one["id"].split(":"))
-        from annotate.completions import store_completions
-
         row = Completion(
             prompt_id=prompt,
             policy_id=policy,
@@ -125,6 +139,29 @@ def test_a_full_queue_is_left_alone(project):
     with pytest.raises(NotNow, match="full enough"):
         fill_queue(project=project)
     assert start_due_sampling() == []
+
+
+def test_line_ups_count_as_all_their_pairs_and_are_filled_whole(project, tmp_path):
+    project.line_up_size = 3
+    project.save()
+    prompt, policies = project.prompts.first(), [make_policy(project) for _ in range(3)]
+    for policy in policies:
+        make_completion(prompt, policy)
+        policy.state = "retired"
+        policy.save()
+    make_line_up(
+        project=project,
+        prompt_id=prompt.pk,
+        completions=list(Completion.objects.values_list("pk", flat=True)),
+        priority=0,
+    )
+    assert ready(project) == 3
+    (job,) = fill_queue(project=project)
+    assert len(asked_in(job, tmp_path / "run")) == 3 * 3  # seven pairs are missing
+    open_comparisons(project, 6)
+    SamplingJob.objects.all().delete()
+    with pytest.raises(NotNow, match="full enough"):
+        fill_queue(project=project)
 
 
 def test_the_clock_fills_the_queue(project):

@@ -27,6 +27,9 @@ BYTES = 1 << 20
 BYTES_A_TOKEN = 2048
 """What a token may take on the wire: streamed, each comes in an envelope of its own."""
 
+BEYOND_OPENAI = ("top_k", "min_p", "repetition_penalty")
+"""Sent only where a project sets them: OpenAI's own servers refuse what they do not know."""
+
 Messages = Sequence[dict[str, str]]
 
 
@@ -130,8 +133,11 @@ class Client:
                 asked[name] = sampling[name]
         if Endpoint.Sent.SEED in endpoint.sent:
             asked["seed"] = wire_seed(seed)
-        if sampling.get("top_k"):
-            asked["extra_body"] = {"top_k": sampling["top_k"]}
+        if sampling.get("stop_sequences"):  # the name in a project's own settings
+            asked["stop"] = list(sampling["stop_sequences"])
+        more = {name: sampling[name] for name in BEYOND_OPENAI if sampling.get(name)}
+        if more:
+            asked["extra_body"] = more
         return asked
 
     @contextlib.contextmanager

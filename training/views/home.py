@@ -17,7 +17,6 @@ from django_htmx.http import HttpResponseStopPolling
 from annotate.access import project_for
 from annotate.models import Membership, Policy, Project
 from annotate.numbers import grouped
-from annotate.pairing import make_comparisons
 from annotate.views.requests import MemberRequest
 from training import gates, overview, rounds
 from training.headline import Facts, headline, next_step
@@ -72,7 +71,7 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
 def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     """Let completions that have met nothing yet meet each other."""
     project, _ = project_for(request, slug, manage=True)
-    made = gates.arrange(project=project) + make_comparisons(project=project)
+    made = gates.pair_up(project=project)
     if made:
         words = ngettext(
             "%(count)s new comparison is in the queue.",

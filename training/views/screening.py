@@ -14,9 +14,9 @@ from annotate.access import project_for
 from annotate.completions import kept_out, screen_anew
 from annotate.forms_screening import MEANINGS, ScreeningForm
 from annotate.numbers import grouped
-from annotate.pairing import make_comparisons
 from annotate.screening import Rule
 from annotate.views.requests import MemberRequest
+from training.gates import pair_up
 
 
 @login_required
@@ -29,7 +29,7 @@ def screening(request: MemberRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         changed = screen_anew(project=project)
-        make_comparisons(project=project)
+        pair_up(project=project)
         words = ngettext(
             "Saved. %(count)s completion is treated differently now.",
             "Saved. %(count)s completions are treated differently now.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from decimal import Decimal
@@ -16,7 +17,9 @@ from tests.training.endpoints.stub import running_stub
 from training import filling, sampling
 from training.claims import claim, request_cancel
 from training.endpoints.answers import Patience
+from training.endpoints.client import connected
 from training.endpoints.writing import run_writing
+from training.engine.config import Sampling
 from training.models import SamplingJob
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +71,20 @@ def test_what_is_sent_is_what_the_settings_say(endpoint, stub):
         *("host", "accept", "content-type", "content-length"),
         *("accept-encoding", "user-agent", "authorization"),
     }
+
+
+def test_an_adapter_is_sampled_with_all_that_its_completions_say(endpoint, stub):
+    async def ask(**settings):
+        async with connected(endpoint) as client:
+            question = [{"role": "user", "content": "Hello!"}]
+            await client.answer(question, Sampling(max_new_tokens=8, **settings).as_dict())
+
+    asyncio.run(ask(min_p=0.1, repetition_penalty=1.2, stop_sequences=("###",), top_k=5))
+    asyncio.run(ask())
+    set_, unset = (one.body for one in stub.asked())
+    told = {"stop": ["###"], "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
+    assert told.items() <= set_.items()
+    assert not told.keys() & unset.keys()
 
 
 def test_seeds_are_sent_as_32_bits(endpoint, stub):
