@@ -106,7 +106,7 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
         return None
     release_expired_orderings(now=now)
     with in_turn():
-        lock_rater(rater)  # another window of theirs waits, and then finds what this one took
+        lock_rater(rater.pk)  # another window of theirs waits, and then finds what this one took
         held = Ordering.objects.filter(
             line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None
         ).order_by("pk")
