@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
-from django.contrib.auth.password_validation import password_validators_help_texts
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Membership, User
@@ -52,8 +51,13 @@ class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A list, in Django; our fields have their help in a paragraph.
-        self.fields["password1"].help_text = " ".join(password_validators_help_texts())
+        self.fields["username"].help_text = _(
+            "Managers of the project see it. Letters, digits and . - _ @ +"
+        )
+        self.fields["password1"].help_text = _(
+            "At least eight characters: not a word that everybody takes, not digits alone."
+        )
+        self.fields["password2"].help_text = ""
 
 
 class PauseForm(forms.Form):

@@ -15,6 +15,8 @@ from annotate.difference import difference
 from annotate.models import Judgement
 from annotate.views.requests import MemberRequest
 
+FENCE = "```"
+
 
 @login_required
 @never_cache
@@ -34,8 +36,11 @@ def show_difference(request: MemberRequest, slug: str, code: UUID) -> JsonRespon
     if judgement.swapped:
         texts.reverse()
     found = difference(*texts)
-    return JsonResponse({"left": _framed(found.left), "right": _framed(found.right)})
+    is_code = any(FENCE in text for text in texts)
+    return JsonResponse(
+        {side: _framed(getattr(found, side), is_code) for side in ("left", "right")}
+    )
 
 
-def _framed(html: str) -> str:
-    return f'<div class="difference">{html}</div>'
+def _framed(html: str, is_code: bool) -> str:
+    return f'<div class="difference{" code" if is_code else ""}">{html}</div>'

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from annotate.models import Judgement
+from annotate.models import Completion, Judgement
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +38,12 @@ def test_the_words_are_marked_on_the_sides_where_they_stand(cast, client_of, jud
         "right": f'<div class="difference"><ins>{right}</ins> is the capital</div>',
     }
     assert "zz-secret" not in answer.content.decode() + str(answer.headers)
+
+
+def test_where_one_is_code_both_stand_in_its_type(cast, client_of, judgement):
+    Completion.objects.filter(pk=judgement.comparison.a_id).update(text="```\nParis\n```")
+    sides = ask(client_of(cast.rater), judgement).json().values()
+    assert all(side.startswith('<div class="difference code">') for side in sides)
 
 
 @pytest.mark.parametrize("who", ["colleague", "manager", "stranger"])
