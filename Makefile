@@ -11,7 +11,13 @@ PYTEST_ARGS ?=
 # Tests often wait for a browser, a worker or a disk, so there is one process more than cores.
 # WORKERS=0 runs them in one.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
+# No test in these needs the database alone; collecting them takes longer than all that do.
+NO_DATABASE := $(addprefix --ignore=tests/,browser stack training/demo training/engine)
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
+
+# What is installed is compiled when it is first imported, and kept. Where the environment forbids
+# that, every process compiles anew: half a minute for each start of the engine.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank simulate clean
@@ -47,7 +53,7 @@ test: export OMP_NUM_THREADS := 1
 test: $(VENV)/dev lint
 	@$(BIN)/python -m tests.browser.find_chromium || true
 	@echo "The tests that need only a database, on PostgreSQL:"
-	$(BIN)/python -m tests.postgres -- $(PYTEST) -q -m database $(PYTEST_ARGS)
+	$(BIN)/python -m tests.postgres -- $(PYTEST) -q -m database $(NO_DATABASE) $(PYTEST_ARGS)
 	@echo "All tests:"
 	$(PYTEST) $(PYTEST_ARGS)
 

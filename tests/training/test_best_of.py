@@ -4,14 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from django.urls import reverse
 
 from annotate.models import Comparison, Completion, Policy
 from tests.factories import join, make_completion, make_policy, make_project, make_prompt, make_user
 from training import best_of, running
 from training.demo import MODEL_DIR
-from training.engine import policy as engine_policy
 from training.engine.config import Lora, Model
 from training.errors import NotNow
 from training.models import LoopSettings, Round, SamplingJob, Snapshot
@@ -117,6 +115,10 @@ def test_a_manager_adds_it(project, client):
 
 def make_adapter(folder: Path) -> None:
     """An adapter on the built-in model that changes what it says."""
+    import torch  # takes seconds, and most tests here need none
+
+    from training.engine import policy as engine_policy
+
     base = engine_policy.load_base(Model(base=str(MODEL_DIR)), torch.float32, torch.device("cpu"))
     model = engine_policy.fresh_adapter(base, Lora(r=4), 0)
     torch.manual_seed(0)

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from annotate.models import Completion
-from tests.conftest import ROOT
+from tests.conftest import ROOT, THOROUGH
 from tests.factories import make_project, make_prompt
-from tests.training.engine.test_sample_killed import KILLS, live, live_until
+from tests.training.engine.lives import live, live_until
 from training import sampling
 from training.claims import claim
 from training.engine.config import job_from_dict, write_job
 from training.engine_process import Tail
 from training.models import LoopSettings, SamplingJob
 
+KILLS = 30 if THOROUGH else 12
 DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 PRELOADED = ["training.engine.train", "training.engine.sample", "transformers.models.llama"]
@@ -52,3 +53,27 @@ class Life:
 def start_life(kind: str, folder: Path, **environment: str) -> Life:
     """Start the engine on ``folder``."""
     return Life(kind, folder, environment)
+
+
+def live(folder: Path) -> int:
+    """One whole life of a sampling engine; its exit status."""
+    return start_life("sample", folder).wait()
+
+
+def live_until(folder: Path, moment: float) -> bool:
+    """Kill the engine ``moment`` seconds after it wrote something new, or began; False: it ended.
+
+    Half of the moments count from the start, so that loading is met too.
+    """
+    file = folder / "completions.jsonl"
+    size = file.stat().st_size if file.exists() else 0
+    life = start_life("sample", folder)
+    if moment < 0.5:
+        while life.poll() is None and (not file.exists() or file.stat().st_size <= size):
+            time.sleep(0.001)
+        moment /= 10
+    time.sleep(moment)
+    killed = life.poll() is None
+    life.kill()
+    life.wait()
+    return killed

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import THOROUGH
 from training.engine.config import Model, SampleJob, Sampling
 
 from .conftest import read_lines
-from .lives import start_life
+from .lives import live, live_until
 from .test_sample import prompts
 
 NewRun = Callable[..., Path]
-KILLS = 30 if THOROUGH else 12
-"""Through the database, in ``tests/training/test_sampling_killed.py``; here fewer say enough."""
-KILLS_HERE = 4
-
-
-def live(folder: Path) -> int:
-    return start_life("sample", folder).wait()
-
-
-def live_until(folder: Path, moment: float) -> bool:
-    """Kill the engine ``moment`` seconds after it wrote something new, or began; False: it ended.
-
-    Half of the moments count from the start, so that loading is met too.
-    """
-    file = folder / "completions.jsonl"
-    size = file.stat().st_size if file.exists() else 0
-    life = start_life("sample", folder)
-    if moment < 0.5:
-        while life.poll() is None and (not file.exists() or file.stat().st_size <= size):
-            time.sleep(0.001)
-        moment /= 10
-    time.sleep(moment)
-    killed = life.poll() is None
-    life.kill()
-    life.wait()
-    return killed
+KILLS = 4
+"""More of them, through the database, in ``tests/training/test_sampling_killed.py``."""
 
 
 def test_killed_at_random_moments_every_completion_exists_once(
@@ -61,7 +35,7 @@ def test_killed_at_random_moments_every_completion_exists_once(
     assert live(whole) == 0
     chance = random.Random(0)
     grown = []
-    for _ in range(KILLS_HERE):
+    for _ in range(KILLS):
         killed = live_until(part, chance.random())
         file = part / "completions.jsonl"
         grown.append(file.read_bytes().count(b"\n") if file.exists() else 0)
