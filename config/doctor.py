@@ -56,6 +56,7 @@ def look_around() -> Iterator[Finding]:
         ("database", database),
         ("Redis", broker),
         ("workers", workers),
+        ("endpoints", endpoints),
         ("Chromium", chromium),
         ("training device", training_device),
     ]
@@ -167,6 +168,27 @@ def workers() -> Iterator[Finding]:
             )
         else:
             yield Finding(Level.ERROR, about, f"nobody answers for queue {queue!r}")
+
+
+def endpoints() -> Iterator[Finding]:
+    """Whether the operator's list reads, and names the hosts that managers have entered."""
+    from training.endpoints.guard import Refused, Rules, origin_of  # its client loads slowly
+    from training.endpoints.models import Endpoint
+
+    about = "endpoints"
+    try:
+        rules = Rules.of(settings.ENDPOINT_HOSTS)
+    except ValueError as error:
+        yield Finding(Level.ERROR, about, _words(error))
+        return
+    urls = sorted(set(Endpoint.objects.values_list("url", flat=True)))
+    for url in urls:
+        try:
+            rules.check_origin(origin_of(url))
+        except Refused as error:
+            yield Finding(Level.WARNING, about, f"{url} is not asked: {_words(error)}")
+        else:
+            yield Finding(Level.GOOD, about, f"{url} may be asked")
 
 
 def _words(error: Exception) -> str:

@@ -10,6 +10,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from config import doctor
 from config.doctor import Level
+from tests.factories import make_policy, make_project
+from training.endpoints.models import Endpoint
 
 
 def test_up_to_date_tables_are_good(db, monkeypatch):
@@ -73,6 +75,21 @@ def test_a_redis_that_forgets_is_warned_of(redis_server):
 @pytest.mark.stack
 def test_workers_that_listen_are_found(celery_workers):
     assert [finding.level for finding in doctor.workers()] == [Level.GOOD, Level.GOOD]
+
+
+def test_endpoints_that_may_not_be_asked_are_warned_of(db, settings):
+    for name in ("asked", "barred"):
+        policy = make_policy(make_project(), name, kind="endpoint")
+        url = f"https://{name}.example.org/v1"
+        Endpoint.objects.create(policy=policy, project=policy.project, url=url, model="m")
+    settings.ENDPOINT_HOSTS = ["asked.example.org"]
+    levels = {one.what.split()[0]: one.level for one in doctor.endpoints()}
+    assert levels == {
+        "https://asked.example.org/v1": Level.GOOD,
+        "https://barred.example.org/v1": Level.WARNING,
+    }
+    settings.ENDPOINT_HOSTS = [":80"]
+    assert [one.level for one in doctor.endpoints()] == [Level.ERROR]
 
 
 def test_the_device_is_told_without_importing_torch():
