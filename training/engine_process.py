@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ PATIENCE_SECONDS = 30.0
 """How long an engine may take to write its checkpoint after SIGTERM."""
 LONG_PAUSE_SECONDS = 10.0
 """Between two looks at the engine: longer means that this process did not run."""
+LITTLE_BYTES = 64 * 1024
 
 Wish = Literal["go on", "stop"]
 
@@ -144,10 +146,11 @@ def run_engine(
     finally:
         _end_group(child)
     follow(read_progress(run_dir))
+    failed = child.returncode not in (0, EXIT_STOPPED)
     return Ending(
         status=child.returncode,
         result=_read_json(run_dir / "result.json") if child.returncode == 0 else None,
-        error=_read_json(run_dir / "error.json"),
+        error=_read_json(run_dir / "error.json") or (_disk_full(run_dir) if failed else None),
         was_silent=is_silent and child.returncode == -signal.SIGKILL,
     )
 
@@ -227,6 +230,17 @@ def _environment(attempt: int | None) -> dict[str, str]:
     if settings.ENGINE_THREADS:
         variables["WHETSTONE_THREADS"] = str(settings.ENGINE_THREADS)
     return variables
+
+
+def _disk_full(run_dir: Path) -> dict[str, Any] | None:
+    """The error that an engine cannot write down, for want of room."""
+    if shutil.disk_usage(run_dir).free > LITTLE_BYTES:
+        return None
+    return {
+        "kind": "disk_full",
+        "message": f"The disk that holds {run_dir} is full.",
+        "advice": "Free some space and start another round; the pairs are kept.",
+    }
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

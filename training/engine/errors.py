@@ -76,7 +76,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "DefaultCPUAllocator: can't allocate" in text
+        "out of memory" in text
+        or "DefaultCPUAllocator: can't allocate" in text
+        or "bad_alloc" in text
     )
 
 
