@@ -40,10 +40,10 @@ class Watch(threading.Thread):
         self.ended: dict[str, float] = {}  # when a run was over, by its folder's name
         self._known: dict[int, tuple[float, bool]] = {}  # when first seen; whether to look again
         self._together: set[tuple[int, int]] = set()
-        self._stop = threading.Event()
+        self._over = threading.Event()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._over.set()
         self.join()
 
     def engine_of(self, run: str) -> Engine | None:
@@ -52,7 +52,7 @@ class Watch(threading.Thread):
         return next((engine for engine in found if engine.held), found[0] if found else None)
 
     def run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._over.wait(LOOK_SECONDS):
             self._look()
 
     def _look(self) -> None:
