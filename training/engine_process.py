@@ -24,6 +24,7 @@ from typing import Any, Literal
 from django.conf import settings
 
 from training.engine.config import EXIT_STOPPED
+from training.versions import code_version
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
@@ -105,6 +106,7 @@ def run_engine(
     run_dir: Path,
     follow: Callable[[Progress], Wish],
     attempt: int | None = None,
+    threads: int = 0,
 ) -> Ending:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
 
@@ -112,6 +114,7 @@ def run_engine(
     group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands still
     for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
     the engine of an earlier one that still works in ``run_dir`` has to give way to it.
+    ``threads``: others than settings.ENGINE_THREADS.
     """
     (run_dir / "error.json").unlink(missing_ok=True)
     lease = run_dir / "lease"
@@ -120,7 +123,7 @@ def run_engine(
         child = subprocess.Popen(
             [*_launcher(kind), "-m", "training.engine", kind, str(run_dir)],
             cwd=settings.BASE_DIR,
-            env=_environment(attempt),
+            env=_environment(attempt, threads or settings.ENGINE_THREADS),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -212,13 +215,14 @@ def _launcher(kind: str) -> list[str]:
     return [sys.executable]
 
 
-def _environment(attempt: int | None) -> dict[str, str]:
+def _environment(attempt: int | None, threads: int) -> dict[str, str]:
     variables = {
         # Threads that wait by sleeping: as fast alone, and far faster beside a busy web server
         # than threads that spin for a core they have lost.
         "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         "WHETSTONE_PARENT_PID": str(os.getpid()),
+        "WHETSTONE_CODE_VERSION": code_version(),
         "WHETSTONE_LEASE_SECONDS": str(settings.LEASE_SECONDS),
         "WHETSTONE_DEVICE_LOCK": str(settings.DEVICE_LOCK),
         "TOKENIZERS_PARALLELISM": "false",
@@ -227,8 +231,8 @@ def _environment(attempt: int | None) -> dict[str, str]:
         variables["WHETSTONE_ATTEMPT"] = str(attempt)
     if settings.SHARE_DEVICE:
         variables["WHETSTONE_SHARE_DEVICE"] = "1"
-    if settings.ENGINE_THREADS:
-        variables["WHETSTONE_THREADS"] = str(settings.ENGINE_THREADS)
+    if threads:
+        variables["WHETSTONE_THREADS"] = str(threads)
     return variables
 
 

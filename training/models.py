@@ -182,6 +182,11 @@ class Round(Job):
         Policy, models.PROTECT, null=True, blank=True, related_name="made_by"
     )
     result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
+    provenance = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Code, libraries, hardware, threads, seed and hashes that the result comes from.",
+    )
 
     class Meta:
         ordering = ["project", "-number"]

@@ -189,7 +189,11 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
             parent=job.start,
             state=Policy.State.CANDIDATE,
         )
-        if not claim.end(Round.State.SUCCEEDED, policy=policy, result=result, error=""):
+        kept = {name: value for name, value in result.items() if name != "provenance"}
+        origin = result.get("provenance", {})
+        if not claim.end(
+            Round.State.SUCCEEDED, policy=policy, result=kept, provenance=origin, error=""
+        ):
             transaction.set_rollback(True)
             return None
         transaction.on_commit(lambda: artifacts.drop_checkpoints(run_dir.name))
