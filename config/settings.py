@@ -8,7 +8,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
 
-from config import private_redis
+from config import private_redis, storage
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -180,6 +180,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "config.static_files.StaticFiles"},
+    "artifacts": storage.backend(env("WHETSTONE_STORAGE", default=str(HOME))),
 }
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=200 * 1024 * 1024)
 
@@ -208,7 +209,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 15,
 }
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "training.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep": {"task": "training.tasks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "tick": {"task": "training.tasks.tick", "schedule": 60.0, "options": {"expires": 60}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "beat-schedule")
@@ -225,8 +226,12 @@ TRUST_REMOTE_CODE = env.bool("WHETSTONE_TRUST_REMOTE_CODE", default=False)
 ENDPOINT_HOSTS = env.list("WHETSTONE_ENDPOINT_HOSTS", default=[])
 KEY_FILE = env("WHETSTONE_KEY_FILE", default="")
 MAX_ATTEMPTS = 3
-HEARTBEAT_SECONDS = 5
-STALE_SECONDS = 45
+# An engine whose worker does not follow it any more ends within LEASE_SECONDS and 8 more, before
+# the sweep gives its row to another worker after STALE_SECONDS.
+LEASE_SECONDS = 10
+STALE_SECONDS = 20
+SILENT_SECONDS = 40
+SHARE_DEVICE = env.bool("WHETSTONE_SHARE_DEVICE", default=False)
 
 LOGGING = {
     "version": 1,

@@ -19,6 +19,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project
+from training.artifacts import localised
 from training.engine.config import job_from_dict, write_job
 from training.engine_process import Ending, Progress, Wish, run_engine
 from training.errors import NotNow
@@ -119,7 +120,7 @@ def choose(
     lines = [line for line in _lines_of(run_dir / "completions.jsonl") if is_one_of_many(line)]
     chosen: list[Line] = []
     for folder, own in _scorings(job, run_dir, lines):
-        ending = run_engine(kind="score", run_dir=folder, follow=follow)
+        ending = run_engine(kind="score", run_dir=folder, follow=follow, attempt=job.attempt)
         if ending.result is None:
             return chosen, ending
         rewards = {
@@ -147,12 +148,14 @@ def _scorings(
         folder = run_dir / f"score-{slug}"
         folder.mkdir(exist_ok=True)
         scoring = job_from_dict(
-            {
-                "kind": "score",
-                "model": job.config["model"],
-                "adapters": {slug: found.policy.adapter_path or None},
-                "reference_adapter": found.reference.adapter_path or None,
-            }
+            localised(
+                {
+                    "kind": "score",
+                    "model": job.config["model"],
+                    "adapters": {slug: found.policy.adapter_path or None},
+                    "reference_adapter": found.reference.adapter_path or None,
+                }
+            )
         )
         write_job(scoring, folder)
         with (folder / "completions.part").open("w", encoding="utf-8") as file:

@@ -6,11 +6,17 @@ so a worker that was believed dead cannot write over its successor.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db import DatabaseError, connection
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -18,6 +24,7 @@ from django.utils import timezone
 from training.models import Job
 
 AnyJob = TypeVar("AnyJob", bound=Job)
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +46,13 @@ class Claim:
     def end(self, state: str, **fields: Any) -> bool:
         """Finish the job, once. False: the claim no longer holds, and nothing was written."""
         return self.update(state=state, finished_at=timezone.now(), phase="", **fields)
+
+    def try_again(self, *, why: str) -> bool:
+        """Put the job back into the queue; the attempt counts. False: that was the last one."""
+        left = self.model._default_manager.filter(
+            pk=self.pk, attempt__lt=F("stops") + settings.MAX_ATTEMPTS
+        )
+        return left.exists() and self.update(state=Job.State.QUEUED, phase=why, nudged_at=None)
 
     def hand_back(self) -> bool:
         """Put the job back into the queue without counting the attempt against it."""
@@ -67,6 +81,34 @@ def claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim] | None:
     if not won:
         return None
     return model._default_manager.get(pk=pk), Claim(model, pk, attempt + 1)
+
+
+@contextlib.contextmanager
+def beating(held: Claim, *, lease: Path | None = None) -> Iterator[None]:
+    """Within, the row's heartbeat goes on beside work that follows no engine: copying, hashing.
+
+    ``lease``: that of an engine that computes meanwhile, renewed while the claim holds.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not ended.wait(settings.STALE_SECONDS / 4):
+                try:
+                    if held.update() and lease is not None:
+                        lease.touch()
+                except (DatabaseError, OSError) as error:
+                    logger.warning("no heartbeat for %s: %s", held, error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="beating", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def request_cancel(*, job: Job) -> None:

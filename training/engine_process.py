@@ -1,8 +1,8 @@
 """The engine as a child process: start it, follow it, stop it.
 
 Knows the run directory's contract (training.engine.config) and nothing of the database.
-The child has its own process group, dies with this process, and holds a lock on the device
-while it computes.
+The child has its own process group, dies with this process, holds a lock on the device while it
+computes, and may go on only as long as it is followed: following renews its lease.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +23,15 @@ from typing import Any, Literal
 
 from django.conf import settings
 
+from training.engine.config import EXIT_STOPPED
+from training.versions import code_version
+
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
 """How long an engine may take to write its checkpoint after SIGTERM."""
+LONG_PAUSE_SECONDS = 10.0
+"""Between two looks at the engine: longer means that this process did not run."""
+LITTLE_BYTES = 64 * 1024
 
 Wish = Literal["go on", "stop"]
 
@@ -45,12 +52,23 @@ class Ending:
     status: int
     result: dict[str, Any] | None
     error: dict[str, Any] | None
+    was_silent: bool = False
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it did not end by itself: killed, hung or crashed, so worth another attempt."""
+        return self.result is None and self.error is None and self.status not in (0, EXIT_STOPPED)
 
     def words(self) -> str:
         """Why there is no result, for a person."""
         if self.error:
             parts = [str(self.error.get("message", "")), str(self.error.get("advice") or "")]
             return " ".join(part for part in parts if part)
+        if self.was_silent:
+            return (
+                f"The engine gave no sign of life for {settings.SILENT_SECONDS} seconds and was "
+                "ended."
+            )
         if self.status < 0:
             name = signal.Signals(-self.status).name
             return f"The engine was ended by {name} before it finished" + (
@@ -87,30 +105,42 @@ def run_engine(
     kind: str,
     run_dir: Path,
     follow: Callable[[Progress], Wish],
+    attempt: int | None = None,
+    threads: int = 0,
 ) -> Ending:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
 
     ``follow`` is called about twice a second; "stop" sends SIGTERM, and SIGKILL to the whole
-    group if that has not helped within PATIENCE_SECONDS. The engine never outlives this call.
+    group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands still
+    for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
+    the engine of an earlier one that still works in ``run_dir`` has to give way to it.
+    ``threads``: others than settings.ENGINE_THREADS.
     """
     (run_dir / "error.json").unlink(missing_ok=True)
+    lease = run_dir / "lease"
+    lease.touch()
     with (run_dir / "engine.out").open("ab") as out:
         child = subprocess.Popen(
             [*_launcher(kind), "-m", "training.engine", kind, str(run_dir)],
             cwd=settings.BASE_DIR,
-            env=_environment(),
+            env=_environment(attempt, threads or settings.ENGINE_THREADS),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     stop_by: float | None = None
+    pulse = Pulse(run_dir / "heartbeat")
+    is_silent = False
     try:
         while child.poll() is None:
-            if follow(read_progress(run_dir)) == "stop" and stop_by is None:
+            if follow(read_progress(run_dir)) == "go on":
+                lease.touch()
+            elif stop_by is None:
                 stop_by = time.monotonic() + PATIENCE_SECONDS
                 child.terminate()
-            if stop_by is not None and time.monotonic() > stop_by:
+            is_silent = stop_by is None and pulse.silence() > settings.SILENT_SECONDS
+            if is_silent or (stop_by is not None and time.monotonic() > stop_by):
                 break
             try:
                 child.wait(POLL_SECONDS)
@@ -119,11 +149,36 @@ def run_engine(
     finally:
         _end_group(child)
     follow(read_progress(run_dir))
+    failed = child.returncode not in (0, EXIT_STOPPED)
     return Ending(
         status=child.returncode,
         result=_read_json(run_dir / "result.json") if child.returncode == 0 else None,
-        error=_read_json(run_dir / "error.json"),
+        error=_read_json(run_dir / "error.json") or (_disk_full(run_dir) if failed else None),
+        was_silent=is_silent and child.returncode == -signal.SIGKILL,
     )
+
+
+class Pulse:
+    """How long a heartbeat has stood still, by this process's own clock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = 0
+        self._since = self._asked = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds without a new heartbeat, less those in which nobody asked."""
+        now = time.monotonic()
+        if now - self._asked > LONG_PAUSE_SECONDS:  # we were stopped, perhaps with the engine
+            self._since = now
+        self._asked = now
+        try:
+            beat = self._path.stat().st_mtime_ns
+        except OSError:
+            beat = 0
+        if beat != self._seen:
+            self._seen, self._since = beat, now
+        return now - self._since
 
 
 def read_progress(run_dir: Path) -> Progress:
@@ -160,19 +215,36 @@ def _launcher(kind: str) -> list[str]:
     return [sys.executable]
 
 
-def _environment() -> dict[str, str]:
+def _environment(attempt: int | None, threads: int) -> dict[str, str]:
     variables = {
         # Threads that wait by sleeping: as fast alone, and far faster beside a busy web server
         # than threads that spin for a core they have lost.
         "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         "WHETSTONE_PARENT_PID": str(os.getpid()),
+        "WHETSTONE_CODE_VERSION": code_version(),
+        "WHETSTONE_LEASE_SECONDS": str(settings.LEASE_SECONDS),
         "WHETSTONE_DEVICE_LOCK": str(settings.DEVICE_LOCK),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    if settings.ENGINE_THREADS:
-        variables["WHETSTONE_THREADS"] = str(settings.ENGINE_THREADS)
+    if attempt is not None:
+        variables["WHETSTONE_ATTEMPT"] = str(attempt)
+    if settings.SHARE_DEVICE:
+        variables["WHETSTONE_SHARE_DEVICE"] = "1"
+    if threads:
+        variables["WHETSTONE_THREADS"] = str(threads)
     return variables
+
+
+def _disk_full(run_dir: Path) -> dict[str, Any] | None:
+    """The error that an engine cannot write down, for want of room."""
+    if shutil.disk_usage(run_dir).free > LITTLE_BYTES:
+        return None
+    return {
+        "kind": "disk_full",
+        "message": f"The disk that holds {run_dir} is full.",
+        "advice": "Free some space and start another round; the pairs are kept.",
+    }
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

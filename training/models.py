@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, PreferencePair, Project
+from training import artifacts
 from training.endpoints.models import Endpoint, Usage
 
 
@@ -104,7 +105,8 @@ class Snapshot(models.Model):
 
     @property
     def file(self) -> Path:
-        return Path(self.path)
+        """Its bytes on this machine. Raises ArtifactError where they are lost."""
+        return artifacts.local_file(f"snapshots/{self.sha256}.jsonl", self.sha256)
 
 
 class Job(models.Model):
@@ -180,6 +182,11 @@ class Round(Job):
         Policy, models.PROTECT, null=True, blank=True, related_name="made_by"
     )
     result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
+    provenance = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Code, libraries, hardware, threads, seed and hashes that the result comes from.",
+    )
 
     class Meta:
         ordering = ["project", "-number"]

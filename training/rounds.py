@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
-from training import filling
+from training import artifacts, filling
 from training.claims import Claim
 from training.engine.config import ConfigError, DpoJob, SftJob, job_from_dict, job_to_dict
 from training.errors import NotNow
@@ -158,29 +158,26 @@ def dpo_job(
 
 
 def prepare(*, job: Round, run_dir: Path) -> None:
-    """Put the snapshot's bytes into the run directory."""
+    """Put the snapshot's bytes into the run directory, and the checkpoint to go on from."""
     target = run_dir / "pairs.jsonl"
     if not target.exists():
         temporary = run_dir / "pairs.part"
         shutil.copyfile(job.snapshot.file, temporary)
         temporary.replace(target)
+    artifacts.fetch_checkpoint(run_dir)
 
 
 def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) -> Policy | None:
     """Publish the adapter and put its policy into the pool as a candidate.
 
-    The adapter's folder appears by rename under a name that no other round can have. None
-    where the claim no longer holds.
+    The adapter's folder appears by rename under a name that no other round can have, and only
+    if its weights are those that the engine wrote. None where the claim no longer holds.
     """
     digest = str(result["adapter_sha256"])
     name = f"{job.project.slug}-round-{job.number}-{digest[:12]}"
-    settings.ADAPTERS_DIR.mkdir(parents=True, exist_ok=True)
+    expected = {artifacts.WEIGHTS: digest}
+    artifacts.publish(run_dir / "adapter", f"adapters/{name}", expected=expected)
     published = settings.ADAPTERS_DIR / name
-    if not published.exists():
-        temporary = settings.ADAPTERS_DIR / f".{name}.{claim.attempt}.part"
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(run_dir / "adapter", temporary)
-        temporary.rename(published)
     with transaction.atomic():
         policy = Policy.objects.create(
             project=job.project,
@@ -192,9 +189,14 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
             parent=job.start,
             state=Policy.State.CANDIDATE,
         )
-        if not claim.end(Round.State.SUCCEEDED, policy=policy, result=result, error=""):
+        kept = {name: value for name, value in result.items() if name != "provenance"}
+        origin = result.get("provenance", {})
+        if not claim.end(
+            Round.State.SUCCEEDED, policy=policy, result=kept, provenance=origin, error=""
+        ):
             transaction.set_rollback(True)
             return None
+        transaction.on_commit(lambda: artifacts.drop_checkpoints(run_dir.name))
         try:
             filling.write_for_gate(policy=policy)
         except NotNow as error:

@@ -5,6 +5,7 @@ Knows nothing of Celery; ``stopping`` tells whether the worker was asked to leav
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, DataError, IntegrityError
 
-from training import best_of, rounds, sampling
-from training.claims import AnyJob, Claim, claim
+from training import artifacts, best_of, rounds, sampling
+from training.claims import AnyJob, Claim, beating, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
 from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
+from training.nudge import nudge
 
 logger = logging.getLogger(__name__)
 PAIR_EVERY_SECONDS = 20.0
@@ -33,21 +36,28 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
         return
     job, held, run_dir = claimed
     try:
-        rounds.prepare(job=job, run_dir=run_dir)
+        with beating(held):
+            rounds.prepare(job=job, run_dir=run_dir)
         metrics = Tail(run_dir / "metrics.jsonl")
+        kept = artifacts.newest_checkpoint(run_dir)
 
         def follow(progress: Progress) -> Wish:
+            nonlocal kept
             _store_metrics(job, metrics.read())
+            if (newest := artifacts.newest_checkpoint(run_dir)) != kept and newest:
+                with beating(held, lease=run_dir / "lease"):
+                    artifacts.publish_checkpoint(run_dir, newest)
+                kept = newest
             return _beat(held, progress, stopping)
 
-        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow)
+        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow, attempt=held.attempt)
         if ending.result is None:
-            _record_ending(held, run_dir, ending, stopping)
+            _record_ending(job, held, run_dir, ending, stopping)
             return
-        rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
+        with beating(held):
+            rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
     except Exception as error:
-        logger.exception("%s", job)
-        held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+        _record_error(job, held, run_dir, error)
         raise
 
 
@@ -58,7 +68,8 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         return
     job, held, run_dir = claimed
     try:
-        sampling.prepare(job=job, run_dir=run_dir)
+        with beating(held):
+            sampling.prepare(job=job, run_dir=run_dir)
         completions = Tail(run_dir / "completions.jsonl")
         paired_at = time.monotonic()
 
@@ -67,21 +78,21 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             if not sampling.store(job=job, claim=held, lines=list(completions.read())):
                 return "stop"
             if time.monotonic() - paired_at > PAIR_EVERY_SECONDS:
-                pair_up(project=job.project)
+                with beating(held, lease=run_dir / "lease"):
+                    pair_up(project=job.project)
                 paired_at = time.monotonic()
             return _beat(held, progress, stopping, total_known=True)
 
-        ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
+        ending = run_engine(kind="sample", run_dir=run_dir, follow=follow, attempt=held.attempt)
         if ending.result is not None and any(policy.best_of for policy in job.policies.all()):
             ending = _take_the_best(job, held, run_dir, follow, ending)
         pair_up(project=job.project)
         if ending.result is None:
-            _record_ending(held, run_dir, ending, stopping)
+            _record_ending(job, held, run_dir, ending, stopping)
         else:
             held.end(Job.State.SUCCEEDED, error="")
     except Exception as error:
-        logger.exception("%s", job)
-        held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+        _record_error(job, held, run_dir, error)
         raise
 
 
@@ -103,17 +114,22 @@ def _claim(model: type[AnyJob], pk: int) -> tuple[AnyJob, Claim, Path] | None:
     if claimed is None:
         return None
     job, held = claimed
-    run_dir = Path(job.run_dir) if job.run_dir else _new_run_dir(job)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if not job.run_dir:
+    # By its name alone: whoever had the job before may keep its runs elsewhere.
+    run_dir = Path(settings.RUNS_DIR) / (Path(job.run_dir).name or _name_of_run(job))
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
         held.update(run_dir=str(run_dir))
-    write_job(job_from_dict(job.config), run_dir)
+        with beating(held):
+            write_job(job_from_dict(artifacts.localised(job.config)), run_dir)
+    except Exception as error:
+        _record_error(job, held, run_dir, error)
+        raise
     return job, held, run_dir
 
 
-def _new_run_dir(job: Job) -> Path:
+def _name_of_run(job: Job) -> str:
     kind = type(job).__name__.lower()
-    return Path(settings.RUNS_DIR) / f"{kind}-{job.pk}-{job.created_at:%Y%m%d-%H%M%S}"
+    return f"{kind}-{job.pk}-{job.created_at:%Y%m%d-%H%M%S}"
 
 
 def _beat(
@@ -148,14 +164,35 @@ def _store_metrics(job: Round, lines: Iterable[dict[str, Any]]) -> None:
         )
 
 
-def _record_ending(held: Claim, run_dir: Path, ending: Ending, stopping: Stopping) -> None:
+def _record_ending(
+    job: Job, held: Claim, run_dir: Path, ending: Ending, stopping: Stopping
+) -> None:
     if _cancel_asked(held):
         held.end(Job.State.CANCELLED, log_tail=log_tail(run_dir))
     elif ending.status == EXIT_STOPPED or stopping():
         held.hand_back()
+    elif ending.may_go_on and held.try_again(why="its engine was killed; queued again"):
+        logger.warning("%s goes on in another attempt: %s", job, ending.words())
+        nudge(job)
     else:
         held.end(Job.State.FAILED, error=ending.words(), log_tail=log_tail(run_dir))
 
 
+def _record_error(job: Job, held: Claim, run_dir: Path, error: Exception) -> None:
+    """Fail the job; where it was the database that failed, leave the row to the sweep: its
+    heartbeat stands still now, and the next attempt goes on from the checkpoint."""
+    logger.exception("%s", job)
+    if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError | DataError):
+        return
+    held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+
+
 def _words(error: Exception) -> str:
+    if isinstance(error, artifacts.ArtifactError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk is full: {error}. Free some space and start another round; the pairs and "
+            "everything made before are kept."
+        )
     return f"{type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from annotate.exporting import pair_lines, pairs_of
 from annotate.models import PreferencePair, Project
 from annotate.serving import release_expired
+from training import artifacts
 from training.errors import NotNow
 from training.models import Snapshot
 
@@ -74,4 +75,5 @@ def _write(pairs: QuerySet[PreferencePair]) -> tuple[str, Path]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    artifacts.publish_file(path, f"snapshots/{path.name}")
     return digest.hexdigest(), path

@@ -1,3 +1,4 @@
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from tests.factories import (
     make_user,
 )
 from training import pool, rounds
+from training.artifacts import ArtifactError
 from training.claims import claim
 from training.errors import NotNow
 from training.models import LoopSettings, Round, SamplingJob
@@ -45,7 +47,7 @@ def adopt(made, tmp_path):
     _, held = claim(Round, made.pk)
     (tmp_path / "adapter").mkdir(exist_ok=True)
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
-    result = {"adapter_sha256": "ab" * 32}
+    result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
     return rounds.adopt(job=made, claim=held, run_dir=tmp_path, result=result)
 
 
@@ -108,9 +110,24 @@ def test_a_worker_that_was_replaced_publishes_nothing(project, rater, tmp_path, 
     _, stale = claim(Round, made.pk)
     Round.objects.update(attempt=99)
     (tmp_path / "adapter").mkdir()
-    result = {"adapter_sha256": "ab" * 32}
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
+    result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
     assert rounds.adopt(job=made, claim=stale, run_dir=tmp_path, result=result) is None
     assert not Policy.objects.filter(kind="adapter").exists()
+
+
+def test_a_torn_adapter_is_not_adopted(project, rater, tmp_path, settings):
+    settings.ADAPTERS_DIR = tmp_path / "published"
+    judge(project, rater)
+    made = rounds.start_round(project=project)
+    _, held = claim(Round, made.pk)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"wei")
+    result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
+    with pytest.raises(ArtifactError, match="not what was made"):
+        rounds.adopt(job=made, claim=held, run_dir=tmp_path, result=result)
+    assert not Policy.objects.filter(kind="adapter").exists()
+    assert list((tmp_path / "published").iterdir()) == []
 
 
 @pytest.mark.parametrize(

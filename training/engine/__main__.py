@@ -1,14 +1,17 @@
 """``python -m training.engine {dpo|sft|sample|score} RUN_DIR``: run one job, or go on with it.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
-process), WHETSTONE_DEVICE_LOCK (a file to lock while the device is used) and
-WHETSTONE_THREADS. Knows nothing of what the kinds of jobs do. torch is imported only once
-the job is known to be readable and the device is ours.
+process), WHETSTONE_LEASE_SECONDS (end where RUN_DIR/lease is not touched for so long),
+WHETSTONE_ATTEMPT (an engine of an earlier attempt in the same folder gives way),
+WHETSTONE_DEVICE_LOCK (a file to lock while the device is used), WHETSTONE_SHARE_DEVICE (let
+others have it at checkpoints) and WHETSTONE_THREADS. Knows nothing of what the kinds of jobs
+do. torch is imported only once the job is known to be readable and the device is ours.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -17,7 +20,8 @@ from pathlib import Path
 
 from .config import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, KINDS, ConfigError, Job, read_job
 from .errors import EngineError, Stopped, explain
-from .process import StopRequest, die_with_parent, hold_device
+from .locks import Device, take_run_dir
+from .process import StopRequest, die_with_parent, obey_lease
 from .rundir import RunDir
 
 # Each kind's module has run(job, run_dir, stop) -> None.
@@ -38,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop.listen()
     if not options.run_dir.is_dir():
         parser.error(f"{options.run_dir} is not a folder")
+    if lease := os.environ.get("WHETSTONE_LEASE_SECONDS"):
+        obey_lease(options.run_dir / "lease", float(lease))
     if (options.run_dir / "result.json").exists():
         print("already done: result.json is there", file=sys.stderr)
         return EXIT_DONE
@@ -55,18 +61,38 @@ def run_job(
     if stop is None:  # not "or": a StopRequest is false until it is set
         stop = StopRequest()
     run = RunDir(folder.resolve(), writes=os.environ.get("RANK", "0") == "0")
+    with contextlib.ExitStack() as locks:
+        try:
+            if run.writes:  # the rest of a group waits for its first process anyway
+                held = take_run_dir(run.path, _attempt(), stop)
+                if not alone:  # else it is ours until the very end of the process
+                    locks.callback(os.close, held)
+        except Stopped:
+            return EXIT_STOPPED
+        except EngineError as error:  # the folder is another's: no word is written into it
+            print(f"{error.kind}: {error.message}\n{error.advice}", file=sys.stderr)
+            return EXIT_FAILED
+        if (run.path / "result.json").exists():  # the one that we waited for has done it
+            return EXIT_DONE
+        return _run(kind, run, stop, alone=alone)
+
+
+def _run(kind: str, run: RunDir, stop: StopRequest, *, alone: bool) -> int:
+    device = None
     try:
         run.open()
         job = _read(kind, run)
-        lock = os.environ.get("WHETSTONE_DEVICE_LOCK")
-        if lock and run.writes:  # the rest of a group waits for its first process anyway
-            hold_device(Path(lock), run, stop)
+        if alone:
+            stop.leave = lambda: _leave(run)
+        if (lock := os.environ.get("WHETSTONE_DEVICE_LOCK")) and run.writes:
+            device = _hold_device(Path(lock), run, stop)
         run.phase("loading libraries")
         if alone:
             leave_out(needless(job))
         _use_threads()
-        stop.check()
         module = importlib.import_module(f".{MODULES[kind]}", __package__)
+        stop.leave = None
+        stop.check()
         module.run(job, run, stop)
     except Stopped:
         log.info("stopped on request")
@@ -77,8 +103,34 @@ def run_job(
         _report(run, explain(error))
         return EXIT_FAILED
     finally:
+        stop.leave = None
+        if device is not None and not alone:
+            device.give_back()
         run.close()
     return EXIT_DONE
+
+
+def _attempt() -> int | None:
+    attempt = os.environ.get("WHETSTONE_ATTEMPT")
+    return int(attempt) if attempt else None
+
+
+def _hold_device(lock: Path, run: RunDir, stop: StopRequest) -> Device:
+    device = Device(lock)
+
+    def waiting() -> None:
+        run.phase("waiting for the device")
+
+    device.take(stop, waiting)
+    if os.environ.get("WHETSTONE_SHARE_DEVICE") and os.environ.get("WORLD_SIZE", "1") == "1":
+        run.at_checkpoint = lambda: device.let_others(stop, waiting)
+    return device
+
+
+def _leave(run: RunDir) -> None:
+    """Asked to stop before there is anything to keep."""
+    run.phase("stopped")
+    os._exit(EXIT_STOPPED)
 
 
 def _read(kind: str, run: RunDir) -> Job:
@@ -119,10 +171,10 @@ def _use_threads() -> None:
 
 def _report(run: RunDir, error: EngineError) -> None:
     try:
-        run.phase("failed")
         run.error(error)
+        run.phase("failed")
     except OSError:  # a full disk: standard error is what is left
-        log.exception("error.json not written")
+        log.exception("error.json or heartbeat not written")
     print(f"{error.kind}: {error.message}\n{error.advice}", file=sys.stderr)
 
 

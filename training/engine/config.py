@@ -13,11 +13,15 @@ The run directory, in full::
                               "rejected": [messages], "weight": 1.0, "split": "train"|"held_out"}
     prompts.jsonl       in    sample: {"id", "messages": [...], "policy": name, "seed": int}
     completions.jsonl   in    score: {"id", "messages": [...], "policy": name, "text": str}
+    expected.json       in    dpo, sft, may be absent: {"data", "base", "start_adapter",
+                              "reference_adapter"}: hashes that must be those of what is used
+    engine.lock         out   which process works here; locked as long as it does
     heartbeat           out   JSON {"time", "phase", "step", "total_steps"}, replaced whole
     metrics.jsonl       out   {"time", "step", "total_steps", "split", "values": {name: float}}
     engine.log          out   the engine's own words
     checkpoint-*/       out   counted only with a complete hash manifest
-    adapter/            out   dpo, sft: PEFT format, safetensors, appears by rename
+    adapter/            out   dpo, sft: PEFT format, safetensors, appears by rename; with
+                              provenance.json
     completions.jsonl   out   sample: {"id", "policy", "seed", "text", "token_count",
                               "finish_reason": "stop"|"length", "logprob"}, appended as they come
     scores.jsonl        out   score: {"id", "policy", "logp", "reference_logp", "token_count"}

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from .config import Lora, Model
 from .errors import EngineError, is_out_of_memory
-from .rundir import publish_folder, sha256_of
+from .rundir import publish_folder, sha256_of, write_json
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -198,8 +198,11 @@ def save_adapter(model: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # an empty model card
 
 
-def publish_adapter(model: Any, folder: Path) -> str:
-    """Write the trained adapter so that ``folder`` appears whole; returns its SHA-256."""
+def publish_adapter(model: Any, folder: Path, provenance: dict[str, Any]) -> str:
+    """Write the trained adapter so that ``folder`` appears whole; returns its weights' SHA-256.
+
+    ``provenance`` lies beside the weights as ``provenance.json``.
+    """
     for name, value in get_peft_model_state_dict(model, adapter_name=TRAINED).items():
         if not torch.isfinite(value).all():
             raise EngineError(
@@ -211,6 +214,7 @@ def publish_adapter(model: Any, folder: Path) -> str:
     for leftover in (temporary, folder):  # of an attempt that died before its result.json
         shutil.rmtree(leftover, ignore_errors=True)
     save_adapter(model, temporary)
+    write_json(temporary / "provenance.json", provenance)
     publish_folder(temporary, folder)
     return adapter_sha256(folder)
 

@@ -1,4 +1,4 @@
-"""This process among others: its parent's death, the request to stop, the device's lock.
+"""This process among others: its parent's death, the request to stop, the supervisor's lease.
 
 Standard library alone, so that a process whose parent is gone ends before it loads torch.
 """
@@ -6,29 +6,32 @@ Standard library alone, so that a process whose parent is gone ends before it lo
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import logging
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from .errors import Stopped
-from .rundir import RunDir
 
 PR_SET_PDEATHSIG = 1
-GRACE_SECONDS = 30.0  # after the parent's death: time to write a checkpoint
-log = logging.getLogger("engine")
+GRACE_SECONDS = 15.0  # after the parent's death: time to write a checkpoint
+LAST_SECONDS = 8.0  # the same where the lease has run out: a successor may be on its way
 
 
 class StopRequest:
-    """Set by SIGTERM or SIGINT, asked between pieces of work. A second signal ends at once."""
+    """Set by SIGTERM or SIGINT, asked between pieces of work. A second signal ends at once.
+
+    ``leave``: while it is set there is nothing to keep, and a signal calls it (in a thread of its
+    own) instead of waiting to be asked: loading libraries takes longer than a person waits.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.leave: Callable[[], None] | None = None
 
     def listen(self) -> None:
         signal.signal(signal.SIGTERM, self._receive)
@@ -37,6 +40,8 @@ class StopRequest:
     def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._event.set()
         signal.signal(number, signal.SIG_DFL)
+        if self.leave is not None:
+            threading.Thread(target=self.leave, name="leaving", daemon=True).start()
 
     def set(self) -> None:
         self._event.set()
@@ -68,8 +73,39 @@ def die_with_parent(parent: int) -> None:
 def _watch(parent: int) -> None:
     while _alive(parent):
         time.sleep(1.0)
+    _end_within(GRACE_SECONDS)
+
+
+def obey_lease(lease: Path, seconds: float) -> None:
+    """End when the file ``lease`` has not been touched for ``seconds``.
+
+    Whoever started this process touches it as long as it may go on. A supervisor that was stopped
+    or hangs may have been replaced, perhaps on another machine: its engine must be gone by then.
+    """
+    watch = threading.Thread(
+        target=_watch_lease, args=(lease, seconds), name="lease watch", daemon=True
+    )
+    watch.start()
+
+
+def _watch_lease(lease: Path, seconds: float) -> None:
+    seen, since = 0, time.monotonic()
+    while True:
+        try:
+            touched = lease.stat().st_mtime_ns
+        except OSError:
+            touched = 0
+        now = time.monotonic()  # by our own clock: a file server's may differ
+        if touched != seen:
+            seen, since = touched, now
+        elif now - since > seconds:
+            _end_within(LAST_SECONDS)
+        time.sleep(0.5)
+
+
+def _end_within(seconds: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    time.sleep(seconds)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -84,18 +120,3 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def hold_device(lock: Path, run: RunDir, stop: StopRequest) -> None:
-    """Wait for the exclusive lock on the file ``lock`` and hold it until this process ends."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)  # kept open: the lock is its
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            run.phase("waiting for the device")
-            stop.check()
-            time.sleep(0.2)
-        else:
-            log.info("device lock held: %s", lock)
-            return

@@ -36,3 +36,6 @@ class Schedule(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         control.should_save = step in self.save_at or stopping
         control.should_training_stop |= stopping
         return control
+
+    def on_save(self, _: Any, __: TrainerState, ___: TrainerControl, **____: Any) -> None:
+        self.trainer.run_dir.at_checkpoint()

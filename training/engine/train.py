@@ -29,6 +29,7 @@ from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory, u
 from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
 from .process import StopRequest
+from .provenance import check_expected, inputs_of, provenance
 from .reference import score_with_cache
 from .reference_cache import ReferenceCache, weights_identity
 from .rundir import RunDir
@@ -79,6 +80,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         log.info(
             "layers are spread over %d processes: %d parameters are held here", group.world, held
         )
+    inputs = inputs_of(job, model, run)
+    check_expected(inputs, run)
     layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
     memory = _fit(base, layout, train + held_out, job, dtype, device, group)
@@ -110,8 +113,10 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 
     run.phase("publishing")
     if group.rank == 0:
+        origin = provenance(job, inputs, device, group.world)
         run.result(
-            adapter_sha256=policy.publish_adapter(trainer.model, run.path / "adapter"),
+            adapter_sha256=policy.publish_adapter(trainer.model, run.path / "adapter", origin),
+            provenance=origin,
             final=trainer.final,
             versions=versions(),
             seconds=round(time.monotonic() - began, 3),

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import F
 
 from annotate.completions import storable
+from training.artifacts import localised
 from training.claims import Claim, claim
 from training.endpoints.answers import Trouble
 from training.endpoints.client import Piece, connected
@@ -53,7 +54,7 @@ def _ask_engine(answer: TryoutAnswer, held: Claim, stopping: Stopping) -> None:
     run_dir = Path(settings.RUNS_DIR) / f"tryout-{answer.pk}-{answer.created_at:%Y%m%d-%H%M%S}"
     run_dir.mkdir(parents=True, exist_ok=True)
     held.update(run_dir=str(run_dir))
-    write_job(job_from_dict({**answer.config, "show_partial": True}), run_dir)
+    write_job(job_from_dict(localised({**answer.config, "show_partial": True})), run_dir)
     line = {
         "id": "tryout",
         "messages": answer.tryout.messages,
@@ -68,7 +69,7 @@ def _ask_engine(answer: TryoutAnswer, held: Claim, stopping: Stopping) -> None:
             return "stop"
         return "stop" if stopping() or _cancel_asked(answer) else "go on"
 
-    ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
+    ending = run_engine(kind="sample", run_dir=run_dir, follow=follow, attempt=held.attempt)
     written = list(Tail(run_dir / "completions.jsonl").read())
     if ending.result is not None and written:
         (line,) = written

@@ -1,0 +1,1 @@
+"""Rounds of a tiny model under injected faults, on the real stack."""

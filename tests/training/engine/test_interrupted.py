@@ -1,0 +1,67 @@
+"""A round that is interrupted again and again is the round that was not, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from training.engine.__main__ import run_job
+from training.engine.config import (
+    EXIT_DONE,
+    EXIT_STOPPED,
+    DpoJob,
+    Lora,
+    Model,
+    Optimisation,
+    SftJob,
+)
+from training.engine.process import StopRequest
+
+from .conftest import make_pairs, read_json, read_lines, run_engine
+from .test_process import losses
+
+AT = (3, 7, 8, 21, 34)  # steps of forty, two of them side by side, one just after a checkpoint
+
+
+def stopping_at(folder: Path, step: int) -> StopRequest:
+    """A request that comes, as SIGTERM does, somewhere inside of this step."""
+
+    class AtStep(StopRequest):
+        def __bool__(self) -> bool:
+            path = folder / "metrics.jsonl"
+            done = [row["step"] for row in read_lines(path)] if path.exists() else []
+            return max(done, default=0) >= step
+
+    return AtStep()
+
+
+@pytest.mark.parametrize("kind", ["dpo", "sft"])
+def test_interrupted_five_times_it_ends_the_same(
+    base: Path, new_run: Callable[..., Path], kind: str
+) -> None:
+    make = DpoJob if kind == "dpo" else SftJob
+    job = make(
+        model=Model(base=str(base)),
+        lora=Lora(r=4, dropout=0.1),
+        optimisation=Optimisation(
+            learning_rate=5e-3, epochs=10, batch_size=16, checkpoint_fraction=0.2, token_budget=256
+        ),
+    )
+    pairs = make_pairs(64, held_out=8)
+    whole, cut = (new_run(name, job, pairs=pairs) for name in ("whole", "cut"))
+    assert run_engine(kind, whole) == EXIT_DONE
+    for step in AT:
+        assert run_job(kind, cut, stopping_at(cut, step)) == EXIT_STOPPED
+        assert not (cut / "result.json").exists()
+    assert run_engine(kind, cut) == EXIT_DONE
+    assert (cut / "engine.log").read_text().count("going on from checkpoint-") == len(AT)
+
+    first, again = (folder / "adapter" / "adapter_model.safetensors" for folder in (whole, cut))
+    assert first.read_bytes() == again.read_bytes()
+    assert losses(whole) == losses(cut)
+    results = [read_json(folder / "result.json") for folder in (whole, cut)]
+    assert results[0]["adapter_sha256"] == results[1]["adapter_sha256"]
+    origins = [read_json(folder / "adapter" / "provenance.json") for folder in (whole, cut)]
+    assert origins[0] == origins[1] == results[0]["provenance"]

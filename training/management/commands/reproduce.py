@@ -1,0 +1,70 @@
+"""``manage.py reproduce PROJECT/NUMBER``: run a round again and compare, bit by bit."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from training.engine_process import Progress
+from training.models import Round
+from training.reproducing import ReproduceError, lines, run_again, warnings_before
+
+
+class Command(BaseCommand):
+    help = (
+        "Run a round again in a fresh folder, from its row alone, and compare: on a CPU the "
+        "adapter and every measured number are equal, bit for bit. The exit status is 1 if not."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "round",
+            help="the project's short name and the round's number, such as demo/3; or its id",
+        )
+        parser.add_argument(
+            "--out", type=Path, help="the folder to run in, which is kept; else it is removed"
+        )
+
+    def handle(self, **options: Any) -> None:
+        found = self._round(options["round"])
+        for words in warnings_before(found):
+            self.stdout.write(f"Note: {words}")
+        settings.RUNS_DIR.mkdir(parents=True, exist_ok=True)
+        folder = options["out"] or Path(tempfile.mkdtemp(prefix="again-", dir=settings.RUNS_DIR))
+        said = ""
+
+        def tell(progress: Progress) -> None:
+            nonlocal said
+            if progress.phase != said and options["verbosity"] > 0:
+                said = progress.phase
+                self.stdout.write(f"  {said}")
+
+        try:
+            comparison = run_again(round_=found, run_dir=folder.resolve(), tell=tell)
+        except ReproduceError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            if options["out"] is None:
+                shutil.rmtree(folder, ignore_errors=True)
+        for line in lines(comparison):
+            self.stdout.write(line)
+        if not comparison.is_equal:
+            raise CommandError(f"{found} of {found.project} was not reproduced exactly.")
+        self.stdout.write(f"{found} of {found.project} was reproduced.".capitalize())
+
+    def _round(self, name: str) -> Round:
+        slug, slash, number = name.rpartition("/")
+        rounds = Round.objects.select_related("project", "policy", "snapshot")
+        if not number.isdigit():
+            raise CommandError(f"{name!r} is no round: name it as PROJECT/NUMBER, such as demo/3.")
+        wanted = {"project__slug": slug, "number": number} if slash else {"pk": number}
+        found = rounds.filter(**wanted).first()
+        if found is None:
+            raise CommandError(f"There is no round {name}.")
+        return found
