@@ -84,4 +84,14 @@ def test_each_condition_is_said(rules, facts, key, state, words):
 
 def test_every_condition_is_always_named():
     keys = [one.key for one in decide(Rules(), FACTS).conditions]
-    assert keys == "pairs time plan possible running new gold agreement decided".split()
+    assert keys == [
+        "pairs",
+        "time",
+        "plan",
+        "possible",
+        "running",
+        "new",
+        "gold",
+        "agreement",
+        "decided",
+    ]
