@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from training import best_of, rounds, sampling
+from training import best_of, machines, rounds, sampling
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -40,7 +40,10 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             _store_metrics(job, metrics.read())
             return _beat(held, progress, stopping)
 
-        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow)
+        ending = run_engine(
+            kind=job.kind, run_dir=run_dir, follow=follow, processes=job.recipe.get("processes", 1)
+        )
+        machines.note(run_dir)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
             return
@@ -72,6 +75,7 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             return _beat(held, progress, stopping, total_known=True)
 
         ending = run_engine(kind="sample", run_dir=run_dir, follow=follow)
+        machines.note(run_dir)
         if ending.result is not None and any(policy.best_of for policy in job.policies.all()):
             ending = _take_the_best(job, held, run_dir, follow, ending)
         pair_up(project=job.project)

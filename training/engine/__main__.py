@@ -67,6 +67,8 @@ def run_job(
         _use_threads()
         stop.check()
         module = importlib.import_module(f".{MODULES[kind]}", __package__)
+        if alone and run.writes:
+            importlib.import_module(".machine", __package__).describe(run.path)
         module.run(job, run, stop)
     except Stopped:
         log.info("stopped on request")

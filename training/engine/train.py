@@ -22,10 +22,11 @@ from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
 from .data import Pair, read_pairs
 from .errors import EngineError
+from .estimate import MemoryPlan, plan_memory
 from .examples import Examples
 from .group import Group
 from .layout import Layout
-from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory, useful_budget
+from .memory import available_bytes, bytes_per_token, useful_budget
 from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
 from .process import StopRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import template
 
 from training.due import Outlook
+from training.estimating import gib
 from training.words import moment_words
 from training.words import outlook_words as in_words
 
@@ -19,3 +20,8 @@ def outlook_words(seen: Outlook) -> str:
 @register.filter
 def next_words(seen: Outlook) -> str:
     return moment_words(seen.next_window, seen.zone) if seen.next_window else ""
+
+
+@register.filter
+def gibibytes(count: int) -> str:
+    return gib(count)
