@@ -7,7 +7,7 @@ train on all use it, so what is exported is what is trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -23,9 +23,12 @@ def pairs_of(project: Project) -> QuerySet[PreferencePair]:
     return PreferencePair.objects.filter(comparison__project=project, withdrawn_at=None)
 
 
-def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:
+def pair_lines(
+    pairs: QuerySet[PreferencePair], factors: Mapping[int, float] | None = None
+) -> Iterator[bytes]:
     """One line of JSON for each of ``pairs``, by id, in constant memory.
 
+    ``factors``, by id: what a pair's weight is multiplied by; a pair that is not in it is left out.
     Same pairs, same bytes: the order of the keys is fixed, the text is UTF-8 and unescaped where
     JSON allows it, and every line ends with a newline. ``split`` is ``held_out`` where the
     prompt is kept from training, else ``train``.
@@ -40,17 +43,23 @@ def pair_lines(pairs: QuerySet[PreferencePair]) -> Iterator[bytes]:
         "comparison__prompt__is_held_out",
     )
     for messages, chosen, rejected, pk, weight, agreement, held_out in rows.iterator(ROWS_AT_ONCE):
+        if factors is not None and pk not in factors:
+            continue
         yield json_line(
             {
                 "prompt": [{"role": m["role"], "content": m["content"]} for m in messages],
                 "chosen": [{"role": "assistant", "content": chosen}],
                 "rejected": [{"role": "assistant", "content": rejected}],
                 "id": pk,
-                "weight": weight,
+                "weight": weight if factors is None else _times(weight, factors[pk]),
                 "agreement": agreement,
                 "split": "held_out" if held_out else "train",
             }
         )
+
+
+def _times(weight: float, factor: float) -> float:
+    return weight if factor == 1 else round(weight * factor, 6)
 
 
 def json_line(record: dict[str, Any]) -> bytes:

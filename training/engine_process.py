@@ -107,8 +107,11 @@ def run_engine(
     follow: Callable[[Progress], Wish],
     attempt: int | None = None,
     threads: int = 0,
+    processes: int = 1,
 ) -> Ending:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
+
+    ``processes`` train together, one a GPU, unless the operator's launcher decides that.
 
     ``follow`` is called about twice a second; "stop" sends SIGTERM, and SIGKILL to the whole
     group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands still
@@ -121,7 +124,7 @@ def run_engine(
     lease.touch()
     with (run_dir / "engine.out").open("ab") as out:
         child = subprocess.Popen(
-            [*_launcher(kind), "-m", "training.engine", kind, str(run_dir)],
+            [*_launcher(kind, processes), "-m", "training.engine", kind, str(run_dir)],
             cwd=settings.BASE_DIR,
             env=_environment(attempt, threads or settings.ENGINE_THREADS),
             stdin=subprocess.DEVNULL,
@@ -208,10 +211,17 @@ def log_tail(run_dir: Path, *, lines: int = 40) -> str:
     return ""
 
 
-def _launcher(kind: str) -> list[str]:
-    """Training may be spread over devices by the operator's launcher; the rest is one process."""
+def _launcher(kind: str, processes: int = 1) -> list[str]:
+    """Training may be spread over devices, by the operator's launcher or as a round asks for; the
+    rest is one process."""
     if kind in ("dpo", "sft") and settings.LAUNCHER:
         return shlex.split(settings.LAUNCHER)
+    if kind in ("dpo", "sft") and processes > 1:
+        told = {"num_processes": processes, "num_machines": 1, "mixed_precision": "no"}
+        words = [f"--{name}={value}" for name, value in (told | {"dynamo_backend": "no"}).items()]
+        # Port 0: any that is free, so that two rounds never meet.
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port=0"]
+        return [*launch, "--multi_gpu", *words]
     return [sys.executable]
 
 

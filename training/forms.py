@@ -94,7 +94,7 @@ class LinesField(forms.CharField):
 
 
 class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
-    """How completions are written and when rounds start."""
+    """How completions are written and where rounds go on from; when: training.forms_when."""
 
     stop_sequences = LinesField(
         label=_("Stop at"),
@@ -118,8 +118,6 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "stop_sequences",
             "queue_level",
             "queue_unit",
-            "round_after_pairs",
-            "round_after_minutes",
             "start_from",
             "promotion",
             "gate_votes",
@@ -135,8 +133,6 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "max_new_tokens": _("Longest completion, in tokens"),
             "queue_level": _("Keep so much in the raters' queue"),
             "queue_unit": _("Counted in"),
-            "round_after_pairs": _("Start a round after this many new pairs"),
-            "round_after_minutes": _("Start a round after this many minutes"),
             "start_from": _("Each round goes on from"),
             "promotion": _("A candidate is promoted by"),
             "gate_votes": _("Meetings a gate waits for at most"),
@@ -174,11 +170,6 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
                 "and rate the newest models. Empty: every policy answers every prompt at once."
             ),
             "queue_unit": _("The pace is that of the last half hour."),
-            "round_after_pairs": _("Empty: the number of new pairs starts nothing."),
-            "round_after_minutes": _(
-                "Counted from the last round's start, if there is any new pair. Empty: the clock "
-                "starts nothing."
-            ),
             "start_from": _(
                 "The latest policy builds on all that was learnt; the champion on what has proved "
                 "itself; the base model forgets and learns anew from all pairs."
@@ -213,7 +204,7 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "stop_sequences",
         ]
         queue = ["queue_level", "queue_unit"]
-        starting = ["round_after_pairs", "round_after_minutes", "start_from"]
+        starting = ["start_from"]
         gate = ["promotion", "gate_votes"]
         names = [
             (gettext("The model"), ["base_model", "base_revision"]),

@@ -71,6 +71,22 @@ class LoopSettings(models.Model):
         blank=True,
         help_text="Start a round this long after the last one, if any is new.",
     )
+    round_plan = models.JSONField(
+        null=True, blank=True, help_text="Days, times and their zone, as in training.windows."
+    )
+    round_plan_since = models.DateTimeField(
+        null=True, blank=True, help_text="The plan's times before this do not count."
+    )
+    round_needs_all = models.BooleanField(
+        default=False, help_text="All of what is named must call for a round, not any one of it."
+    )
+    gold_floor = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    agreement_floor = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    round_needs_decision = models.BooleanField(default=False)
     start_from = models.CharField(max_length=10, choices=StartFrom, default=StartFrom.LATEST)
     promotion = models.CharField(max_length=10, choices=Promotion, default=Promotion.BUTTON)
     gate_votes = models.PositiveIntegerField(
@@ -80,6 +96,9 @@ class LoopSettings(models.Model):
     )
     round_config = models.JSONField(
         default=dict, blank=True, help_text="Fields of a DPO job that differ from the defaults."
+    )
+    round_recipe = models.JSONField(
+        default=dict, blank=True, help_text="Kind, reference, pairs: as in training.recipes."
     )
 
     class Meta:
@@ -163,6 +182,7 @@ class Round(Job):
         BUTTON = "button", _("a manager")
         PAIRS = "pairs", _("enough new pairs")
         TIME = "time", _("the clock")
+        PLAN = "plan", _("the time plan")
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="rounds")
     number = models.PositiveIntegerField()
@@ -187,6 +207,17 @@ class Round(Job):
         blank=True,
         help_text="Code, libraries, hardware, threads, seed and hashes that the result comes from.",
     )
+    recipe = models.JSONField(
+        default=dict, blank=True, help_text="What was asked for, and what it was estimated to take."
+    )
+    window = models.OneToOneField(
+        "PlanWindow",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="round",
+        help_text="The plan's time that it was started by: one round a time.",
+    )
 
     class Meta:
         ordering = ["project", "-number"]
@@ -210,6 +241,38 @@ class Round(Job):
 
     def get_absolute_url(self) -> str:
         return reverse("round", args=[self.project.slug, self.number])
+
+
+class PlanWindow(models.Model):
+    """One moment of a project's time plan that has come, dealt with once, be it by no round."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="plan_windows")
+    at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+    words = models.TextField(blank=True, help_text="Why no round started, where none did.")
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "at"], name="one_row_a_plan_window"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class Machine(models.Model):
+    """What a worker's machine said of itself when its engine last ran."""
+
+    name = models.CharField(max_length=200, unique=True)
+    report = models.JSONField(help_text="As the engine writes it to machine.json.")
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SamplingJob(Usage, Job):

@@ -5,25 +5,24 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
 from training import artifacts, filling
 from training.claims import Claim
-from training.engine.config import ConfigError, DpoJob, SftJob, job_from_dict, job_to_dict
+from training.engine.config import job_to_dict
 from training.errors import NotNow
-from training.models import LoopSettings, Round
+from training.models import PlanWindow, Round
 from training.nudge import nudge
 from training.pool import ensure_base, loop_of
-from training.snapshots import freeze_snapshot, usable_pairs
+from training.recipes import Recipe, job_of, recipe_of, reference_of, start_of
+from training.snapshots import count_pairs, freeze_snapshot
 from training.versions import code_version
 
 logger = logging.getLogger(__name__)
@@ -42,14 +41,17 @@ class RoundPlan:
     reason: str | None = None
 
 
-def plan(project: Project) -> RoundPlan:
-    """The next round as it would be if it were started now. Changes nothing but the base policy."""
-    pairs = usable_pairs(project)
-    held_out = pairs.filter(comparison__prompt__is_held_out=True).count()
+def plan(project: Project, recipe: Recipe | None = None) -> RoundPlan:
+    """The next round as it would be if it were started now. Changes nothing but the base policy.
+
+    Without a ``recipe`` it is as the project says.
+    """
+    wish = recipe or recipe_of(loop_of(project))
+    train, new, held_out = count_pairs(project, wish.selection)
     planned = RoundPlan(
         number=(project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1,
-        pairs=pairs.count() - held_out,
-        new_pairs=pairs.filter(frozen_at=None, comparison__prompt__is_held_out=False).count(),
+        pairs=train,
+        new_pairs=new,
         held_out=held_out,
     )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
@@ -58,30 +60,20 @@ def plan(project: Project) -> RoundPlan:
         return dataclasses.replace(planned, reason=reason)
     try:
         base = ensure_base(project=project)
+        start = start_of(project, base, wish.start)
     except NotNow as error:
         return dataclasses.replace(planned, reason=str(error))
     reason = ""
-    if not planned.pairs:
+    if not planned.pairs and wish.selection.is_all:
         reason = _("There are no preference pairs to train on yet. Judge some comparisons first.")
+    elif not planned.pairs:
+        reason = _("No pair to train on passes the round's filter. Widen it.")
     return dataclasses.replace(
-        planned, start=_start_policy(project, base), reference=base, reason=reason or None
+        planned,
+        start=start,
+        reference=reference_of(project, base, start, wish.reference),
+        reason=reason or None,
     )
-
-
-def _start_policy(project: Project, base: Policy) -> Policy:
-    """Where the next round goes on from, by the loop's settings."""
-    wish = loop_of(project).start_from
-    trained = Policy.objects.filter(
-        project=project,
-        kind=Policy.Kind.ADAPTER,
-        base_model=base.base_model,
-        base_revision=base.base_revision,
-    ).exclude(state=Policy.State.RETIRED)
-    if wish == LoopSettings.StartFrom.CHAMPION:
-        return trained.filter(state=Policy.State.CHAMPION).first() or base
-    if wish == LoopSettings.StartFrom.LATEST:
-        return trained.order_by("-pk").first() or base
-    return base
 
 
 def start_round(
@@ -89,30 +81,35 @@ def start_round(
     project: Project,
     requested_by: User | None = None,
     trigger: str = Round.Trigger.BUTTON,
-    config: dict[str, Any] | None = None,
+    recipe: Recipe | None = None,
+    window: PlanWindow | None = None,
+    estimate: dict[str, Any] | None = None,
 ) -> Round:
     """Freeze a snapshot and queue a round on it.
 
-    ``config`` holds fields of a DPO job that differ from the project's. Raises NotNow, in
-    words, where a round cannot start or a setting is wrong.
+    Without a ``recipe`` it is as the project says. ``window``: the plan's time that calls for
+    it. Raises NotNow, in words, where a round cannot start or a setting is wrong.
     """
-    planned = plan(project)
+    wish = recipe or recipe_of(loop_of(project))
+    planned = plan(project, wish)
     if planned.reason is not None or planned.start is None or planned.reference is None:
         raise NotNow(planned.reason or _("A round cannot start yet."))
-    loop = loop_of(project)
-    seed = planned.number
-    job = dpo_job(
+    seed = planned.number if wish.seed is None else wish.seed
+    job = job_of(
+        kind=wish.kind,
         start=planned.start,
         reference=planned.reference,
         seed=seed,
-        overrides={**loop.round_config, **(config or {})},
+        wishes=wish.settings,
     )
-    snapshot = freeze_snapshot(project=project)
+    snapshot = freeze_snapshot(project=project, selection=wish.selection, seed=seed)
+    kept = wish.as_dict() | ({"estimate": estimate} if estimate else {})
     try:
         with transaction.atomic():
             made = Round.objects.create(
                 project=project,
                 number=planned.number,
+                kind=wish.kind,
                 trigger=trigger,
                 requested_by=requested_by,
                 snapshot=snapshot,
@@ -121,40 +118,13 @@ def start_round(
                 seed=seed,
                 config=job_to_dict(job),
                 code_version=code_version(),
+                recipe=kept,
+                window=window,
             )
             transaction.on_commit(lambda: nudge(made))
     except IntegrityError as error:
         raise NotNow(_("Another round was started a moment ago.")) from error
     return made
-
-
-def dpo_job(
-    *, start: Policy, reference: Policy, seed: int, overrides: dict[str, Any]
-) -> DpoJob | SftJob:
-    """The engine's job for a round. Raises NotNow naming the setting that is wrong."""
-    try:
-        job = job_from_dict(
-            {
-                **overrides,
-                "kind": "dpo",
-                "model": {
-                    "base": start.base_model,
-                    "revision": start.base_revision or None,
-                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
-                },
-                "start_adapter": start.adapter_path or None,
-                "reference_adapter": reference.adapter_path or None,
-                "reference_cache": str(settings.REFERENCE_CACHE_DIR),
-                "seed": seed,
-            }
-        )
-    except ConfigError as error:
-        words = _("The round's settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": error}) from error
-    if not isinstance(job, DpoJob):
-        words = _("The round's settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": "kind"})
-    return job
 
 
 def prepare(*, job: Round, run_dir: Path) -> None:
@@ -202,54 +172,3 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
         except NotNow as error:
             logger.info("%s: nothing to sample: %s", policy, error)
     return policy
-
-
-# --- the schedule ------------------------------------------------------------------------
-
-
-def is_due(
-    *,
-    now: datetime,
-    new_pairs: int,
-    after_pairs: int | None,
-    after_minutes: int | None,
-    last_started: datetime | None,
-) -> Literal["pairs", "time"] | None:
-    """Whether the clock or the pairs call for a round. Without new pairs, nothing does."""
-    if new_pairs == 0:
-        return None
-    if after_pairs and new_pairs >= after_pairs:
-        return "pairs"
-    if after_minutes and (
-        last_started is None or now - last_started >= timedelta(minutes=after_minutes)
-    ):
-        return "time"
-    return None
-
-
-def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
-    """Start a round in every project that is due one."""
-    now = now or timezone.now()
-    started = []
-    scheduled = LoopSettings.objects.select_related("project").filter(project__is_paused=False)
-    for loop in scheduled:
-        if not (loop.round_after_pairs or loop.round_after_minutes):
-            continue
-        planned = plan(loop.project)
-        if planned.reason is not None:
-            continue
-        last = loop.project.rounds.order_by("-number").first()
-        trigger = is_due(
-            now=now,
-            new_pairs=planned.new_pairs,
-            after_pairs=loop.round_after_pairs,
-            after_minutes=loop.round_after_minutes,
-            last_started=last.created_at if last else None,
-        )
-        if trigger is None:
-            continue
-        try:
-            started.append(start_round(project=loop.project, trigger=trigger))
-        except NotNow as error:
-            logger.info("project %s: no round: %s", loop.project.slug, error)
-    return started

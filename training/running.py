@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
-from training import artifacts, best_of, rounds, sampling
+from training import artifacts, best_of, machines, rounds, sampling
 from training.claims import AnyJob, Claim, beating, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -50,7 +50,14 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
                 kept = newest
             return _beat(held, progress, stopping)
 
-        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow, attempt=held.attempt)
+        ending = run_engine(
+            kind=job.kind,
+            run_dir=run_dir,
+            follow=follow,
+            attempt=held.attempt,
+            processes=job.recipe.get("processes", 1),
+        )
+        machines.note(run_dir)
         if ending.result is None:
             _record_ending(job, held, run_dir, ending, stopping)
             return
@@ -84,6 +91,7 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
             return _beat(held, progress, stopping, total_known=True)
 
         ending = run_engine(kind="sample", run_dir=run_dir, follow=follow, attempt=held.attempt)
+        machines.note(run_dir)
         if ending.result is not None and any(policy.best_of for policy in job.policies.all()):
             ending = _take_the_best(job, held, run_dir, follow, ending)
         pair_up(project=job.project)

@@ -7,7 +7,7 @@ from celery.worker import state as worker_state
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, filling, gates, rounds, running
+from training import claims, due, filling, gates, running
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
@@ -72,5 +72,5 @@ def tick() -> None:
     """Every minute: decide gates; start what is due by pairs, the clock, or for want of answers."""
     gates.arrange_due()
     gates.decide_due()
-    rounds.start_due_rounds()
+    due.start_due_rounds()
     filling.start_due_sampling()

@@ -14,7 +14,7 @@ from tests.factories import (
     make_prompt,
     make_user,
 )
-from training import pool, rounds
+from training import due, pool, rounds
 from training.artifacts import ArtifactError
 from training.claims import claim
 from training.errors import NotNow
@@ -146,24 +146,24 @@ def test_the_next_round_starts_where_the_loop_says(project, rater, tmp_path, set
 def test_enough_new_pairs_start_a_round_once(project, rater):
     LoopSettings.objects.update(round_after_pairs=2)
     judge(project, rater)
-    assert rounds.start_due_rounds() == []
+    assert due.start_due_rounds() == []
     judge(project, rater)
-    (made,) = rounds.start_due_rounds()
+    (made,) = due.start_due_rounds()
     assert made.trigger == "pairs"
-    assert rounds.start_due_rounds() == []
+    assert due.start_due_rounds() == []
 
 
 def test_the_clock_starts_a_round_only_where_something_is_new(project, rater):
     LoopSettings.objects.update(round_after_minutes=60)
     judge(project, rater)
-    (made,) = rounds.start_due_rounds()
+    (made,) = due.start_due_rounds()
     assert made.trigger == "time"
     Round.objects.update(state="cancelled")
     later = timezone.now() + timedelta(minutes=61)
-    assert rounds.start_due_rounds(now=later) == []
+    assert due.start_due_rounds(now=later) == []
     judge(project, rater)
-    assert rounds.start_due_rounds() == []
-    assert len(rounds.start_due_rounds(now=later)) == 1
+    assert due.start_due_rounds() == []
+    assert len(due.start_due_rounds(now=later)) == 1
 
 
 def test_a_paused_project_starts_nothing_by_itself(project, rater):
@@ -171,7 +171,7 @@ def test_a_paused_project_starts_nothing_by_itself(project, rater):
     judge(project, rater)
     project.is_paused = True
     project.save()
-    assert rounds.start_due_rounds() == []
+    assert due.start_due_rounds() == []
 
 
 def test_there_is_one_champion_and_it_cannot_be_retired(project):

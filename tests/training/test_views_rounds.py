@@ -255,8 +255,6 @@ SETTINGS = {
     "min_p": 0,
     "repetition_penalty": 1,
     "max_new_tokens": 64,
-    "round_after_pairs": "",
-    "round_after_minutes": 60,
     "start_from": "champion",
     "promotion": "automatic",
     "gate_votes": 120,
@@ -269,8 +267,7 @@ def test_settings_are_saved_together(manager, cast):
     cast.project.refresh_from_db()
     loop = LoopSettings.objects.get()
     assert cast.project.name == "Sharpen more"
-    assert (loop.completions_per_prompt, loop.round_after_pairs) == (4, None)
-    assert (loop.round_after_minutes, loop.start_from) == (60, "champion")
+    assert (loop.completions_per_prompt, loop.start_from) == (4, "champion")
 
 
 def test_one_wrong_field_saves_nothing(manager, cast):

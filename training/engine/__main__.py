@@ -93,6 +93,8 @@ def _run(kind: str, run: RunDir, stop: StopRequest, *, alone: bool) -> int:
         module = importlib.import_module(f".{MODULES[kind]}", __package__)
         stop.leave = None
         stop.check()
+        if alone and run.writes:
+            importlib.import_module(".machine", __package__).describe(run.path)
         module.run(job, run, stop)
     except Stopped:
         log.info("stopped on request")

@@ -96,6 +96,11 @@ def newest(run_dir: Path) -> Path | None:
     return None
 
 
+def kept_steps(run_dir: Path) -> list[int]:
+    """The steps of all checkpoints that are there, the newest first."""
+    return [step for step, _ in _steps(run_dir)]
+
+
 def _steps(run_dir: Path) -> list[tuple[int, Path]]:
     """All checkpoint folders, newest first."""
     found = []

@@ -20,6 +20,8 @@ The run directory, in full::
     metrics.jsonl       out   {"time", "step", "total_steps", "split", "values": {name: float}}
     engine.log          out   the engine's own words
     checkpoint-*/       out   counted only with a complete hash manifest
+    best-*/             out   dpo, sft: with patience, the adapter of the best evaluation so far
+    machine.json        out   what the machine is that the engine runs on
     adapter/            out   dpo, sft: PEFT format, safetensors, appears by rename; with
                               provenance.json
     completions.jsonl   out   sample: {"id", "policy", "seed", "text", "token_count",
@@ -83,6 +85,7 @@ class Optimisation:
     max_grad_norm: float = 1.0
     max_length: int = 2048  # tokens of prompt + completion; longer prompts lose their beginning
     eval_fraction: float = 0.1  # held-out metrics after every such part of the run, and at its ends
+    patience: int = 0  # evaluations without a better held-out margin before it ends; 0: never
     checkpoint_fraction: float = 0.25
     token_budget: int = 8192  # tokens computed at once inside one step; does not change the result
 
@@ -281,6 +284,7 @@ def _check_ranges(job: Job) -> None:
         need(o.max_length >= 8, "optimisation.max_length", "at least 8 tokens")
         need(o.max_grad_norm > 0, "optimisation.max_grad_norm", "above 0")
         need(0 < o.eval_fraction <= 1, "optimisation.eval_fraction", "above 0, at most 1")
+        need(o.patience >= 0, "optimisation.patience", "at least 0 evaluations")
         need(
             0 < o.checkpoint_fraction <= 1, "optimisation.checkpoint_fraction", "above 0, at most 1"
         )

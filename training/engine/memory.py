@@ -7,38 +7,12 @@ safe side, and ``micro_batches`` catches what it misses. Knows nothing of trees.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
 
-SMALL = 1024  # tokens: micro-batches below this are slower than recomputing
-ON_CPU = 1024  # tokens: on a CPU larger micro-batches are no faster, and take memory
-SHARE = 0.7  # of the free memory that activations may take
-# Values a layer keeps for the backward pass, in widths: norms, residuals, q, k, v, attention's
-# output, LoRA's inputs; and the gate, up, their product and activation in the MLP.
-HIDDEN_KEPT, INNER_KEPT = 20, 6
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryPlan:
-    """``budget`` tokens at once, with or without recomputing; bytes are the estimate behind it."""
-
-    budget: int
-    checkpointing: bool
-    bytes_per_token: int
-    available: int
-
-
-def plan_memory(budget: int, longest: int, bytes_per_token: int, available: int) -> MemoryPlan:
-    """Fit ``budget`` tokens, or at least the longest tree, into ``available`` bytes."""
-    fits = int(available * SHARE) // max(1, bytes_per_token)
-    needed = max(longest, min(budget, SMALL))
-    checkpointing = fits < needed
-    return MemoryPlan(
-        budget if checkpointing else min(budget, fits), checkpointing, bytes_per_token, available
-    )
+from .estimate import ON_CPU, kept_bytes
 
 
 def useful_budget(budget: int, device: torch.device) -> int:
@@ -52,8 +26,7 @@ def bytes_per_token(config: Any, dtype: torch.dtype) -> int:
     hidden = int(text.hidden_size)
     inner = int(getattr(text, "intermediate_size", None) or 4 * hidden)
     inner *= int(getattr(text, "num_experts_per_tok", None) or 1)
-    kept = HIDDEN_KEPT * hidden + INNER_KEPT * inner
-    return int(text.num_hidden_layers) * kept * dtype.itemsize
+    return kept_bytes(int(text.num_hidden_layers), hidden, inner, dtype.itemsize)
 
 
 def available_bytes(device: torch.device) -> int:

@@ -22,10 +22,11 @@ from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
 from .data import Pair, read_pairs
 from .errors import EngineError
+from .estimate import MemoryPlan, plan_memory
 from .examples import Examples
 from .group import Group
 from .layout import Layout
-from .memory import MemoryPlan, available_bytes, bytes_per_token, plan_memory, useful_budget
+from .memory import available_bytes, bytes_per_token, useful_budget
 from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
 from .process import StopRequest
@@ -120,7 +121,9 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
             final=trainer.final,
             versions=versions(),
             seconds=round(time.monotonic() - began, 3),
-            steps=trainer.total,
+            steps=trainer.total if trainer.ended_early is None else trainer.ended_early,
+            planned_steps=trainer.total,
+            best_step=trainer.patience.best,
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             layout=layout.name,

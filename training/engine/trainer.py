@@ -23,6 +23,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from . import checkpoint
 from .chat import Tree
 from .config import Optimisation
+from .early import Enough, Patience
 from .errors import EngineError, Stopped
 from .examples import Examples
 from .group import Group
@@ -70,6 +71,8 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         )
         self.values: dict[str, float] = {}  # of the step in progress
         self.final: dict[str, dict[str, float]] = {}  # the newest values of each split
+        self.patience = Patience(run, settings.patience if held_out.trees else 0)
+        self.ended_early: int | None = None
         self._saved: set[int] = set()  # steps checkpointed in this life
         self._rng: Tensor | None = None
         self._folder: Path | None = None
@@ -90,9 +93,28 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.args.eval_on_start = bool(
             self.held_out.trees and due and step not in self.run_dir.recorded_steps("held_out")
         )
-        self.train(resume_from_checkpoint=str(found) if found else None)
-        if self.state.global_step < self.total:  # asked to, in whichever process of the group
-            raise Stopped
+        self.patience.recall(step)
+        try:
+            if self.patience.is_spent:
+                self.state.global_step = step
+                raise Enough
+            self.train(resume_from_checkpoint=str(found) if found else None)
+        except Enough:
+            self.ended_early = self.state.global_step
+        if self.ended_early is None and self.state.global_step < self.total:
+            raise Stopped  # asked to, in whichever process of the group
+        self._return_to_best()
+
+    def _return_to_best(self) -> None:
+        """With patience, what is published is the adapter of the best evaluation."""
+        best = self.patience.best
+        if best is None:
+            return
+        load_trained(self.model, self.patience.folder(best))
+        self.final["held_out"] = self.patience.values_at(best)
+        if self.ended_early is not None:
+            log.info("ended early at step %d of %d", self.ended_early, self.total)
+        log.info("the best held-out evaluation was at step %d", best)
 
     # -- one optimizer step --------------------------------------------------------------
 
@@ -225,7 +247,11 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             self._walk(self.held_out, list(range(len(self.held_out.trees))), look)
         tally.gather(self.group)
         values = tally.values()
+        self.patience.look(step, values, self.model)
         self.run_dir.metrics(step, self.total, "held_out", values)
+        if self.patience.is_spent:
+            self.group.wait()  # nobody reads what another is still writing
+            raise Enough
         self.final["held_out"] = values
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
@@ -257,6 +283,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             folder = checkpoint.unfinished(self.run_dir.path, step)
             self._write_checkpoint(folder, model, trial)
             self.group.wait()
+        self.patience.forget()
         self._saved.add(step)
 
     def _write_checkpoint(self, folder: Path, model: Any, trial: Any) -> None:

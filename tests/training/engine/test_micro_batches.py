@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from training.engine.config import EXIT_DONE, EXIT_FAILED, DpoJob, Lora, Model, Optimisation
-from training.engine.memory import plan_memory
+from training.engine.estimate import plan_memory
 from training.engine.micro_batches import MicroBatches
 from training.engine.plan import plan_packed, share_out
 from training.engine.shared import SharedLayout

@@ -1,0 +1,38 @@
+"""``manage.py dry_run --project SLUG``: whether a round would start by itself now, and why."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from annotate.models import Project
+from training import due
+from training.words import moment_words, outlook_words
+
+STATES = {"met": "+", "not met": "-", "not asked": " "}
+
+
+class Command(BaseCommand):
+    help = "Say whether a round would start by itself now, and why. Changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--project", required=True, help="the project's short name")
+
+    def handle(self, *, project: str, **_options: Any) -> None:
+        found = Project.objects.filter(slug=project).first()
+        if found is None:
+            raise CommandError(_("There is no project %(name)s.") % {"name": project})
+        seen = due.dry_run(found)
+        self.stdout.write(outlook_words(seen))
+        self.stdout.write("")
+        for one in seen.verdict.conditions:
+            line = f"{STATES[one.state]} {one.name}: {one.words}"
+            self.stdout.write(textwrap.fill(line, 96, subsequent_indent="  "))
+        if seen.next_window is not None:
+            words = _("The plan's next time is %(moment)s.")
+            self.stdout.write("")
+            self.stdout.write(words % {"moment": moment_words(seen.next_window, seen.zone)})

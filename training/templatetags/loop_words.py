@@ -1,0 +1,27 @@
+"""What the clock would do, for templates."""
+
+from __future__ import annotations
+
+from django import template
+
+from training.due import Outlook
+from training.estimating import gib
+from training.words import moment_words
+from training.words import outlook_words as in_words
+
+register = template.Library()
+
+
+@register.filter
+def outlook_words(seen: Outlook) -> str:
+    return in_words(seen)
+
+
+@register.filter
+def next_words(seen: Outlook) -> str:
+    return moment_words(seen.next_window, seen.zone) if seen.next_window else ""
+
+
+@register.filter
+def gibibytes(count: int) -> str:
+    return gib(count)

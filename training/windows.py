@@ -1,0 +1,96 @@
+"""Time plans: on which days at which times rounds may start, and the moments these make.
+
+A plan is parsed by Celery's crontab (with a time zone, as django-celery-beat has it); the moments
+are counted on the calendar of that zone, where a day may lack an hour or have one twice. Pure:
+knows no database and no clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
+from typing import Any
+from zoneinfo import ZoneInfo
+
+FURTHEST = 9
+"""Days looked at in one direction: a plan is weekly, and a moment may move to the next day."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """``days``: 0 is Monday, as in Python; ``times`` are those of ``zone``'s clocks."""
+
+    days: tuple[int, ...]
+    times: tuple[time, ...]
+    zone: str
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any] | None) -> Plan | None:
+        """The plan that a row holds; None where it holds none."""
+        if not data:
+            return None
+        times = (time.fromisoformat(text) for text in data["times"])
+        return cls(tuple(sorted(data["days"])), tuple(sorted(times)), data["zone"])
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "days": list(self.days),
+            "times": [f"{one:%H:%M}" for one in self.times],
+            "zone": self.zone,
+        }
+
+
+def latest_window(plan: Plan, *, after: datetime, until: datetime) -> datetime | None:
+    """The last moment of ``plan`` later than ``after`` and not later than ``until``."""
+    for day in _days(plan, until, step=-1):
+        for moment in reversed(_moments(plan, day)):
+            if after < moment <= until:
+                return moment
+    return None
+
+
+def next_window(plan: Plan, *, now: datetime) -> datetime | None:
+    """The first moment of ``plan`` that is still to come."""
+    for day in _days(plan, now, step=1):
+        for moment in _moments(plan, day):
+            if moment > now:
+                return moment
+    return None
+
+
+def _days(plan: Plan, around: datetime, *, step: int) -> Iterator[date]:
+    """The plan's calendar, away from ``around``; from a day beyond it, for moments that moved."""
+    today = around.astimezone(ZoneInfo(plan.zone)).date()
+    return (today + timedelta(days=step * back) for back in range(-1, FURTHEST))
+
+
+def _moments(plan: Plan, day: date) -> list[datetime]:
+    """The plan's moments on ``day``, in UTC, in order, none twice.
+
+    A time that the clocks jump over comes as much later as they jump; of a time that comes
+    twice, the first counts.
+    """
+    zone = ZoneInfo(plan.zone)
+    found = set()
+    for schedule in _schedules(plan):
+        if day.isoweekday() % 7 not in schedule.day_of_week:
+            continue
+        for hour, minute in product(schedule.hour, schedule.minute):
+            local = datetime.combine(day, time(hour, minute), zone)  # fold 0: the first of two
+            found.add(local.astimezone(UTC))
+    return sorted(found)
+
+
+def _schedules(plan: Plan) -> Sequence[Any]:
+    """A crontab for each of the plan's times. Raises ValueError for what is no day or time."""
+    from django_celery_beat.tzcrontab import TzAwareCrontab  # Celery takes long to import
+
+    days = ",".join(str((day + 1) % 7) for day in plan.days)
+    return [
+        TzAwareCrontab(
+            minute=str(one.minute), hour=str(one.hour), day_of_week=days, tz=ZoneInfo(plan.zone)
+        )
+        for one in plan.times
+    ]
