@@ -226,6 +226,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         tally.gather(self.group)
         values = tally.values()
         self.run_dir.metrics(step, self.total, "held_out", values)
+        log.info("step %d of %d: held-out loss %.4f", step, self.total, values["loss"])
         self.final["held_out"] = values
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
