@@ -113,11 +113,12 @@ class Job(models.Model):
     class State(models.TextChoices):
         QUEUED = "queued", _("Queued")
         RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
         SUCCEEDED = "succeeded", _("Succeeded")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
+    UNFINISHED = (State.QUEUED, State.RUNNING, State.PAUSED)
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -180,6 +181,10 @@ class Round(Job):
         Policy, models.PROTECT, null=True, blank=True, related_name="made_by"
     )
     result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
+    kept_step = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The step of the checkpoint that it can go on from."
+    )
 
     class Meta:
         ordering = ["project", "-number"]
@@ -193,7 +198,7 @@ class Round(Job):
             # Two managers, or a manager and the clock, cannot start two rounds at once.
             models.UniqueConstraint(
                 fields=["project"],
-                condition=Q(state__in=("queued", "running")),
+                condition=Q(state__in=("queued", "running", "paused")),
                 name="one_unfinished_round_a_project",
             ),
         ]
@@ -229,7 +234,7 @@ class SamplingJob(Usage, Job):
 
 
 class Metric(models.Model):
-    """One number of a round at one step. Names are ``train/…`` and ``held_out/…``."""
+    """One number of a round at one step: ``train/…``, ``held_out/…``, ``answers/…``."""
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="metrics")
     step = models.PositiveIntegerField()
@@ -243,6 +248,30 @@ class Metric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}@{self.step}"
+
+
+class RoundSample(models.Model):
+    """What the policy in training answered to one of the round's fixed prompts at one step."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    place = models.PositiveSmallIntegerField(help_text="Which of the fixed prompts.")
+    messages = models.JSONField(help_text="The prompt.")
+    is_held_out = models.BooleanField(default=True)
+    text = models.TextField(blank=True)
+    token_count = models.PositiveIntegerField()
+    is_cut = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["round", "place", "step"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "step", "place"], name="one_sample_a_step_and_place"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"sample {self.place}@{self.step}"
 
 
 class Gate(models.Model):

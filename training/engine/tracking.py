@@ -1,4 +1,4 @@
-"""The run's metrics told to others: TensorBoard's files always, Weights & Biases or MLflow if asked.
+"""The run's metrics told to others: TensorBoard's files always, W&B or MLflow if asked.
 
 ``metrics.jsonl`` stays the truth. Nobody here can hold up or fail a run: trackers are spoken to
 by a thread of their own, and one that raises is left out from then on, with a line in the log.
@@ -59,10 +59,15 @@ class EventFiles:
         self._writers: dict[str, Any] = {}
         for old in self._folder.glob("*/events.out.tfevents.*"):
             old.unlink()
+        self._written: set[tuple[int, str]] = set()
         for line in run.recorded():
             self.tell(line)
 
     def tell(self, line: Line) -> None:
+        key = (line["step"], line["split"])
+        if key in self._written:
+            return  # a step that is taken again has the same values
+        self._written.add(key)
         writer = self._writers.get(line["split"])
         if writer is None:
             # Step 0 is purged: a TensorBoard that has read the earlier files forgets them.
@@ -215,6 +220,8 @@ class Tracking:
         self._workers: list[_Worker] = []
         if not run.writes:
             return
+        # A run that goes on from its checkpoint writes some lines again; they were told already.
+        self._told = {(line["step"], line["split"]) for line in run.recorded()}
         try:
             self._files = EventFiles(run)
         except Exception as error:
@@ -240,8 +247,9 @@ class Tracking:
                 self._files.tell(line)
             except Exception as error:
                 self._drop_files(error)
-        for worker in self._workers:
-            worker.tell(line)
+        if (line["step"], line["split"]) not in self._told:
+            for worker in self._workers:
+                worker.tell(line)
 
     def _drop_files(self, error: Exception) -> None:
         log.warning("no files for TensorBoard: %s: %s", type(error).__name__, error)

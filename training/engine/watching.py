@@ -43,7 +43,7 @@ class _AskedToStopError(Exception):
 
 
 def fixed_prompts(pairs: list[Pair], count: int, seed: int) -> list[Pair]:
-    """Pairs whose prompts are answered: held-out ones first, each prompt once, drawn by the seed."""
+    """Pairs whose prompts are answered: held-out ones first, each once, drawn by the seed."""
     chosen: dict[str, Pair] = {}
     for split in ("held_out", "train"):
         of_split = [pair for pair in pairs if pair.split == split]
