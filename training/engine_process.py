@@ -87,18 +87,20 @@ def run_engine(
     kind: str,
     run_dir: Path,
     follow: Callable[[Progress], Wish],
+    name: str = "",
 ) -> Ending:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
 
     ``follow`` is called about twice a second; "stop" sends SIGTERM, and SIGKILL to the whole
     group if that has not helped within PATIENCE_SECONDS. The engine never outlives this call.
+    ``name`` is what the run is called wherever its metrics are told.
     """
     (run_dir / "error.json").unlink(missing_ok=True)
     with (run_dir / "engine.out").open("ab") as out:
         child = subprocess.Popen(
             [*_launcher(kind), "-m", "training.engine", kind, str(run_dir)],
             cwd=settings.BASE_DIR,
-            env=_environment(),
+            env={**_environment(), "WHETSTONE_RUN_NAME": name},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

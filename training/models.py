@@ -182,6 +182,9 @@ class Round(Job):
     )
     result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
     pause_requested_at = models.DateTimeField(null=True, blank=True)
+    seconds_left = models.FloatField(
+        null=True, blank=True, help_text="Of training, as its worker saw it at the last heartbeat."
+    )
     kept_step = models.PositiveIntegerField(
         null=True, blank=True, help_text="The step of the checkpoint that it can go on from."
     )

@@ -27,6 +27,8 @@ from training.snapshots import freeze_snapshot, usable_pairs
 from training.versions import code_version
 
 logger = logging.getLogger(__name__)
+WATCH = {"answers": 16, "shown": 5, "max_new_tokens": 96}
+"""What a round's policy writes at every evaluation, unless the project's settings say otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,11 @@ def plan(project: Project) -> RoundPlan:
     )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
     if unfinished is not None:
-        reason = _("Round %(number)s has not finished yet.") % {"number": unfinished.number}
+        reason = (
+            _("Round %(number)s is paused. Resume it or cancel it first.")
+            if unfinished.state == Round.State.PAUSED
+            else _("Round %(number)s has not finished yet.")
+        ) % {"number": unfinished.number}
         return dataclasses.replace(planned, reason=reason)
     try:
         base = ensure_base(project=project)
@@ -135,6 +141,7 @@ def dpo_job(
     try:
         job = job_from_dict(
             {
+                "watch": WATCH,
                 **overrides,
                 "kind": "dpo",
                 "model": {

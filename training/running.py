@@ -13,12 +13,13 @@ from typing import Any
 
 from django.conf import settings
 
-from training import best_of, rounds, sampling
+from training import best_of, pausing, rounds, sampling
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
 from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
+from training.observing import Observer
 
 logger = logging.getLogger(__name__)
 PAIR_EVERY_SECONDS = 20.0
@@ -35,12 +36,14 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
     try:
         rounds.prepare(job=job, run_dir=run_dir)
         metrics = Tail(run_dir / "metrics.jsonl")
+        observer = Observer(job, run_dir)
 
         def follow(progress: Progress) -> Wish:
             _store_metrics(job, metrics.read())
-            return _beat(held, progress, stopping)
+            return _beat(held, progress, stopping, **observer.news(progress.total_steps))
 
-        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow)
+        name = f"{job.project.slug} round {job.number}"
+        ending = run_engine(kind=job.kind, run_dir=run_dir, follow=follow, name=name)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
             return
@@ -117,14 +120,19 @@ def _new_run_dir(job: Job) -> Path:
 
 
 def _beat(
-    held: Claim, progress: Progress, stopping: Stopping, *, total_known: bool = False
+    held: Claim,
+    progress: Progress,
+    stopping: Stopping,
+    *,
+    total_known: bool = False,
+    **news: Any,
 ) -> Wish:
-    fields: dict[str, Any] = {"phase": progress.phase, "step": progress.step}
+    fields: dict[str, Any] = {"phase": progress.phase, "step": progress.step, **news}
     if not total_known:
         fields["total_steps"] = progress.total_steps
     if not held.update(**fields):
         return "stop"
-    return "stop" if stopping() or _cancel_asked(held) else "go on"
+    return "stop" if stopping() or _cancel_asked(held) or pausing.is_asked(held) else "go on"
 
 
 def _cancel_asked(held: Claim) -> bool:
@@ -151,6 +159,8 @@ def _store_metrics(job: Round, lines: Iterable[dict[str, Any]]) -> None:
 def _record_ending(held: Claim, run_dir: Path, ending: Ending, stopping: Stopping) -> None:
     if _cancel_asked(held):
         held.end(Job.State.CANCELLED, log_tail=log_tail(run_dir))
+    elif pausing.is_asked(held) and ending.error is None:
+        pausing.pause(held)
     elif ending.status == EXIT_STOPPED or stopping():
         held.hand_back()
     else:
