@@ -216,9 +216,7 @@ def _nothing_learnt(curves: Mapping[str, Curve]) -> Concern | None:
             "margin": _number(margin[-1][1], 3),
             "share": in_percent(accuracy[-1][1]),
         },
-        _(
-            "The learning rate may be far too low for this model, or the pairs too few or too alike."
-        ),
+        _("The learning rate may be far too low for this model, or the pairs too few or alike."),
         "learning_rate=1e-4",
         _("Prepare a round with a higher rate"),
     )

@@ -95,9 +95,7 @@ def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse
         messages.info(request, words % {"number": number})
     else:
         request_cancel(job=found)
-        words = gettext(
-            "Round %(number)s was asked to stop. Its checkpoint and its pairs are kept."
-        )
+        words = gettext("Round %(number)s was asked to stop. Its checkpoint and pairs are kept.")
         messages.info(request, words % {"number": number})
     return redirect(found)
 

@@ -1,4 +1,4 @@
-"""What the policy writes while it is trained: it moves nothing, comes once, and is measured right."""
+"""What the policy writes while it is trained: it moves nothing, comes once, is measured right."""
 
 from __future__ import annotations
 
