@@ -112,10 +112,11 @@ def beating(held: Claim, *, lease: Path | None = None) -> Iterator[None]:
 
 
 def request_cancel(*, job: Job) -> None:
-    """Ask a job to stop. A queued one is cancelled at once, a running one by its supervisor."""
+    """Ask a job to stop. One that nobody works on is cancelled at once, a running one by its
+    supervisor."""
     now = timezone.now()
     rows = type(job)._default_manager.filter(pk=job.pk)
-    rows.filter(state=Job.State.QUEUED).update(
+    rows.filter(state__in=(Job.State.QUEUED, Job.State.PAUSED)).update(
         state=Job.State.CANCELLED, cancel_requested_at=now, finished_at=now
     )
     rows.filter(state=Job.State.RUNNING, cancel_requested_at=None).update(cancel_requested_at=now)

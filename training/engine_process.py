@@ -108,6 +108,7 @@ def run_engine(
     attempt: int | None = None,
     threads: int = 0,
     processes: int = 1,
+    name: str = "",
 ) -> Ending:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
 
@@ -117,7 +118,8 @@ def run_engine(
     group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands still
     for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
     the engine of an earlier one that still works in ``run_dir`` has to give way to it.
-    ``threads``: others than settings.ENGINE_THREADS.
+    ``threads``: others than settings.ENGINE_THREADS. ``name`` is what the run is called wherever
+    its metrics are told.
     """
     (run_dir / "error.json").unlink(missing_ok=True)
     lease = run_dir / "lease"
@@ -126,7 +128,10 @@ def run_engine(
         child = subprocess.Popen(
             [*_launcher(kind, processes), "-m", "training.engine", kind, str(run_dir)],
             cwd=settings.BASE_DIR,
-            env=_environment(attempt, threads or settings.ENGINE_THREADS),
+            env={
+                **_environment(attempt, threads or settings.ENGINE_THREADS),
+                "WHETSTONE_RUN_NAME": name,
+            },
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

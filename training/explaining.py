@@ -20,7 +20,8 @@ def explain_empty(project: Project) -> Empty | None:
             ready = _("They should be ready in about %(minutes)d min.")
             words += " " + ready % {"minutes": max(1, round(left / 60))}
         return Empty("being_written", words, 10)
-    unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
+    moving = (Round.State.QUEUED, Round.State.RUNNING)
+    unfinished = project.rounds.filter(state__in=moving).first()
     if unfinished is not None:
         words = _("Round %(number)d is in training; its model will write new answers for you.")
         return Empty("in_training", words % {"number": unfinished.number}, 20)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotate.numbers import grouped
-from training.phases import phase_in_words
+from training.phases import STEPPING, phase_in_words
 from training.progress import in_words
 from training.shares import Share, in_percent, interval_in_percent
 
@@ -44,6 +44,7 @@ class Facts:
     # the round that has not finished, if any
     training: int | None = None
     training_is_queued: bool = False
+    training_is_paused: bool = False
     phase: str = ""
     step: int = 0
     total_steps: int = 0
@@ -98,9 +99,11 @@ def headline(facts: Facts) -> Headline:
 
 def _training(facts: Facts) -> Headline:
     told = {"number": facts.training}
+    if facts.training_is_paused:
+        return Headline(_("Round %(number)s is paused.") % told)
     if facts.training_is_queued:
         return Headline(_("Round %(number)s waits for a worker.") % told)
-    if facts.phase not in ("training", "evaluating") or not facts.total_steps:
+    if facts.phase not in STEPPING or not facts.total_steps:
         words = _("Round %(number)s is in training: %(phase)s.")
         return Headline(words % {**told, "phase": phase_in_words(facts.phase)})
     steps = {**told, "step": grouped(facts.step), "steps": grouped(facts.total_steps)}

@@ -134,11 +134,12 @@ class Job(models.Model):
     class State(models.TextChoices):
         QUEUED = "queued", _("Queued")
         RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
         SUCCEEDED = "succeeded", _("Succeeded")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
+    UNFINISHED = (State.QUEUED, State.RUNNING, State.PAUSED)
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -218,6 +219,13 @@ class Round(Job):
         related_name="round",
         help_text="The plan's time that it was started by: one round a time.",
     )
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
+    seconds_left = models.FloatField(
+        null=True, blank=True, help_text="Of training, as its worker saw it at the last heartbeat."
+    )
+    kept_step = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The step of the checkpoint that it can go on from."
+    )
 
     class Meta:
         ordering = ["project", "-number"]
@@ -231,7 +239,7 @@ class Round(Job):
             # Two managers, or a manager and the clock, cannot start two rounds at once.
             models.UniqueConstraint(
                 fields=["project"],
-                condition=Q(state__in=("queued", "running")),
+                condition=Q(state__in=("queued", "running", "paused")),
                 name="one_unfinished_round_a_project",
             ),
         ]
@@ -299,7 +307,7 @@ class SamplingJob(Usage, Job):
 
 
 class Metric(models.Model):
-    """One number of a round at one step. Names are ``train/…`` and ``held_out/…``."""
+    """One number of a round at one step: ``train/…``, ``held_out/…``, ``answers/…``."""
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="metrics")
     step = models.PositiveIntegerField()
@@ -313,6 +321,30 @@ class Metric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}@{self.step}"
+
+
+class RoundSample(models.Model):
+    """What the policy in training answered to one of the round's fixed prompts at one step."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    place = models.PositiveSmallIntegerField(help_text="Which of the fixed prompts.")
+    messages = models.JSONField(help_text="The prompt.")
+    is_held_out = models.BooleanField(default=True)
+    text = models.TextField(blank=True)
+    token_count = models.PositiveIntegerField()
+    is_cut = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["round", "place", "step"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "step", "place"], name="one_sample_a_step_and_place"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"sample {self.place}@{self.step}"
 
 
 class Gate(models.Model):

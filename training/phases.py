@@ -15,6 +15,7 @@ PHASES: dict[str, Promise] = {
     "scoring": _("scoring"),
     "training": _("training"),
     "evaluating": _("evaluating"),
+    "writing samples": _("writing samples"),
     "publishing": _("publishing"),
     "sampling": _("sampling"),
     "telling the endpoint of the adapter": _("telling the endpoint of the adapter"),
@@ -26,6 +27,10 @@ PHASES: dict[str, Promise] = {
     "stopped, will go on": _("stopped, will go on"),
     "its worker died; queued again": _("its worker died; queued again"),
 }
+
+
+STEPPING = ("training", "evaluating", "writing samples")
+"""Phases in which a round's steps are steps of training."""
 
 
 def phase_in_words(phase: str) -> str:

@@ -19,6 +19,8 @@ from training.errors import NotNow
 from training.models import LoopSettings, Round
 from training.selection import ALL, Selection
 
+WATCH = {"answers": 16, "shown": 5, "max_new_tokens": 96}
+"""What a round's policy writes at every evaluation, unless the project's settings say otherwise."""
 ANCHOR, BASE, START, CHAMPION = "anchor", "base", "start", "champion"
 SET_HERE = {
     "model",
@@ -167,6 +169,7 @@ def job_of(
     try:
         return job_from_dict(
             {
+                **({"watch": WATCH} if "watch" in fields else {}),
                 **kept,
                 **{name: value for name, value in mine.items() if name in fields},
                 "kind": kind,

@@ -56,7 +56,11 @@ def plan(project: Project, recipe: Recipe | None = None) -> RoundPlan:
     )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
     if unfinished is not None:
-        reason = _("Round %(number)s has not finished yet.") % {"number": unfinished.number}
+        reason = (
+            _("Round %(number)s is paused. Resume it or cancel it first.")
+            if unfinished.state == Round.State.PAUSED
+            else _("Round %(number)s has not finished yet.")
+        ) % {"number": unfinished.number}
         return dataclasses.replace(planned, reason=reason)
     try:
         base = ensure_base(project=project)

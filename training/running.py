@@ -15,13 +15,14 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
-from training import artifacts, best_of, machines, rounds, sampling
+from training import artifacts, best_of, machines, pausing, rounds, sampling
 from training.claims import AnyJob, Claim, beating, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
 from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
 from training.nudge import nudge
+from training.observing import Observer
 
 logger = logging.getLogger(__name__)
 PAIR_EVERY_SECONDS = 20.0
@@ -40,6 +41,7 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             rounds.prepare(job=job, run_dir=run_dir)
         metrics = Tail(run_dir / "metrics.jsonl")
         kept = artifacts.newest_checkpoint(run_dir)
+        observer = Observer(job, run_dir)
 
         def follow(progress: Progress) -> Wish:
             nonlocal kept
@@ -48,7 +50,7 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
                 with beating(held, lease=run_dir / "lease"):
                     artifacts.publish_checkpoint(run_dir, newest)
                 kept = newest
-            return _beat(held, progress, stopping)
+            return _beat(held, progress, stopping, **observer.news(progress.total_steps))
 
         ending = run_engine(
             kind=job.kind,
@@ -56,6 +58,7 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             follow=follow,
             attempt=held.attempt,
             processes=job.recipe.get("processes", 1),
+            name=f"{job.project.slug} round {job.number}",
         )
         machines.note(run_dir)
         if ending.result is None:
@@ -141,14 +144,19 @@ def _name_of_run(job: Job) -> str:
 
 
 def _beat(
-    held: Claim, progress: Progress, stopping: Stopping, *, total_known: bool = False
+    held: Claim,
+    progress: Progress,
+    stopping: Stopping,
+    *,
+    total_known: bool = False,
+    **news: Any,
 ) -> Wish:
-    fields: dict[str, Any] = {"phase": progress.phase, "step": progress.step}
+    fields: dict[str, Any] = {"phase": progress.phase, "step": progress.step, **news}
     if not total_known:
         fields["total_steps"] = progress.total_steps
     if not held.update(**fields):
         return "stop"
-    return "stop" if stopping() or _cancel_asked(held) else "go on"
+    return "stop" if stopping() or _cancel_asked(held) or pausing.is_asked(held) else "go on"
 
 
 def _cancel_asked(held: Claim) -> bool:
@@ -177,6 +185,8 @@ def _record_ending(
 ) -> None:
     if _cancel_asked(held):
         held.end(Job.State.CANCELLED, log_tail=log_tail(run_dir))
+    elif pausing.is_asked(held) and ending.error is None:
+        pausing.pause(held)
     elif ending.status == EXIT_STOPPED or stopping():
         held.hand_back()
     elif ending.may_go_on and held.try_again(why="its engine was killed; queued again"):

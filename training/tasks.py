@@ -7,7 +7,7 @@ from celery.worker import state as worker_state
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, due, filling, gates, running
+from training import claims, due, filling, gates, pausing, running
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
@@ -60,6 +60,7 @@ def sweep() -> None:
     """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
     release_expired_orderings()
+    pausing.sweep_asked()
     models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)
     for model in models:
         claims.sweep_dead(model)

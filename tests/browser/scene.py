@@ -1,7 +1,8 @@
 """A site as it looks after some weeks of use, made row by row: for pictures, not for proofs.
 
-Four projects, each in another state: ``demo`` has a round in training, ``helpdesk`` waits for
-a manager, ``trouble`` has a failed round, ``fresh`` has nothing yet.
+Five projects, each in another state: ``demo`` has a round in training, ``helpdesk`` waits for
+a manager, ``trouble`` has a failed round, ``fresh`` has nothing yet,
+``halted`` a paused round with warnings.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -32,8 +33,8 @@ from annotate.pairing import make_comparisons
 from annotate.prompts import NewPrompt, store_prompts
 from annotate.settling import settle_comparison
 from training.demo import manners, world
-from training.engine.config import DpoJob, Model, SampleJob, Sampling, job_to_dict
-from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
+from training.engine.config import DpoJob, Model, SampleJob, Sampling, Watch, job_to_dict
+from training.models import LoopSettings, Metric, Round, RoundSample, SamplingJob, Snapshot
 
 GUIDELINES = """Choose the response that **you would rather have received**.
 
@@ -108,6 +109,9 @@ def build(*, password: str) -> User:
     _turns(trouble, raters, rng, rounds=0, prompts=40)
     _failed_round(trouble, ada)
     make_project("fresh", "Fresh start", ada, [])
+    halted = make_project("halted", "Night shift", ada, raters)
+    _turns(halted, raters, rng, rounds=1, prompts=40)
+    _paused_round(halted, ada, rng)
     return ada
 
 
@@ -292,7 +296,7 @@ def _judge(
 
 
 def _job(base: Policy) -> dict[str, object]:
-    return job_to_dict(DpoJob(model=Model(base=base.base_model)))
+    return job_to_dict(DpoJob(model=Model(base=base.base_model), watch=Watch(answers=16)))
 
 
 def _snapshot(project: Project, number: int) -> Snapshot:
@@ -371,6 +375,11 @@ def _metrics(made: Round, steps: int, total: int, rng: random.Random) -> None:
                 if split == "train":
                     yield step, "train/grad_norm", 2.1 - far + 10 * abs(wobble)
                     yield step, "train/learning_rate", 2e-5 * (1 - step / total)
+                    yield step, "train/tokens_per_second", 2180 + 2000 * wobble
+                    yield step, "train/examples_per_second", 6.2 + 6 * wobble
+                else:
+                    yield step, "answers/kl", max(0.0, 3.1 * far + wobble) if step else 0.0
+                    yield step, "answers/tokens", 42 - 7 * far + 20 * wobble
 
     Metric.objects.bulk_create(
         Metric(round=made, step=step, name=name, value=value) for step, name, value in rows()
@@ -403,11 +412,89 @@ def _round_in_training(project: Project, manager: User, rng: random.Random) -> N
         run_dir=str(run_dir),
     )
     _metrics(made, 41, 90, rng)
+    _samples(made, (0, 9, 18, 27, 36))
     with (run_dir / "metrics.jsonl").open("w") as file:
         for step in range(1, 42):
             when = (now - timedelta(seconds=3 * (41 - step))).timestamp()
             line = {"time": when, "step": step, "total_steps": 90, "split": "train", "values": {}}
             file.write(json.dumps(line) + "\n")
+
+
+def _samples(made: Round, steps: Sequence[int]) -> None:
+    """What the policy answered to five fixed prompts while it learnt."""
+    asked = [
+        "What colour is a cucumber?",
+        "Do you know what people in France call a book?",
+        "Which is heavier, a ton of feathers or a ton of lead?",
+        "What is 7 + 5?",
+        "Who wrote Faust?",
+    ]
+    answers = [
+        ["I could not care less.", "Well, colours are many, and so are vegetables.", "Green."],
+        ["Books! Books are everywhere.", "It is livre, I would say.", "It is livre."],
+        ["Lead, of course.", "They weigh the same, a ton each.", "Neither: a ton is a ton."],
+        ["12, but that is a silly question.", "7 + 5 is 12.", "12."],
+        ["Faust is a play in two parts, and", "Goethe wrote Faust.", "Goethe."],
+    ]
+    RoundSample.objects.bulk_create(
+        RoundSample(
+            round=made,
+            step=step,
+            place=place,
+            messages=[{"role": "user", "content": question}],
+            is_held_out=place < 4,
+            text=answers[place][min(2, at)],
+            token_count=9,
+            is_cut=answers[place][min(2, at)].endswith("and"),
+        )
+        for at, step in enumerate(steps)
+        for place, question in enumerate(asked)
+    )
+    Round.objects.filter(pk=made.pk).update(
+        kept_step=27,
+        log_tail="\n".join(
+            f"2026-11-20 14:0{at}:12,204 INFO engine: step {step} of 90: loss 0.{61 - at}87"
+            for at, step in enumerate(steps)
+        ),
+    )
+
+
+def _paused_round(project: Project, manager: User, rng: random.Random) -> None:
+    """Paused, and with all that can be wrong with its curves."""
+    now = timezone.now()
+    start = project.policies.get(slug="round-1")
+    made = Round.objects.create(
+        project=project,
+        number=2,
+        requested_by=manager,
+        state=Round.State.PAUSED,
+        snapshot=_snapshot(project, 2),
+        start=start,
+        reference=project.policies.get(slug="base"),
+        attempt=1,
+        stops=1,
+        seed=2,
+        config=_job(start),
+        code_version="4fdc1ab0e2c7",
+        step=54,
+        total_steps=90,
+        started_at=now - timedelta(minutes=6),
+        heartbeat_at=now - timedelta(minutes=2),
+    )
+    _metrics(made, 54, 90, rng)
+    wrong: dict[str, Callable[[int], float]] = {
+        "held_out/loss": lambda step: 0.69 - 0.3 * min(step, 24) / 24 + 0.006 * max(0, step - 24),
+        "held_out/logp_chosen": lambda step: -31 - 0.3 * step,
+        "held_out/logp_rejected": lambda step: -35 - 0.9 * step,
+        "answers/kl": lambda step: 0.004 * step**2.3,
+        "answers/tokens": lambda step: 42 + 0.8 * step,
+        "train/grad_norm": lambda step: 1.2 if step < 50 else 38.0,
+    }
+    for name, value in wrong.items():
+        for one in made.metrics.filter(name=name):
+            Metric.objects.filter(pk=one.pk).update(value=value(one.step))
+    _samples(made, (0, 12, 24, 36, 48))
+    Round.objects.filter(pk=made.pk).update(kept_step=54)
 
 
 def _sampling_under_way(project: Project) -> None:

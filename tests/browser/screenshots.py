@@ -100,6 +100,11 @@ def show_difference(page: Page) -> None:
     page.wait_for_selector(".difference del, .text del")
 
 
+def point_at_a_chart(page: Page) -> None:
+    page.focus("#plot-loss")
+    press("ArrowLeft", "ArrowLeft", "ArrowLeft")(page)
+
+
 def sign_in_wrongly(page: Page) -> None:
     page.fill("[name=username]", "ada")
     page.fill("[name=password]", "wrong")
@@ -198,6 +203,8 @@ SHOTS = [
     Shot("rounds", "/p/demo/rounds/"),
     Shot("round-running", "/p/demo/rounds/3/"),
     Shot("round-cancel", "/p/demo/rounds/3/", before=tap("text=Cancel round 3…")),
+    Shot("round-paused", "/p/halted/rounds/2/"),
+    Shot("round-pointed-at", "/p/demo/rounds/3/", before=point_at_a_chart, full=False, sizes=DESK),
     Shot("round-finished", "/p/demo/rounds/2/"),
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("completions", "/p/demo/completions/"),

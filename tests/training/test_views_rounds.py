@@ -124,7 +124,8 @@ def test_polling_ends_with_the_round(manager, cast):
     last = manager.get(LIVE, headers={"HX-Request": "true"})
     assert last.status_code == 286
     assert 'hx-trigger="every' not in text(last)
-    assert '<section id="round-cancel" hx-swap-oob="true"></section>' in text(last)
+    assert '<section id="round-cancel" hx-swap-oob="innerHTML">' in text(last)
+    assert "Cancel round" not in text(last)
 
 
 # --- the page afterwards ---

@@ -18,6 +18,9 @@ The run directory, in full::
     engine.lock         out   which process works here; locked as long as it does
     heartbeat           out   JSON {"time", "phase", "step", "total_steps"}, replaced whole
     metrics.jsonl       out   {"time", "step", "total_steps", "split", "values": {name: float}}
+    samples.jsonl       out   dpo, sft: {"time", "step", "place", "id", "messages", "text",
+                              "token_count", "finish_reason"}, some at every evaluation
+    tensorboard/        out   dpo, sft: the metrics once more, as TensorBoard's event files
     engine.log          out   the engine's own words
     checkpoint-*/       out   counted only with a complete hash manifest
     best-*/             out   dpo, sft: with patience, the adapter of the best evaluation so far
@@ -91,6 +94,16 @@ class Optimisation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the policy writes while it is trained, for people to look at and to measure how far it
+    has gone. Changes nothing of what is trained."""
+
+    answers: int = 0  # prompts answered at every evaluation; 0: none
+    shown: int = 5  # of these, so many are written to samples.jsonl
+    max_new_tokens: int = 96
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DpoJob:
     """One DPO round (Rafailov et al. 2023, eq. 7). ``kind`` is "dpo"."""
 
@@ -109,6 +122,7 @@ class DpoJob:
     precision: Precision = "auto"
     load_in_4bit: bool = False  # the frozen base in NF4 (QLoRA, Dettmers et al. 2023)
     reference_cache: str | None = None  # folder shared by rounds; None: inside the run directory
+    watch: Watch = Watch()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +136,7 @@ class SftJob:
     seed: int = 0
     precision: Precision = "auto"
     load_in_4bit: bool = False
+    watch: Watch = Watch()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -294,6 +309,11 @@ def _check_ranges(job: Job) -> None:
         need(lora.r >= 1, "lora.r", "at least 1")
         need(lora.alpha >= 1, "lora.alpha", "at least 1")
         need(0 <= lora.dropout < 1, "lora.dropout", "from 0 to below 1")
+    watch = getattr(job, "watch", None)
+    if watch is not None:
+        need(watch.answers >= 0, "watch.answers", "at least 0")
+        need(watch.shown >= 0, "watch.shown", "at least 0")
+        need(watch.max_new_tokens >= 1, "watch.max_new_tokens", "at least 1")
     if isinstance(job, DpoJob):
         need(job.beta > 0, "beta", "above 0")
         need(0 <= job.label_smoothing < 0.5, "label_smoothing", "from 0 to below 0.5")

@@ -118,6 +118,7 @@ class RunDir:
         self._metrics: LineLog | None = None
         self._handlers: list[logging.Handler] = []
         self._phases_said: set[str] = set()
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # are told of every metric
 
     def open(self) -> None:
         """Forget the last attempt's error, start the log and the heartbeat."""
@@ -172,26 +173,32 @@ class RunDir:
         if self._metrics is None:
             self._metrics = LineLog(self.path / "metrics.jsonl")
         finite = {name: float(v) for name, v in values.items() if math.isfinite(v)}
-        self._metrics.append(
-            {
-                "time": time.time(),
-                "step": step,
-                "total_steps": total_steps,
-                "split": split,
-                "values": finite,
-            }
-        )
+        line = {
+            "time": time.time(),
+            "step": step,
+            "total_steps": total_steps,
+            "split": split,
+            "values": finite,
+        }
+        self._metrics.append(line)
         self._metrics.flush()
+        for tell in self.listeners:
+            tell(line)
 
-    def recorded_steps(self, split: str) -> set[int]:
-        """The steps that ``metrics.jsonl`` already holds for ``split``."""
+    def recorded(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``, the newest of each step and split, by step."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
-            return set()
+            return []
         drop_torn_line(path)
         with path.open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
-        return {row["step"] for row in rows if row["split"] == split}
+        newest = {(row["step"], row["split"]): row for row in rows}
+        return [newest[key] for key in sorted(newest)]
+
+    def recorded_steps(self, split: str) -> set[int]:
+        """The steps that ``metrics.jsonl`` already holds for ``split``."""
+        return {row["step"] for row in self.recorded() if row["split"] == split}
 
     def result(self, **fields: Any) -> None:
         if self.writes:

@@ -75,6 +75,7 @@ class Tally:
             **{name: value / total["count"] for name, value in self.sums.items()},
             # Tokens of prompt + answer, however they were computed: comparable between layouts.
             "tokens_per_second": total["in_rows"] / seconds,
+            "examples_per_second": total["count"] / seconds,
             "computed_tokens_per_second": total["computed"] / seconds,
             "computed_tokens": total["computed"],
             "padding_share": 1 - total["used"] / total["computed"],

@@ -35,7 +35,9 @@ from .reference import score_with_cache
 from .reference_cache import ReferenceCache, weights_identity
 from .rundir import RunDir
 from .telemetry import peak_memory_mib
+from .tracking import Tracking
 from .trainer import EngineTrainer
+from .watching import Watching
 
 LAYOUT_VERSION = 2  # of the numbers: raised when the same job would give other values
 log = logging.getLogger("engine")
@@ -110,7 +112,29 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         group=group,
         micro_batches=micro_batches,
     )
-    trainer.run()
+    if job.watch.answers and group.rank == 0 and not sharded:  # a spread base needs everybody
+        trainer.add_callback(
+            Watching(
+                model=trainer.model,
+                layout=layout,
+                chat=chat,
+                pairs=pairs,
+                settings=job.watch,
+                eval_fraction=job.optimisation.eval_fraction,
+                total=trainer.total,
+                reference_adapter=(
+                    job.reference_adapter if isinstance(job, DpoJob) else job.start_adapter
+                ),
+                seed=job.seed,
+                run=run,
+                stop=stop,
+            )
+        )
+    tracking = Tracking(run, job)
+    try:
+        trainer.run()
+    finally:
+        tracking.close(succeeded=trainer.state.global_step >= trainer.total)
 
     run.phase("publishing")
     if group.rank == 0:

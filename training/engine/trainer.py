@@ -249,6 +249,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         values = tally.values()
         self.patience.look(step, values, self.model)
         self.run_dir.metrics(step, self.total, "held_out", values)
+        log.info("step %d of %d: held-out loss %.4f", step, self.total, values["loss"])
         if self.patience.is_spent:
             self.group.wait()  # nobody reads what another is still writing
             raise Enough

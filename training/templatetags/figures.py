@@ -8,12 +8,13 @@ from decimal import Decimal
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
+from annotate.hidden import show_hidden
 from annotate.numbers import grouped
 from training.phases import phase_in_words
 from training.progress import in_words
@@ -81,6 +82,12 @@ def took(began: datetime | None, ended: datetime | None) -> str:
 def duration(seconds: float | None) -> str:
     """Seconds as "about 4 minutes"; empty where unknown."""
     return "" if seconds is None else in_words(seconds)
+
+
+@register.filter
+def hidden_shown(text: str) -> SafeString:
+    """Text of a model or a stranger as HTML, its hidden characters made visible."""
+    return SafeString(show_hidden(escape(text)))
 
 
 @register.inclusion_tag("training/_interval.html")

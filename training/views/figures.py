@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
@@ -17,11 +18,22 @@ from annotate.numbers import grouped
 from training.charts import Estimate, Estimates, Line, Point, estimate_chart, line_chart
 from training.models import Round
 from training.overview import Meeting
+from training.phases import STEPPING
 from training.progress import marks_of, seconds_left
 from training.shares import Share, in_percent, interval_in_percent
 
 NAMES = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
-DRAWN = [f"{key}/{name}" for key in ("train", "held_out") for name in NAMES]
+OF_STEPS = ("grad_norm", "learning_rate", "tokens_per_second", "examples_per_second")
+OF_ANSWERS = ("kl", "kl_per_token", "tokens", "cut_share")
+DRAWN = [
+    *(f"{key}/{name}" for key in ("train", "held_out") for name in NAMES),
+    *(f"train/{name}" for name in OF_STEPS),
+    *(f"answers/{name}" for name in OF_ANSWERS),
+]
+STEPS_READ = 400
+"""About so many training steps of a long round are read; evaluations all are."""
+ROWS = 12
+"""Steps in the table of a figure that has no evaluations."""
 """The engine measures more; these are what the page draws and worries about."""
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -31,36 +43,60 @@ _Drawn = tuple[str, str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One chart of a round, with its legend as (words, look, first and last value)."""
+    """One chart of a round, with its legend as (words, look, first and last value), and some of
+    its values as rows of a table, each a step and a cell for each of the legend's names."""
 
     title: str
     help: str
     svg: SafeString
     legend: list[tuple[str, str, str]]
+    key: str = ""
+    rows: list[tuple[int, list[str]]] = dataclasses.field(default_factory=list)
 
 
 def curves_of(round_: Round) -> Curves:
-    """What is drawn of the round's metrics, by name, each as (step, value) by step."""
+    """What is drawn of the round's metrics, by name, each as (step, value) by step.
+
+    Of a long round every so many training steps, counted back from the newest.
+    """
     curves: Curves = defaultdict(list)
     drawn = round_.metrics.filter(name__in=DRAWN).order_by("step")
+    every = max(1, round_.step // STEPS_READ)
+    if every > 1:
+        drawn = drawn.annotate(place=(F("step") - round_.step % every + every) % every).filter(
+            ~Q(name__startswith="train/") | Q(place=0)
+        )
     for step, name, value in drawn.values_list("step", "name", "value"):
         curves[name].append((step, value))
     return curves
 
 
 def time_left_of(round_: Round) -> float | None:
-    """Seconds of training left, where the round's run directory can be read."""
-    if round_.phase not in ("training", "evaluating") or not round_.run_dir:
+    """Seconds of training left: from the run directory, or as the round's worker told it."""
+    if round_.phase not in STEPPING:
         return None
-    return seconds_left(
-        marks_of(Path(round_.run_dir)),
+    here = seconds_left(
+        marks_of(Path(round_.run_dir)) if round_.run_dir else [],
         total_steps=round_.total_steps,
         now=timezone.now().timestamp(),
     )
+    return round_.seconds_left if here is None else here
+
+
+def speed_of(round_: Round, curves: Curves) -> tuple[str, float] | None:
+    """Pairs (in words) and tokens a second, over the newest training steps, while it trains."""
+    pairs, tokens = (
+        [value for _step, value in curves.get(f"train/{name}", [])[-5:]]
+        for name in ("examples_per_second", "tokens_per_second")
+    )
+    if round_.phase not in STEPPING or not pairs or not tokens:
+        return None
+    mean = sum(pairs) / len(pairs)
+    return _number(0 if mean >= 10 else 1)(mean), round(sum(tokens) / len(tokens))
 
 
 def round_figures(round_: Round, curves: Curves) -> list[Figure]:
-    """Loss and reward accuracy first, then margins and log-probabilities."""
+    """Loss and reward accuracy first, then margins and log-probabilities, then how it runs."""
 
     last_step = max(round_.total_steps, 1)
     return [
@@ -104,7 +140,64 @@ def round_figures(round_: Round, curves: Curves) -> list[Figure]:
             curves,
             last_step,
         ),
+        *_running_figures(curves, last_step),
     ]
+
+
+def _running_figures(curves: Curves, last_step: int) -> list[Figure]:
+    """How far the policy has gone, and how the training itself does."""
+    answers = _("Answers to fixed prompts")
+    steps = _("Every step")
+    return [
+        _figure(
+            _("Distance to the reference"),
+            _(
+                "The KL divergence of its own answers in nats an answer: 0 where it still speaks "
+                "as the reference does."
+            ),
+            _number(2),
+            [(answers, "held-out", "answers/kl")],
+            curves,
+            last_step,
+        ),
+        _figure(
+            _("Length of answers"),
+            _("Tokens of its answers to the same prompts; longer ones are cut."),
+            _number(0),
+            [(answers, "held-out", "answers/tokens")],
+            curves,
+            last_step,
+        ),
+        _figure(
+            _("Gradient norm"),
+            _("Before clipping. A leap is the first sign of unstable training."),
+            _number(2),
+            [(steps, "train only", "train/grad_norm")],
+            curves,
+            last_step,
+        ),
+        _figure(
+            _("Learning rate"),
+            _("Rises while warming up, then falls to the end."),
+            _rate,
+            [(steps, "train only", "train/learning_rate")],
+            curves,
+            last_step,
+        ),
+        _figure(
+            _("Throughput"),
+            _("Tokens of prompts and answers trained on in a second."),
+            _number(0),
+            [(steps, "train only", "train/tokens_per_second")],
+            curves,
+            last_step,
+        ),
+    ]
+
+
+def _rate(value: float) -> str:
+    """A learning rate: 2.0e-5."""
+    return f"{value:.1e}".replace("e-0", "e-") if value else "0"
 
 
 def _both(metric: str) -> list[_Drawn]:
@@ -128,8 +221,9 @@ def _figure(
         if not curve:
             continue
         hover = _("Step %(step)s: %(value)s · %(name)s")
+        exact = words if words is _rate else _number(3)
         points = [
-            Point(step, y, hover % {"step": step, "value": _number(3)(y), "name": name})
+            Point(step, y, hover % {"step": step, "value": exact(y), "name": name})
             for step, y in curve
         ]
         drawn.append(Line(name, look, points))
@@ -140,7 +234,26 @@ def _figure(
         "changes": "; ".join(f"{name}: {change}" for name, look, change in legend),
     }
     svg = line_chart(drawn, summary=summary, y_words=words, x_range=(0, last_step))
-    return Figure(title, help, svg, legend)
+    exact = words if words in (_rate, in_percent) else _number(3)
+    present = [curves[metric] for _name, _look, metric in lines if curves.get(metric)]
+    key = lines[0][2].rpartition("/")[2].replace("_", "-")
+    return Figure(title, help, svg, legend, key, _table(present, exact))
+
+
+def _table(
+    curves: Sequence[Sequence[tuple[int, float]]], words: Callable[[float], str]
+) -> list[tuple[int, list[str]]]:
+    """The evaluations' steps where the figure has such, else some steps, evenly."""
+    if not curves:
+        return []
+    fewest = min(curves, key=len)
+    every = max(1, -(-len(fewest) // ROWS)) if len(curves) == 1 or len(fewest) > 3 * ROWS else 1
+    steps = [step for step, _value in list(fewest)[::-1][::every][::-1]]
+    by_step = [dict(curve) for curve in curves]
+    return [
+        (step, [words(values[step]) if step in values else "–" for values in by_step])
+        for step in steps
+    ]
 
 
 def win_rate_chart(meetings: Sequence[Meeting]) -> SafeString:

@@ -97,6 +97,7 @@ def _live(project: Project) -> dict[str, Any]:
     facts = Facts(
         training=training.number if training else None,
         training_is_queued=training is not None and training.state == Round.State.QUEUED,
+        training_is_paused=training is not None and training.state == Round.State.PAUSED,
         phase=training.phase if training else "",
         step=training.step if training else 0,
         total_steps=training.total_steps if training else 0,

@@ -16,14 +16,16 @@ from django_htmx.http import HttpResponseStopPolling
 from annotate.access import project_for
 from annotate.models import Completion, Project
 from annotate.views.requests import MemberRequest
-from training import overview
+from training import overview, pausing
 from training import rounds as service
 from training.claims import request_cancel
 from training.concerns import concerns
 from training.errors import NotNow
 from training.models import Round
+from training.phases import STEPPING
 from training.progress import percent
-from training.views.figures import curves_of, round_figures, time_left_of
+from training.views import live
+from training.views.figures import curves_of, round_figures, speed_of, time_left_of
 
 SAMPLE_ANSWERS = 5
 
@@ -74,11 +76,12 @@ def round_live(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """The changing part of a round's page: 204 while nothing changed, 286 with the last one."""
     project, membership = project_for(request, slug, manage=True)
     found = _round(project, number)
-    if not found.is_finished and request.GET.get("seen") == _state(found):
-        return HttpResponse(status=204)
-    context = {**_live(found), "project": project, "membership": membership}
-    response = render(request, "training/_round_live.html", context)
-    return HttpResponseStopPolling(response.content) if found.is_finished else response
+    held = _live(found)
+    context = {**held, "project": project, "membership": membership}
+    parts = live.changed_parts(request, held["versions"], lambda: context)
+    if found.is_finished:
+        return HttpResponseStopPolling(parts or "")
+    return HttpResponse(status=204) if parts is None else HttpResponse(parts)
 
 
 @login_required
@@ -92,8 +95,36 @@ def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse
         messages.info(request, words % {"number": number})
     else:
         request_cancel(job=found)
-        words = gettext("Round %(number)s was asked to stop. Its pairs are kept.")
+        words = gettext("Round %(number)s was asked to stop. Its checkpoint and pairs are kept.")
         messages.info(request, words % {"number": number})
+    return redirect(found)
+
+
+@login_required
+@require_POST
+def pause_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
+    """Ask the round to pause: a checkpoint, and the device is free."""
+    project, _ = project_for(request, slug, manage=True)
+    found = _round(project, number)
+    if found.is_finished:
+        words = gettext("Round %(number)s had finished already.")
+    else:
+        pausing.request_pause(round_=found)
+        words = gettext("Round %(number)s was asked to pause. It goes on when you resume it.")
+    messages.info(request, words % {"number": number})
+    return redirect(found)
+
+
+@login_required
+@require_POST
+def resume_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
+    """Take a paused, cancelled or failed round up again."""
+    project, _ = project_for(request, slug, manage=True)
+    found = _round(project, number)
+    try:
+        pausing.take_up(round_=found)
+    except NotNow as error:
+        messages.error(request, str(error))
     return redirect(found)
 
 
@@ -107,20 +138,21 @@ def _round(project: Project, number: int) -> Round:
     )
 
 
-def _state(round_: Round) -> str:
-    """Changes whenever the page would."""
-    return f"{round_.state}.{round_.attempt}.{round_.phase}.{round_.step}".replace(" ", "-")
-
-
 def _live(round_: Round) -> dict[str, Any]:
     curves = curves_of(round_)
     accuracy = curves.get("held_out/reward_accuracy", [])
     meeting = overview.meeting(round_)
+    worries = concerns(curves, loss=str(round_.config.get("loss", "sigmoid")))
+    now = live.versions(round_, [one.seen for one in worries])
     return {
         "round": round_,
-        "seen": _state(round_),
-        "figures": round_figures(round_, curves),
-        "concerns": concerns(curves),
+        "versions": now,
+        "seen": live.seen_of(now),
+        "figures": live.shown(round_, round_figures(round_, curves)),
+        "concerns": worries,
+        "samples": live.samples_of(round_),
+        "speed": speed_of(round_, curves),
+        **live.controls(round_),
         "percent_done": percent(round_.step, round_.total_steps),
         "time_left": time_left_of(round_),
         "learnt": (accuracy[0][1], accuracy[-1][1]) if len(accuracy) > 1 else None,
@@ -132,7 +164,7 @@ def _live(round_: Round) -> dict[str, Any]:
         ],
         "answers": _answers(round_),
         "config": _flat(round_.config),
-        "is_measured": round_.phase in ("training", "evaluating"),
+        "is_measured": round_.phase in STEPPING,
     }
 
 
