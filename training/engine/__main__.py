@@ -1,4 +1,4 @@
-"""``python -m training.engine {dpo|sft|sample|score} RUN_DIR``: run one job, or go on with it.
+"""``python -m training.engine {dpo|sft|sample|score|merge} RUN_DIR``: run a job, or go on with it.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
 process), WHETSTONE_DEVICE_LOCK (a file to lock while the device is used) and
@@ -21,7 +21,7 @@ from .process import StopRequest, die_with_parent, hold_device
 from .rundir import RunDir
 
 # Each kind's module has run(job, run_dir, stop) -> None.
-MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score"}
+MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score", "merge": "merge"}
 log = logging.getLogger("engine")
 
 
@@ -59,7 +59,8 @@ def run_job(
         run.open()
         job = _read(kind, run)
         lock = os.environ.get("WHETSTONE_DEVICE_LOCK")
-        if lock and run.writes:  # the rest of a group waits for its first process anyway
+        # A merge needs no device, and the rest of a group waits for its first process anyway.
+        if lock and run.writes and kind != "merge":
             hold_device(Path(lock), run, stop)
         run.phase("loading libraries")
         if alone:

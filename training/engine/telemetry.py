@@ -76,6 +76,9 @@ class Tally:
             # Tokens of prompt + answer, however they were computed: comparable between layouts.
             "tokens_per_second": total["in_rows"] / seconds,
             "computed_tokens_per_second": total["computed"] / seconds,
+            "tokens": total["in_rows"],
+            "examples": total["count"],
+            "seconds": seconds,
             "computed_tokens": total["computed"],
             "padding_share": 1 - total["used"] / total["computed"],
             "tokens_saved": total["in_rows"] - total["used"],
