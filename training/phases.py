@@ -17,6 +17,8 @@ PHASES: dict[str, Promise] = {
     "evaluating": _("evaluating"),
     "publishing": _("publishing"),
     "sampling": _("sampling"),
+    "merging": _("merging"),
+    "uploading": _("uploading"),
     "telling the endpoint of the adapter": _("telling the endpoint of the adapter"),
     "asking the endpoint": _("asking the endpoint"),
     "waiting for the endpoint": _("waiting for the endpoint"),

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from training import best_of, rounds, sampling
+from training.afterwards.card import write_published_card
 from training.claims import AnyJob, Claim, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -44,7 +45,8 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
             return
-        rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
+        if rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
+            write_published_card(job)
     except Exception as error:
         logger.exception("%s", job)
         held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
