@@ -82,7 +82,7 @@ def _metadata(report: Report, what: What, licence: str | None) -> str:
         library_name="peft" if what == "adapter" else "transformers",
         pipeline_tag="text-generation",
         license=licence,
-        tags=["whetstone", round_.kind, *(["lora"] if what == "adapter" else [])],
+        tags=["whetstone", str(round_.kind), *(["lora"] if what == "adapter" else [])],
         model_name=name if results else None,
         eval_results=results or None,
     )

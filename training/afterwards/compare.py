@@ -143,7 +143,7 @@ def data_difference(a: Snapshot, b: Snapshot) -> DataDifference:
     """Which pairs only one of the two snapshots has."""
     ours, theirs = _side(a, b), _side(b, a)
     return DataDifference(
-        both=a.pairs.filter(snapshots=b).count(),
+        both=a.pairs.filter(pk__in=b.pairs.values("pk")).count(),
         a=ours,
         b=theirs,
         same_held_out=not (ours.held_out or theirs.held_out),

@@ -23,9 +23,7 @@ def accuracies(report: Report) -> list[tuple[str, Share, str]]:
         (
             _("Reward accuracy"),
             found.rewarded,
-            _(
-                "The chosen answer has become likelier, against the reference, than the rejected one."
-            ),
+            _("Against the reference, the chosen answer has gained on the rejected one."),
         ),
         (
             _("Ranking accuracy"),

@@ -186,10 +186,10 @@ def unmerge(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 def push(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Queue a push to the hub."""
     what = request.POST.get("what", "")
-    if what not in HubPush.What.values:
-        return HttpResponse(gettext("Nothing was asked for."), status=422)
 
     def act(found: Round) -> None:
+        if what not in HubPush.What.values:
+            raise NotNow(gettext("Nothing was asked for."))
         start_push(
             round_=found,
             what=what,
