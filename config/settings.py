@@ -163,6 +163,14 @@ LOGIN_URL = reverse_lazy("login")
 LOGIN_REDIRECT_URL = reverse_lazy("projects")
 LOGOUT_REDIRECT_URL = reverse_lazy("login")
 
+# --- mail ---
+EMAIL_URL = env("WHETSTONE_EMAIL_URL", default="")
+vars().update(env.email_url_config(EMAIL_URL or "consolemail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env(
+    "WHETSTONE_EMAIL_FROM", default=f"whetstone@{_public.hostname or 'localhost'}"
+)
+
 # --- language and time ---
 LANGUAGE_CODE = "en-gb"
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
@@ -198,6 +206,7 @@ CELERY_TASK_ROUTES = {
     "training.tasks.run_round": {"queue": "gpu"},
     "training.tasks.run_sampling": {"queue": "gpu"},
     "training.tasks.run_answer": {"queue": "gpu"},
+    "training.tasks.run_merge": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 TASK_THREADS = env.int("TASK_THREADS", default=4)
@@ -225,6 +234,10 @@ ENGINE_THREADS = env.int("WHETSTONE_THREADS", default=0)
 TRUST_REMOTE_CODE = env.bool("WHETSTONE_TRUST_REMOTE_CODE", default=False)
 ENDPOINT_HOSTS = env.list("WHETSTONE_ENDPOINT_HOSTS", default=[])
 KEY_FILE = env("WHETSTONE_KEY_FILE", default="")
+HUB_URL = env("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
+HUB_TOKEN = env("WHETSTONE_HUB_TOKEN", default="")
+PRICE_PER_HOUR = env.float("WHETSTONE_PRICE_PER_HOUR", default=0.0)
+PRICE_CURRENCY = env("WHETSTONE_PRICE_CURRENCY", default="EUR")
 MAX_ATTEMPTS = 3
 # An engine whose worker does not follow it any more ends within LEASE_SECONDS and 8 more, before
 # the sweep gives its row to another worker after STALE_SECONDS.

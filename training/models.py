@@ -419,5 +419,7 @@ class Reign(models.Model):
         return f"{self.policy} since {self.began_at:%Y-%m-%d}"
 
 
-# The playground's tables: Django looks for models in this module.
+# Tables of their own packages: Django looks for models in this module.
+from training.afterwards import models as afterwards  # noqa: E402, F401
+from training.notices import models as notices  # noqa: E402, F401
 from training.playground import models as playground  # noqa: E402, F401

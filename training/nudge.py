@@ -8,6 +8,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from config.celery import app
+from training.afterwards.models import HubPush, Merge
 from training.models import Job, Round, SamplingJob
 from training.playground.models import TryoutAnswer
 
@@ -31,4 +32,8 @@ def _task_of(job: Job) -> str:
         return "run_writing"
     if isinstance(job, TryoutAnswer):
         return "run_served_answer" if job.is_served else "run_answer"
+    if isinstance(job, Merge):
+        return "run_merge"
+    if isinstance(job, HubPush):
+        return "run_push"
     return "run_sampling"

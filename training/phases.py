@@ -18,6 +18,8 @@ PHASES: dict[str, Promise] = {
     "writing samples": _("writing samples"),
     "publishing": _("publishing"),
     "sampling": _("sampling"),
+    "merging": _("merging"),
+    "uploading": _("uploading"),
     "telling the endpoint of the adapter": _("telling the endpoint of the adapter"),
     "asking the endpoint": _("asking the endpoint"),
     "waiting for the endpoint": _("waiting for the endpoint"),

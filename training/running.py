@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
 from training import artifacts, best_of, machines, pausing, rounds, sampling
+from training.afterwards.card import write_published_card
 from training.claims import AnyJob, Claim, beating, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -65,7 +66,8 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             _record_ending(job, held, run_dir, ending, stopping)
             return
         with beating(held):
-            rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
+            if rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
+                write_published_card(job)
     except Exception as error:
         _record_error(job, held, run_dir, error)
         raise

@@ -8,7 +8,9 @@ from celery.worker import state as worker_state
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
 from training import claims, due, filling, gates, pausing, running
+from training.afterwards.models import HubPush, Merge
 from training.models import Job, Round, SamplingJob
+from training.notices import news
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
 
@@ -56,16 +58,41 @@ def run_served_answer(pk: int) -> None:
 
 
 @shared_task
+def run_merge(pk: int) -> None:
+    """Have the engine merge an adapter into its base (gpu queue)."""
+    from training.afterwards import merging
+
+    merging.run_merge(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_push(pk: int) -> None:
+    """Push an adapter or a merged model to a hub (default queue)."""
+    from training.afterwards import pushing
+
+    pushing.run_push(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def deliver(pk: int) -> None:
+    """Send one notification (default queue)."""
+    from training.notices import sending
+
+    sending.deliver(pk)
+
+
+@shared_task
 def sweep() -> None:
-    """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
+    """Every few seconds: give back leases, revive dead jobs, send what got lost, tell news."""
     release_expired()
     release_expired_orderings()
     pausing.sweep_asked()
-    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)
+    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer, Merge, HubPush)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):
             nudge(model._default_manager.get(pk=pk))
+    news.sweep()
 
 
 @shared_task
@@ -75,3 +102,4 @@ def tick() -> None:
     gates.decide_due()
     due.start_due_rounds()
     filling.start_due_sampling()
+    news.sweep(look_at_gates=True)

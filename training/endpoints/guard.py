@@ -179,10 +179,17 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     """HTTP to one origin. The key is added here, so that it can go nowhere else."""
 
     def __init__(
-        self, *, origin: Origin, rules: Rules, key: str = "", most_bytes: int = 1 << 20
+        self,
+        *,
+        origin: Origin,
+        rules: Rules,
+        key: str = "",
+        most_bytes: int = 1 << 20,
+        also_sent: frozenset[str] = frozenset(),
     ) -> None:
         self._origin, self._rules, self._key = origin, rules, key
         self.most_bytes = most_bytes
+        self._sent = SENT_HEADERS | also_sent
         self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -203,7 +210,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     def _to(self, request: httpx2.Request, address: IPAddress) -> httpx2.Request:
         headers = {
-            name: value for name, value in request.headers.items() if name.lower() in SENT_HEADERS
+            name: value for name, value in request.headers.items() if name.lower() in self._sent
         }
         headers |= {"User-Agent": "Whetstone", "Accept-Encoding": "identity"}
         if self._key:

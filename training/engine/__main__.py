@@ -1,4 +1,4 @@
-"""``python -m training.engine {dpo|sft|sample|score} RUN_DIR``: run one job, or go on with it.
+"""``python -m training.engine {dpo|sft|sample|score|merge} RUN_DIR``: run a job, or go on with it.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
 process), WHETSTONE_LEASE_SECONDS (end where RUN_DIR/lease is not touched for so long),
@@ -25,7 +25,7 @@ from .process import StopRequest, die_with_parent, obey_lease
 from .rundir import RunDir
 
 # Each kind's module has run(job, run_dir, stop) -> None.
-MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score"}
+MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score", "merge": "merge"}
 log = logging.getLogger("engine")
 
 
@@ -84,7 +84,9 @@ def _run(kind: str, run: RunDir, stop: StopRequest, *, alone: bool) -> int:
         job = _read(kind, run)
         if alone:
             stop.leave = lambda: _leave(run)
-        if (lock := os.environ.get("WHETSTONE_DEVICE_LOCK")) and run.writes:
+        lock = os.environ.get("WHETSTONE_DEVICE_LOCK")
+        # A merge needs no device, and the rest of a group waits for its first process anyway.
+        if lock and run.writes and kind != "merge":
             device = _hold_device(Path(lock), run, stop)
         run.phase("loading libraries")
         if alone:

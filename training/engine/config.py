@@ -2,7 +2,7 @@
 
 Knows nothing of torch, so the web process may import it. A job is written by whoever
 wants work done (a Celery task, a person, a script), and read by ``python -m
-training.engine {dpo|sft|sample|score} RUN_DIR``. Every value that influences the result
+training.engine {dpo|sft|sample|score|merge} RUN_DIR``. Every value that influences the result
 is in here or in the data file beside it; nothing is taken from the environment except
 where the work may run (threads, device, lock).
 
@@ -25,8 +25,10 @@ The run directory, in full::
     checkpoint-*/       out   counted only with a complete hash manifest
     best-*/             out   dpo, sft: with patience, the adapter of the best evaluation so far
     machine.json        out   what the machine is that the engine runs on
+    held_out.jsonl      out   dpo: what the newest evaluation says of every held-out pair
     adapter/            out   dpo, sft: PEFT format, safetensors, appears by rename; with
                               provenance.json
+    merged/             out   merge: a whole model, safetensors, appears by rename
     completions.jsonl   out   sample: {"id", "policy", "seed", "text", "token_count",
                               "finish_reason": "stop"|"length", "logprob"}, appended as they come
     scores.jsonl        out   score: {"id", "policy", "logp", "reference_logp", "token_count"}
@@ -192,8 +194,24 @@ class ScoreJob:
     precision: Precision = "auto"
 
 
-Job = DpoJob | SftJob | SampleJob | ScoreJob
-KINDS: dict[str, type[Job]] = {"dpo": DpoJob, "sft": SftJob, "sample": SampleJob, "score": ScoreJob}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MergeJob:
+    """An adapter added into its base, as a model of its own. ``kind`` is "merge"."""
+
+    model: Model
+    adapter: str
+    precision: Precision = "auto"  # auto: as the base has it on disk
+    shard_size: str = "5GB"  # of one safetensors file
+
+
+Job = DpoJob | SftJob | SampleJob | ScoreJob | MergeJob
+KINDS: dict[str, type[Job]] = {
+    "dpo": DpoJob,
+    "sft": SftJob,
+    "sample": SampleJob,
+    "score": ScoreJob,
+    "merge": MergeJob,
+}
 
 
 def job_to_dict(job: Job) -> dict[str, Any]:

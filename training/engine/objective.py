@@ -29,6 +29,8 @@ class Terms:
     loss: Tensor
     sums: dict[str, Tensor]
     count: int
+    pairs: Tensor | None = None
+    """[M, 6]: what ``held_out.PairRow`` says of every pair, where there are pairs."""
 
 
 class Objective(Protocol):
@@ -96,13 +98,32 @@ class Dpo:
                 "reward_rejected": rejected.sum(),
                 "reward_margin": (chosen - rejected).sum(),
                 # Equal rewards (every pair at step 0) are half right, not wrong.
-                "reward_accuracy": (0.5 + 0.5 * torch.sign(chosen - rejected)).sum(),
+                "reward_accuracy": _right(chosen, rejected).sum(),
+                # Without the reference taken off: does it find the chosen answer likelier?
+                "ranking_accuracy": _right(pair.chosen, pair.rejected).sum(),
+                "reference_ranking_accuracy": _right(pair.ref_chosen, pair.ref_rejected).sum(),
                 "logp_chosen": pair.chosen.sum(),
                 "logp_rejected": pair.rejected.sum(),
                 "logp_reference_chosen": pair.ref_chosen.sum(),
                 "logp_reference_rejected": pair.ref_rejected.sum(),
             }
-        return Terms(loss, sums, len(trees))
+            rows = torch.stack(
+                [
+                    pair.chosen,
+                    pair.rejected,
+                    pair.ref_chosen,
+                    pair.ref_rejected,
+                    chosen,
+                    rejected,
+                ],
+                dim=1,
+            ).detach()
+        return Terms(loss, sums, len(trees), rows)
+
+
+def _right(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """1 where the first is greater, 0 where it is less, a half where they are equal."""
+    return 0.5 + 0.5 * torch.sign(chosen - rejected)
 
 
 class Sft:

@@ -20,7 +20,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    set_seed,
+)
 
 from .config import Lora, Model
 from .errors import EngineError, is_out_of_memory
@@ -60,6 +66,13 @@ def load_base(
     base.requires_grad_(False)
     _without_dropout(base)
     return base.eval() if four_bit else base.to(device).eval()
+
+
+def stored_dtype(model: Model) -> torch.dtype:
+    """The number format that the base's own configuration names; float32 where it names none."""
+    with _explained(model):
+        named = AutoConfig.from_pretrained(model.base, **_source(model)).dtype
+    return named if isinstance(named, torch.dtype) else torch.float32
 
 
 def _quantised(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from . import capability, fused_lora, policy, sharding
+from . import held_out as pairs_seen
 from .architecture import choose_layout
 from .chat import Chat, Tree
 from .config import DpoJob, Job, SftJob
@@ -143,6 +144,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
             adapter_sha256=policy.publish_adapter(trainer.model, run.path / "adapter", origin),
             provenance=origin,
             final=trainer.final,
+            held_out=pairs_seen.summary(pairs_seen.read(run.path)),
             versions=versions(),
             seconds=round(time.monotonic() - began, 3),
             steps=trainer.total if trainer.ended_early is None else trainer.ended_early,

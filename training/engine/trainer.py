@@ -21,6 +21,7 @@ from transformers import Trainer, TrainerControl, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from . import checkpoint
+from . import held_out as pairs_seen
 from .chat import Tree
 from .config import Optimisation
 from .early import Enough, Patience
@@ -233,6 +234,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.model.eval()
         share = self.objective.share(self.held_out.trees)
         tally = Tally()
+        rows: dict[str, pairs_seen.PairRow] = {}
 
         def look(indices: list[int]) -> None:
             if self.stop_request and self.group.world == 1:
@@ -242,12 +244,15 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             terms, part = self._terms(self.held_out, indices)
             cached = self.held_out.cached(indices)
             tally.add(terms.loss / share, terms.sums, terms.count, part, self.layout, cached)
+            if terms.pairs is not None:
+                rows.update((row.id, row) for row in pairs_seen.rows_of(part, terms.pairs))
 
         with torch.no_grad():
             self._walk(self.held_out, list(range(len(self.held_out.trees))), look)
         tally.gather(self.group)
         values = tally.values()
         self.patience.look(step, values, self.model)
+        self._keep_rows(rows)
         self.run_dir.metrics(step, self.total, "held_out", values)
         log.info("step %d of %d: held-out loss %.4f", step, self.total, values["loss"])
         if self.patience.is_spent:
@@ -259,6 +264,13 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         )
         self.run_dir.phase("training")
         return values
+
+    def _keep_rows(self, rows: dict[str, pairs_seen.PairRow]) -> None:
+        """What this evaluation says of every pair, from all processes, in the file's order."""
+        found = {key: row for part in self.group.all(rows) for key, row in part.items()}
+        if found and self.run_dir.writes:
+            in_order = [found[tree.id] for tree in self.held_out.trees if tree.id in found]
+            pairs_seen.write(self.run_dir.path, in_order)
 
     # -- checkpoints ---------------------------------------------------------------------
 

@@ -200,6 +200,39 @@ def _rate(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-") if value else "0"
 
 
+def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Figure]:
+    """The same metric of two rounds over each other, on held-out pairs."""
+    names = {
+        side: _("Round %(number)s") % {"number": one.number} for side, one in (("a", a), ("b", b))
+    }
+    curves = {
+        f"{side}/{name}": curve
+        for side, found in (("a", of_a), ("b", of_b))
+        for name, curve in found.items()
+    }
+    last_step = max(a.total_steps, b.total_steps, 1)
+    drawn = [
+        (_("Loss"), "loss", _number(2)),
+        (_("Reward accuracy"), "reward_accuracy", in_percent),
+        (_("Reward margin"), "reward_margin", _number(2)),
+        (_("Log-probability of the chosen answer"), "logp_chosen", _number(0)),
+    ]
+    return [
+        _figure(
+            title,
+            _("On held-out pairs, by step."),
+            words,
+            [
+                (names["a"], "held-out round-a", f"a/held_out/{metric}"),
+                (names["b"], "round-b", f"b/held_out/{metric}"),
+            ],
+            curves,
+            last_step,
+        )
+        for title, metric, words in drawn
+    ]
+
+
 def _both(metric: str) -> list[_Drawn]:
     return [
         (_("Training pairs"), "train", f"train/{metric}"),

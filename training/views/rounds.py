@@ -14,10 +14,11 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
-from annotate.models import Completion, Project
+from annotate.models import Project
 from annotate.views.requests import MemberRequest
 from training import overview, pausing
 from training import rounds as service
+from training.afterwards.side_by_side import answers
 from training.claims import request_cancel
 from training.concerns import concerns
 from training.errors import NotNow
@@ -26,8 +27,6 @@ from training.phases import STEPPING
 from training.progress import percent
 from training.views import live
 from training.views.figures import curves_of, round_figures, speed_of, time_left_of
-
-SAMPLE_ANSWERS = 5
 
 
 @login_required
@@ -162,37 +161,10 @@ def _live(round_: Round) -> dict[str, Any]:
             (meeting.held_out, gettext("held-out prompts")),
             (meeting.everywhere, gettext("all prompts")),
         ],
-        "answers": _answers(round_),
+        "answers": answers(round_.start, round_.policy) if round_.policy else [],
         "config": _flat(round_.config),
         "is_measured": round_.phase in STEPPING,
     }
-
-
-def _answers(round_: Round) -> list[dict[str, Completion]]:
-    """Before and now: up to five held-out prompts that both policies have answered."""
-    if round_.policy is None:
-        return []
-    now = (
-        Completion.objects.filter(
-            policy=round_.policy,
-            prompt__is_held_out=True,
-            prompt__completions__policy=round_.start,
-        )
-        .select_related("prompt")
-        .order_by("prompt_id", "pk")
-    )
-    rows: dict[int, Completion] = {}
-    for one in now[: 8 * SAMPLE_ANSWERS]:
-        rows.setdefault(one.prompt_id, one)
-    chosen = list(rows.values())[:SAMPLE_ANSWERS]
-    before: dict[int, Completion] = {}
-    for one in Completion.objects.filter(
-        policy=round_.start, prompt__in=[one.prompt_id for one in chosen]
-    ).order_by("pk"):
-        before.setdefault(one.prompt_id, one)
-    return [
-        {"now": one, "before": before[one.prompt_id]} for one in chosen if one.prompt_id in before
-    ]
 
 
 def _flat(config: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:

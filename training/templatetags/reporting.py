@@ -1,0 +1,61 @@
+"""What the report's tables go through, row by row."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from training.afterwards.report import Report
+from training.afterwards.side_by_side import Manner
+from training.shares import Share
+
+register = template.Library()
+
+
+@register.filter
+def accuracies(report: Report) -> list[tuple[str, Share, str]]:
+    """The shares of held-out pairs, each with what it says."""
+    found = report.accuracy
+    if found is None:
+        return []
+    rows = [
+        (
+            _("Reward accuracy"),
+            found.rewarded,
+            _("Against the reference, the chosen answer has gained on the rejected one."),
+        ),
+        (
+            _("Ranking accuracy"),
+            found.ranked,
+            _("The new policy itself finds the chosen answer likelier than the rejected one."),
+        ),
+        (
+            _("Ranking accuracy where it began"),
+            found.ranked_at_start,
+            _("The same of the policy that it was trained from."),
+        ),
+        (
+            _("Ranking accuracy of the reference"),
+            found.ranked_by_reference,
+            _("The same of the reference: what the round has to better."),
+        ),
+    ]
+    return [(name, share, words) for name, share, words in rows if share is not None]
+
+
+@register.filter
+def shares(manner: Manner) -> list[Share]:
+    """In the order of the table's columns."""
+    return [manner.looping, manner.refusing, manner.cut_off]
+
+
+@register.filter
+def is_share(value: object) -> bool:
+    return isinstance(value, Share)
+
+
+@register.filter
+def signed(value: float) -> str:
+    """With three decimals, and a true minus sign."""
+    return number_format(f"{value:.3f}").replace("-", "\N{MINUS SIGN}")
