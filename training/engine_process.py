@@ -155,7 +155,7 @@ def log_tail(run_dir: Path, *, lines: int = 40) -> str:
 
 def _launcher(kind: str) -> list[str]:
     """Training may be spread over devices by the operator's launcher; the rest is one process."""
-    if kind in ("dpo", "sft") and settings.LAUNCHER:
+    if kind in ("dpo", "sft", "reward") and settings.LAUNCHER:
         return shlex.split(settings.LAUNCHER)
     return [sys.executable]
 

@@ -1,4 +1,4 @@
-"""``python -m training.engine {dpo|sft|sample|score} RUN_DIR``: run one job, or go on with it.
+"""``python -m training.engine {dpo|sft|reward|sample|score|judge} RUN_DIR``: run one job, or go on with it.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
 process), WHETSTONE_DEVICE_LOCK (a file to lock while the device is used) and
@@ -21,7 +21,14 @@ from .process import StopRequest, die_with_parent, hold_device
 from .rundir import RunDir
 
 # Each kind's module has run(job, run_dir, stop) -> None.
-MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score"}
+MODULES = {
+    "dpo": "train",
+    "sft": "train",
+    "reward": "train",
+    "sample": "sample",
+    "score": "score",
+    "judge": "judge",
+}
 log = logging.getLogger("engine")
 
 

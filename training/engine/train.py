@@ -1,4 +1,4 @@
-"""A "dpo" or "sft" job from its files to its adapter: load, score the reference, train, publish.
+"""A "dpo", "sft" or "reward" job from its files to its adapter: load, score the reference, train, publish.
 
 Reads like a table of contents; the work is in the modules it calls.
 """
@@ -16,10 +16,10 @@ import peft
 import torch
 import transformers
 
-from . import capability, fused_lora, policy, sharding
+from . import capability, fused_lora, policy, reward_model, sharding
 from .architecture import choose_layout
 from .chat import Chat, Tree
-from .config import DpoJob, Job, SftJob
+from .config import DpoJob, Job, RewardJob, SftJob
 from .data import Pair, read_pairs
 from .errors import EngineError
 from .examples import Examples
@@ -31,17 +31,19 @@ from .objective import Dpo, Objective, Sft
 from .process import StopRequest
 from .reference import score_with_cache
 from .reference_cache import ReferenceCache, weights_identity
+from .reward_objective import Reward
 from .rundir import RunDir
 from .telemetry import peak_memory_mib
 from .trainer import EngineTrainer
 
 LAYOUT_VERSION = 2  # of the numbers: raised when the same job would give other values
+TrainJob = DpoJob | SftJob | RewardJob
 log = logging.getLogger("engine")
 
 
 def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     """Train, and leave ``adapter/`` and ``result.json`` in the run directory."""
-    if not isinstance(job, DpoJob | SftJob):
+    if not isinstance(job, DpoJob | SftJob | RewardJob):
         raise TypeError(job)
     began = time.monotonic()
     device = capability.device()
@@ -67,19 +69,15 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 
     run.phase("loading the model")
     at_first = torch.device("cpu") if sharded else device
-    base = policy.load_base(job.model, dtype, at_first, four_bit=job.load_in_4bit)
-    model = (
-        policy.continue_adapter(base, job.start_adapter)
-        if job.start_adapter
-        else policy.fresh_adapter(base, job.lora, job.seed)
-    )
+    base, model = _load(job, dtype, at_first)
     fused_lora.install(model)
     if sharded:
         held = sharding.shard(model, device, group.world)
         log.info(
             "layers are spread over %d processes: %d parameters are held here", group.world, held
         )
-    layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
+    choose = reward_model.choose_layout if isinstance(job, RewardJob) else choose_layout
+    layout, fallback = choose(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
     memory = _fit(base, layout, train + held_out, job, dtype, device, group)
     micro_batches = MicroBatches(layout, memory.budget, in_step=sharded)
@@ -89,12 +87,11 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     )
     reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
-    objective: Objective = Dpo(job) if isinstance(job, DpoJob) else Sft()
 
     trainer = EngineTrainer(
         model=model,
         layout=layout,
-        objective=objective,
+        objective=_objective(job),
         train=Examples(train, None if reference is None else reference[:split], cached[:split]),
         held_out=Examples(
             held_out, None if reference is None else reference[split:], cached[split:]
@@ -143,10 +140,29 @@ def versions() -> dict[str, str]:
     }
 
 
-def _trees(job: DpoJob | SftJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
+def _load(job: TrainJob, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+    """The frozen base, and the same with the adapter that is to be trained."""
+    if isinstance(job, RewardJob):
+        base = reward_model.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
+        if job.start_adapter:
+            return base, reward_model.continue_adapter(base, job.start_adapter)
+        return base, reward_model.fresh_adapter(base, job.lora, job.seed)
+    base = policy.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
+    if job.start_adapter:
+        return base, policy.continue_adapter(base, job.start_adapter)
+    return base, policy.fresh_adapter(base, job.lora, job.seed)
+
+
+def _objective(job: TrainJob) -> Objective:
+    if isinstance(job, RewardJob):
+        return Reward(job)
+    return Dpo(job) if isinstance(job, DpoJob) else Sft()
+
+
+def _trees(job: TrainJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
     if not pairs:
         return []
-    grow = chat.pair_trees if isinstance(job, DpoJob) else chat.demonstration_trees
+    grow = chat.demonstration_trees if isinstance(job, SftJob) else chat.pair_trees
     trees = grow(pairs, job.optimisation.max_length)
     same = sum(len(tree.branches) == 2 and tree.branches[0] == tree.branches[1] for tree in trees)
     if same:
@@ -158,7 +174,7 @@ def _fit(
     base: Any,
     layout: Layout,
     trees: list[Tree],
-    job: DpoJob | SftJob,
+    job: TrainJob,
     dtype: torch.dtype,
     device: torch.device,
     group: Group,
@@ -179,7 +195,7 @@ def _fit(
 
 
 def _reference(
-    job: DpoJob | SftJob,
+    job: TrainJob,
     model: Any,
     micro_batches: MicroBatches,
     chat: Chat,
