@@ -22,6 +22,7 @@ from training.gate_rules import Evidence, Guard, evidence, guards, worth
 from training.models import Gate, LoopSettings, Metric
 from training.overview import verdicts
 from training.pool import loop_of
+from training.rewards.selecting import selection_of
 
 _draw = random.SystemRandom()
 ANSWERS_LOOKED_AT = 1000
@@ -76,7 +77,7 @@ def arrange(*, project: Project) -> int:
 def pair_up(*, project: Project) -> None:
     """Let new completions meet: candidates the champion first, then what is left."""
     arrange(project=project)
-    make_comparisons(project=project)
+    make_comparisons(project=project, selection=selection_of(project))
 
 
 def arrange_due() -> int:

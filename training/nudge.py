@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from config.celery import app
 from training.models import Job, Round, SamplingJob
 from training.playground.models import TryoutAnswer
+from training.rewards.models import ScoringJob
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ def nudge(job: Job) -> None:
 def _task_of(job: Job) -> str:
     if isinstance(job, Round):
         return "run_round"
+    if isinstance(job, ScoringJob):
+        return "run_scoring"
     if isinstance(job, SamplingJob) and job.endpoint_id is not None:
         return "run_writing"
     if isinstance(job, TryoutAnswer):

@@ -23,6 +23,7 @@ from training.errors import NotNow
 from training.models import LoopSettings, Round
 from training.nudge import nudge
 from training.pool import ensure_base, loop_of
+from training.rewards.rounds import not_yet_trained_on
 from training.snapshots import freeze_snapshot, usable_pairs
 from training.versions import code_version
 
@@ -49,7 +50,7 @@ def plan(project: Project) -> RoundPlan:
     planned = RoundPlan(
         number=(project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1,
         pairs=pairs.count() - held_out,
-        new_pairs=pairs.filter(frozen_at=None, comparison__prompt__is_held_out=False).count(),
+        new_pairs=not_yet_trained_on(pairs.filter(comparison__prompt__is_held_out=False)).count(),
         held_out=held_out,
     )
     unfinished = project.rounds.filter(state__in=Round.UNFINISHED).first()
@@ -236,7 +237,8 @@ def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
         planned = plan(loop.project)
         if planned.reason is not None:
             continue
-        last = loop.project.rounds.order_by("-number").first()
+        trained = loop.project.rounds.exclude(kind=Round.Kind.REWARD)  # it trains no policy
+        last = trained.order_by("-number").first()
         trigger = is_due(
             now=now,
             new_pairs=planned.new_pairs,

@@ -19,6 +19,9 @@ from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
 from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
+from training.rewards import kept, scoring
+from training.rewards import rounds as reward_rounds
+from training.rewards.models import ScoringJob
 
 logger = logging.getLogger(__name__)
 PAIR_EVERY_SECONDS = 20.0
@@ -44,7 +47,8 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
             return
-        rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
+        adopt = reward_rounds.adopt if job.kind == Round.Kind.REWARD else rounds.adopt
+        adopt(job=job, claim=held, run_dir=run_dir, result=ending.result)
     except Exception as error:
         logger.exception("%s", job)
         held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
@@ -85,6 +89,32 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         raise
 
 
+def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
+    """Have the engine score completions, store their rewards as they come, and let them meet."""
+    claimed = _claim(ScoringJob, pk)
+    if claimed is None:
+        return
+    job, held, run_dir = claimed
+    try:
+        scoring.prepare(job=job, run_dir=run_dir)
+        scores = Tail(run_dir / "scores.jsonl")
+
+        def follow(progress: Progress) -> Wish:
+            if not scoring.store(job=job, claim=held, lines=list(scores.read())):
+                return "stop"
+            return _beat(held, progress, stopping, total_known=True)
+
+        ending = run_engine(kind=job.config["kind"], run_dir=run_dir, follow=follow)
+        if ending.result is None:
+            _record_ending(held, run_dir, ending, stopping)
+        elif held.end(Job.State.SUCCEEDED, error=""):
+            pair_up(project=job.project)
+    except Exception as error:
+        logger.exception("%s", job)
+        held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
+        raise
+
+
 def _take_the_best(
     job: SamplingJob,
     held: Claim,
@@ -95,6 +125,7 @@ def _take_the_best(
     """Store the best answers of best-of-n policies; how the engine ended that scored them."""
     chosen, unfinished = best_of.choose(job=job, run_dir=run_dir, follow=follow)
     sampling.store(job=job, claim=held, lines=chosen)
+    kept.keep(chosen)
     return unfinished or ending
 
 

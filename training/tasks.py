@@ -11,6 +11,8 @@ from training import claims, filling, gates, rounds, running
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
+from training.rewards import scoring
+from training.rewards.models import ScoringJob
 
 
 def _worker_is_leaving() -> bool:
@@ -29,6 +31,12 @@ def run_round(pk: int) -> None:
 def run_sampling(pk: int) -> None:
     """Write the completions of one sampling job (gpu queue)."""
     running.run_sampling(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_scoring(pk: int) -> None:
+    """Give completions their rewards (gpu queue)."""
+    running.run_scoring(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
@@ -60,7 +68,7 @@ def sweep() -> None:
     """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
     release_expired_orderings()
-    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)
+    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer, ScoringJob)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):
@@ -74,3 +82,4 @@ def tick() -> None:
     gates.decide_due()
     rounds.start_due_rounds()
     filling.start_due_sampling()
+    scoring.start_due_scoring()

@@ -1,4 +1,6 @@
-"""``python -m training.engine {dpo|sft|reward|sample|score|judge} RUN_DIR``: run one job, or go on with it.
+"""``python -m training.engine KIND RUN_DIR``: run one job, or go on with it.
+
+KIND is dpo, sft, reward, sample, score or judge.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
 process), WHETSTONE_DEVICE_LOCK (a file to lock while the device is used) and

@@ -1,6 +1,6 @@
-"""A "judge" job: what a reward model gives completions. Answers to one prompt are computed together.
+"""A "judge" job: what a reward model gives completions.
 
-What ``scores.jsonl`` already holds is not computed again. Knows nothing of training or sampling.
+Answers to one prompt are computed together. What ``scores.jsonl`` already holds is not computed again. Knows nothing of training or sampling.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 
 from . import capability, policy, reward_model
 from .chat import Chat
-from .config import JudgeJob, Job
-from .data import Completion, read_completions
+from .config import Job, JudgeJob
+from .data import Completion, Message, read_completions
 from .errors import EngineError
 from .process import StopRequest
 from .reference import score
@@ -37,11 +37,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     groups = by_prompt([row for row in rows if row.id not in done])
     chat = Chat(policy.load_tokenizer(job.model))
     trees = chat.trees(
-        [
-            (g[0].id, g[0].messages, [[{"role": "assistant", "content": one.text}] for one in g])
-            + (1.0, g[0].line)
-            for g in groups
-        ],
+        [(g[0].id, g[0].messages, [_said(one) for one in g], 1.0, g[0].line) for g in groups],
         job.max_length,
     )
     stop.check()
@@ -82,6 +78,10 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         dtype=str(dtype).removeprefix("torch."),
     )
     run.phase("done", step=written, total_steps=len(rows))
+
+
+def _said(row: Completion) -> list[Message]:
+    return [{"role": "assistant", "content": row.text}]
 
 
 def by_prompt(rows: list[Completion], most: int = MOST_TOGETHER) -> list[list[Completion]]:

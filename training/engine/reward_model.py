@@ -2,9 +2,9 @@
 
 In transformers' terms a sequence classifier with one label: a linear head without bias, ``score``,
 on the last hidden state. The head begins at 0, so all rewards are 0 and the first loss is ln 2; it
-is trained with the adapter, kept in fp32, and saved in the adapter's folder, which plain peft loads.
-Both layouts give rewards where a policy's give log-probabilities, so one trainer serves both. Knows
-nothing of losses.
+is trained with the adapter, kept in fp32, and saved in the adapter's folder; plain peft loads it.
+Both layouts give rewards where a policy's give log-probabilities, so one trainer serves both.
+Knows nothing of losses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""A "dpo", "sft" or "reward" job from its files to its adapter: load, score the reference, train, publish.
+"""A "dpo", "sft" or "reward" job from its files to its adapter.
 
-Reads like a table of contents; the work is in the modules it calls.
+Load, score the reference, train, publish: it reads like a table of contents; the work is in the
+modules it calls.
 """
 
 from __future__ import annotations

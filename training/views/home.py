@@ -23,6 +23,7 @@ from training import gates, overview, rounds
 from training.headline import Facts, headline, next_step
 from training.models import Round
 from training.pool import loop_of, sampled_policies
+from training.rewards.selecting import selection_of
 from training.views.figures import time_left_of, win_rate_chart
 
 
@@ -72,7 +73,9 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
 def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     """Let completions that have met nothing yet meet each other."""
     project, _ = project_for(request, slug, manage=True)
-    made = gates.arrange(project=project) + make_comparisons(project=project)
+    made = gates.arrange(project=project) + make_comparisons(
+        project=project, selection=selection_of(project, waits=False)
+    )
     if made:
         words = ngettext(
             "%(count)s new comparison is in the queue.",
