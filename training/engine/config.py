@@ -2,8 +2,9 @@
 
 Knows nothing of torch, so the web process may import it. A job is written by whoever
 wants work done (a Celery task, a person, a script), and read by ``python -m
-training.engine KIND RUN_DIR``. Every value that influences the result is in here or in the data file beside it; nothing is taken from the environment except
-where the work may run (threads, device, lock).
+training.engine KIND RUN_DIR``. Every value that influences the result is in here or in
+the data file beside it; nothing is taken from the environment except where the work may
+run (threads, device, lock).
 
 The run directory, in full::
 

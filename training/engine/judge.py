@@ -1,6 +1,7 @@
 """A "judge" job: what a reward model gives completions.
 
-Answers to one prompt are computed together. What ``scores.jsonl`` already holds is not computed again. Knows nothing of training or sampling.
+Answers to one prompt are computed together. What ``scores.jsonl`` already holds is not computed
+again. Knows nothing of training or sampling.
 """
 
 from __future__ import annotations

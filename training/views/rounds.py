@@ -23,6 +23,7 @@ from training.concerns import concerns
 from training.errors import NotNow
 from training.models import Round
 from training.progress import percent
+from training.rewards.settled import rewards_beside
 from training.views.figures import curves_of, round_figures, time_left_of
 
 SAMPLE_ANSWERS = 5
@@ -132,6 +133,7 @@ def _live(round_: Round) -> dict[str, Any]:
         ],
         "answers": _answers(round_),
         "config": _flat(round_.config),
+        "beside": rewards_beside(round_),
         "is_measured": round_.phase in ("training", "evaluating"),
     }
 
