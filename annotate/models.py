@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.screening import Rule
+from annotate.selecting import Preferred
 
 Message = dict[str, str]
 """One chat message: ``role`` (system, user or assistant) and ``content``."""
@@ -300,6 +301,13 @@ class Comparison(models.Model):
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.NORMAL)
     priority = models.IntegerField(default=0, help_text="Higher ones are served first.")
     shuffle = models.PositiveIntegerField(editable=False, help_text="Random order in the queue.")
+    picked = models.CharField(
+        max_length=5,
+        choices=Preferred,
+        blank=True,
+        editable=False,
+        help_text="How a reward chose its two answers; empty: none was asked.",
+    )
     judgements_wanted = models.PositiveSmallIntegerField(default=1)
     judgements_taken = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from django.db import transaction
 
 from annotate.lining_up import make_line_up
 from annotate.meeting import has_met
 from annotate.models import Comparison, Completion, Policy, Project
+from annotate.selecting import Selection, by_margin, places
 
 PROMPTS_AT_ONCE = 200
+QUEUE = 2**31
+"""Places in the random order of the queue."""
 _draw = random.SystemRandom()
 
 
@@ -31,10 +34,21 @@ class Candidate:
     gated: bool = False
 
 
+Meeting = tuple[Candidate, Candidate]
+Choose = Callable[[Iterable[Meeting]], Meeting | None]
+"""Which of the meetings that may be comes next; None where there is none."""
+
+
+def the_first(meetings: Iterable[Meeting]) -> Meeting | None:
+    """Whatever comes first, without looking at the answers."""
+    return next(iter(meetings), None)
+
+
 def plan_pairs(
     candidates: Sequence[Candidate],
     parents: Mapping[int, int | None],
     imports: Collection[int] = (),
+    choose: Choose = the_first,
 ) -> list[tuple[int, int]]:
     """Pairs of completions of one prompt that are to meet, as (pk, pk).
 
@@ -42,7 +56,8 @@ def plan_pairs(
     against what it came from. A newly imported policy meets those imported before it with all
     of its completions, though theirs have met others already: that is what it was imported
     for. What is left meets across policies first, then within one. Apart from that no
-    completion is used twice, and equal texts never meet.
+    completion is used twice, and equal texts never meet. Where several could meet, ``choose``
+    says which.
     """
     by_policy: dict[int, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -52,7 +67,7 @@ def plan_pairs(
     }
     pairs: list[tuple[int, int]] = []
 
-    def meet(met: tuple[Candidate, Candidate] | None) -> bool:
+    def meet(met: Meeting | None) -> bool:
         if met is None:
             return False
         pairs.append((met[0].pk, met[1].pk))
@@ -65,7 +80,7 @@ def plan_pairs(
         parent = parents.get(policy)
         if is_new and parent is not None:
             theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
-            meet(_first_different(left[policy], theirs))
+            meet(choose(_different(left[policy], theirs)))
         if is_new and policy in imports:
             earlier = [
                 one
@@ -74,10 +89,10 @@ def plan_pairs(
                 for one in by_policy.get(other, [])
                 if one.used
             ]
-            while met := _first_different(left[policy], earlier):
+            while met := choose(_different(left[policy], earlier)):
                 meet(met)
                 earlier.remove(met[1])
-    while meet(_next_meeting(left)):
+    while meet(choose(_meetings(left))):
         pass
     return pairs
 
@@ -115,38 +130,33 @@ def plan_line_ups(candidates: Sequence[Candidate], size: int) -> list[list[int]]
     return groups
 
 
-def _next_meeting(left: Mapping[int, list[Candidate]]) -> tuple[Candidate, Candidate] | None:
-    """Two unused completions from the policies with most of them; one policy's own at last."""
+def _meetings(left: Mapping[int, list[Candidate]]) -> Iterator[Meeting]:
+    """All that unused completions make, from the policies with most of them; one policy's own at
+    last."""
     fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
     for index, policy in enumerate(fullest):
         for other in fullest[index + 1 :]:
-            met = _first_different(left[policy], left[other])
-            if met is not None:
-                return met
+            yield from _different(left[policy], left[other])
     for policy in fullest:
         ones = left[policy]
         for index, one in enumerate(ones):
-            met = _first_different([one], ones[index + 1 :])
-            if met is not None:
-                return met
-    return None
+            yield from _different([one], ones[index + 1 :])
 
 
-def _first_different(
-    ones: Iterable[Candidate], others: Sequence[Candidate]
-) -> tuple[Candidate, Candidate] | None:
+def _different(ones: Iterable[Candidate], others: Sequence[Candidate]) -> Iterator[Meeting]:
     for one in ones:
         for other in others:
             if " ".join(one.text.split()) != " ".join(other.text.split()):
-                return one, other
-    return None
+                yield one, other
 
 
-def make_comparisons(*, project: Project) -> int:
+def make_comparisons(*, project: Project, selection: Selection | None = None) -> int:
     """Pair up the pool's completions that have not met anything yet, or line them up where the
     project does that. Returns how many comparisons and line-ups there are more.
 
-    Newer policies come first in the raters' queue, so that judgements stay fresh.
+    Newer policies come first in the raters' queue, so that judgements stay fresh. ``selection``
+    prefers some pairs to others, both in who meets and in what is served first among those of
+    the same priority; a share of the prompts is paired as if it were not there.
     """
     pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
     ages = generations(project)
@@ -160,13 +170,20 @@ def make_comparisons(*, project: Project) -> int:
     )
     made = 0
     for prompts in _chunks(list(fresh), PROMPTS_AT_ONCE):
-        made += _pair_up(project=project, prompts=prompts, pool=pool, ages=ages)
+        made += _pair_up(
+            project=project, prompts=prompts, pool=pool, ages=ages, selection=selection
+        )
     return made
 
 
 @transaction.atomic
 def _pair_up(
-    *, project: Project, prompts: list[int], pool: list[Policy], ages: Mapping[int, int]
+    *,
+    project: Project,
+    prompts: list[int],
+    pool: list[Policy],
+    ages: Mapping[int, int],
+    selection: Selection | None,
 ) -> int:
     Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
     by_prompt: dict[int, list[Candidate]] = defaultdict(list)
@@ -181,9 +198,13 @@ def _pair_up(
         policy_of[pk] = policy
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
+    rewards = selection.rewards(policy_of) if selection else {}
     rows = []
+    picked: list[tuple[Comparison, float]] = []
     lined_up = 0
     for prompt, candidates in by_prompt.items():
+        if selection and selection.waits:
+            candidates = [one for one in candidates if one.used or one.pk in rewards]
         for group in plan_line_ups(candidates, project.line_up_size):
             make_line_up(
                 project=project,
@@ -195,19 +216,28 @@ def _pair_up(
             candidates = [
                 dataclasses.replace(one, used=one.used or one.pk in group) for one in candidates
             ]
-        for pair in plan_pairs(candidates, parents, imports):
+        choose: Choose = the_first
+        if selection and _draw.random() >= selection.random_share:
+            choose = by_margin(rewards, selection.prefer)
+        for pair in plan_pairs(candidates, parents, imports, choose):
             a, b = pair if _draw.random() < 0.5 else pair[::-1]
-            rows.append(
-                Comparison(
-                    project=project,
-                    prompt_id=prompt,
-                    a_id=a,
-                    b_id=b,
-                    priority=max(ages[policy_of[a]], ages[policy_of[b]]),
-                    shuffle=_draw.randrange(2**31),
-                    judgements_wanted=project.judgements_wanted,
-                )
+            row = Comparison(
+                project=project,
+                prompt_id=prompt,
+                a_id=a,
+                b_id=b,
+                priority=max(ages[policy_of[a]], ages[policy_of[b]]),
+                shuffle=_draw.randrange(QUEUE),
+                judgements_wanted=project.judgements_wanted,
             )
+            if selection and choose is not the_first and a in rewards and b in rewards:
+                row.picked = selection.prefer
+                picked.append((row, rewards[a] - rewards[b]))
+            rows.append(row)
+    if selection:
+        order = places([margin for _, margin in picked], selection.prefer)
+        for (row, _), place in zip(picked, order, strict=True):
+            row.shuffle = int((place + _draw.random()) / len(picked) * (QUEUE - 1))
     return lined_up + len(Comparison.objects.bulk_create(rows))
 
 

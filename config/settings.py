@@ -207,6 +207,7 @@ CELERY_TASK_ROUTES = {
     "training.tasks.run_sampling": {"queue": "gpu"},
     "training.tasks.run_answer": {"queue": "gpu"},
     "training.tasks.run_merge": {"queue": "gpu"},
+    "training.tasks.run_scoring": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 TASK_THREADS = env.int("TASK_THREADS", default=4)

@@ -24,6 +24,7 @@ from training.engine.config import job_from_dict, write_job
 from training.engine_process import Ending, Progress, Wish, run_engine
 from training.errors import NotNow
 from training.models import Round, SamplingJob
+from training.rewards import kept
 
 MARK = "#"
 """Between the key of a draw and the number of one of its n answers."""
@@ -52,15 +53,17 @@ def best(lines: Iterable[Line], rewards: dict[str, float]) -> list[Line]:
 
     A draw whose answers have not all got a reward is left out; of equals the first is taken.
     """
+    return [{**winner, "id": key} for key, winner in winners(lines, rewards)]
+
+
+def winners(lines: Iterable[Line], rewards: dict[str, float]) -> Iterator[tuple[str, Line]]:
+    """As ``best``: each draw's key with the line that won, as it was."""
     groups: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         groups[str(line["id"]).partition(MARK)[0]].append(line)
-    chosen = []
     for key, answers in groups.items():
         if all(str(one["id"]) in rewards for one in answers):
-            winner = max(answers, key=lambda one: rewards[str(one["id"])])
-            chosen.append({**winner, "id": key})
-    return chosen
+            yield key, max(answers, key=lambda one: rewards[str(one["id"])])
 
 
 # --- the policies ---
@@ -119,28 +122,40 @@ def choose(
     """
     lines = [line for line in _lines_of(run_dir / "completions.jsonl") if is_one_of_many(line)]
     chosen: list[Line] = []
-    for folder, own in _scorings(job, run_dir, lines):
-        ending = run_engine(kind="score", run_dir=folder, follow=follow, attempt=job.attempt)
-        if ending.result is None:
-            return chosen, ending
-        rewards = {
-            str(row["id"]): row["logp"] - row["reference_logp"]
-            for row in _lines_of(folder / "scores.jsonl")
-        }
-        chosen += best(own, rewards)
+    for folder, scorer, own in _scorings(job, run_dir, lines):
+        scores = _scores_at_hand(scorer, own)
+        if waiting := [line for line in own if str(line["id"]) not in scores]:
+            _ask(folder, run_dir, waiting)
+            ending = run_engine(kind="score", run_dir=folder, follow=follow, attempt=job.attempt)
+            if ending.result is None:
+                return chosen, ending
+            scores |= {str(row["id"]): row for row in _lines_of(folder / "scores.jsonl")}
+        rewards = {key: row["logp"] - row["reference_logp"] for key, row in scores.items()}
+        for key, winner in winners(own, rewards):
+            chosen.append(kept.marked({**winner, "id": key}, scorer, scores[str(winner["id"])]))
     return chosen, None
+
+
+def _scores_at_hand(scorer: Round, lines: Sequence[Line]) -> dict[str, Line]:
+    """The scores of those answers that say what has been scored before."""
+    said = {
+        str(line["id"]): (int(str(line["id"]).partition(":")[0]), str(line["text"]))
+        for line in lines
+    }
+    known = kept.known(scorer, {prompt for prompt, _ in said.values()})
+    return {key: known[one] for key, one in said.items() if one in known}
 
 
 def _scorings(
     job: SamplingJob, run_dir: Path, lines: Sequence[Line]
-) -> Iterator[tuple[Path, list[Line]]]:
-    """For each best-of-n policy a folder with what its answers are to be scored by, and those."""
+) -> Iterator[tuple[Path, Round, list[Line]]]:
+    """For each best-of-n policy a folder with what its answers are to be scored by, the round that
+    this comes from, and those answers."""
     rounds = {
         policy.slug: found
         for policy in job.policies.filter(kind=Policy.Kind.BEST_OF).order_by("pk")
         if (found := scoring_round(policy)) is not None
     }
-    messages = {row["id"]: row["messages"] for row in _lines_of(run_dir / "prompts.jsonl")}
     for slug, found in rounds.items():
         own = [line for line in lines if line["policy"] == slug]
         if not own or found.policy is None:
@@ -158,13 +173,18 @@ def _scorings(
             )
         )
         write_job(scoring, folder)
-        with (folder / "completions.part").open("w", encoding="utf-8") as file:
-            for line in own:
-                row = {"id": line["id"], "messages": messages[line["id"]]}
-                row |= {"policy": slug, "text": line["text"]}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        (folder / "completions.part").replace(folder / "completions.jsonl")
-        yield folder, own
+        yield folder, found, own
+
+
+def _ask(folder: Path, run_dir: Path, lines: Sequence[Line]) -> None:
+    """Put answers into ``folder``, to be scored."""
+    messages = {row["id"]: row["messages"] for row in _lines_of(run_dir / "prompts.jsonl")}
+    with (folder / "completions.part").open("w", encoding="utf-8") as file:
+        for line in lines:
+            row = {"id": line["id"], "messages": messages[line["id"]]}
+            row |= {"policy": line["policy"], "text": line["text"]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    (folder / "completions.part").replace(folder / "completions.jsonl")
 
 
 def _lines_of(path: Path) -> list[Line]:

@@ -56,7 +56,8 @@ def outlook(project: Project, *, now: datetime | None = None) -> Outlook:
     rules = rules_of(loop)
     plan = Plan.from_dict(loop.round_plan)
     planned = rounds.plan(project)
-    last = project.rounds.order_by("-number").first()
+    trained = project.rounds.exclude(kind=Round.Kind.REWARD)  # it trains no policy
+    last = trained.order_by("-number").first()
     window = _open_window(loop, plan, now) if plan else None
     facts = Facts(
         now=now,

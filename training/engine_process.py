@@ -219,9 +219,11 @@ def log_tail(run_dir: Path, *, lines: int = 40) -> str:
 def _launcher(kind: str, processes: int = 1) -> list[str]:
     """Training may be spread over devices, by the operator's launcher or as a round asks for; the
     rest is one process."""
-    if kind in ("dpo", "sft") and settings.LAUNCHER:
+    if kind not in ("dpo", "sft", "reward"):
+        return [sys.executable]
+    if settings.LAUNCHER:
         return shlex.split(settings.LAUNCHER)
-    if kind in ("dpo", "sft") and processes > 1:
+    if processes > 1:
         told = {"num_processes": processes, "num_machines": 1, "mixed_precision": "no"}
         words = [f"--{name}={value}" for name, value in (told | {"dynamo_backend": "no"}).items()]
         # Port 0: any that is free, so that two rounds never meet.

@@ -119,6 +119,9 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "queue_level",
             "queue_unit",
             "start_from",
+            "score_new",
+            "meeting",
+            "meeting_at_random",
             "promotion",
             "gate_votes",
         ]
@@ -134,6 +137,9 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "queue_level": _("Keep so much in the raters' queue"),
             "queue_unit": _("Counted in"),
             "start_from": _("Each round goes on from"),
+            "score_new": _("Give new completions their reward by themselves"),
+            "meeting": _("Raters compare first"),
+            "meeting_at_random": _("Left to chance, in per cent"),
             "promotion": _("A candidate is promoted by"),
             "gate_votes": _("Meetings a gate waits for at most"),
         }
@@ -174,6 +180,20 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
                 "The latest policy builds on all that was learnt; the champion on what has proved "
                 "itself; the base model forgets and learns anew from all pairs."
             ),
+            "score_new": _(
+                "By the newest reward model, else by the newest round's implicit reward, whenever "
+                "the trainer is free."
+            ),
+            "meeting": _(
+                "Answers that a reward can hardly tell apart teach the next round most; those it "
+                "finds furthest apart show soonest where it is wrong. Both wait until new answers "
+                "have a reward. Pairs chosen so are trained on, but stay out of the ranking, and "
+                "gates never choose."
+            ),
+            "meeting_at_random": _(
+                "So many comparisons are put together without looking at rewards, and lie evenly "
+                "among the others: the ranking is made from these, so it stays fair."
+            ),
             "promotion": _(
                 "A new policy meets the champion on held-out prompts before the raters, who cannot "
                 "tell. The gate promotes or retires it once the votes leave no doubt; by a button, "
@@ -205,12 +225,14 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
         ]
         queue = ["queue_level", "queue_unit"]
         starting = ["start_from"]
+        rewards = ["score_new", "meeting", "meeting_at_random"]
         gate = ["promotion", "gate_votes"]
         names = [
             (gettext("The model"), ["base_model", "base_revision"]),
             (gettext("Completions"), writing),
             (gettext("The raters' queue"), queue),
             (gettext("Rounds"), starting),
+            (gettext("Rewards"), rewards),
             (gettext("The gate"), gate),
         ]
         return [(title, [self[name] for name in fields]) for title, fields in names]

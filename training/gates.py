@@ -22,6 +22,7 @@ from training.gate_rules import Evidence, Guard, evidence, guards, worth
 from training.models import Gate, LoopSettings, Metric
 from training.overview import verdicts
 from training.pool import loop_of
+from training.rewards.selecting import selection_of
 
 _draw = random.SystemRandom()
 ANSWERS_LOOKED_AT = 1000
@@ -73,12 +74,14 @@ def arrange(*, project: Project) -> int:
     return sum(_arrange(project, candidate, champion) for candidate in candidates)
 
 
-def pair_up(*, project: Project) -> int:
+def pair_up(*, project: Project, waits: bool = True) -> int:
     """Let new completions meet: candidates the champion first, then what is left.
 
-    Returns how many comparisons and line-ups there are more.
+    Not ``waits``: also what would wait for its reward. Returns how many comparisons and line-ups
+    there are more.
     """
-    return arrange(project=project) + make_comparisons(project=project)
+    selection = selection_of(project, waits=waits)
+    return arrange(project=project) + make_comparisons(project=project, selection=selection)
 
 
 def arrange_due() -> int:

@@ -88,6 +88,21 @@ class LoopSettings(models.Model):
     )
     round_needs_decision = models.BooleanField(default=False)
     start_from = models.CharField(max_length=10, choices=StartFrom, default=StartFrom.LATEST)
+
+    class Meeting(models.TextChoices):
+        ANY = "any", _("whichever come")
+        CLOSE = "close", _("those that a reward can hardly tell apart")
+        FAR = "far", _("those that a reward finds furthest apart")
+
+    score_new = models.BooleanField(
+        default=False, help_text="New completions get a reward without being asked."
+    )
+    meeting = models.CharField(max_length=5, choices=Meeting, default=Meeting.ANY)
+    meeting_at_random = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MinValueValidator(10), MaxValueValidator(100)],
+        help_text="Per cent of the comparisons that are put together without looking at rewards.",
+    )
     promotion = models.CharField(max_length=10, choices=Promotion, default=Promotion.BUTTON)
     gate_votes = models.PositiveIntegerField(
         default=400,
@@ -178,6 +193,7 @@ class Round(Job):
     class Kind(models.TextChoices):
         DPO = "dpo", "DPO"
         SFT = "sft", "SFT warm-up"
+        REWARD = "reward", _("Reward model")
 
     class Trigger(models.TextChoices):
         BUTTON = "button", _("a manager")
@@ -187,7 +203,7 @@ class Round(Job):
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="rounds")
     number = models.PositiveIntegerField()
-    kind = models.CharField(max_length=5, choices=Kind, default=Kind.DPO)
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.DPO)
     trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.BUTTON)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -201,6 +217,9 @@ class Round(Job):
     )
     policy = models.OneToOneField(
         Policy, models.PROTECT, null=True, blank=True, related_name="made_by"
+    )
+    reward_adapter = models.CharField(
+        max_length=500, blank=True, help_text="What a reward round makes in place of a policy."
     )
     result = models.JSONField(default=dict, blank=True, help_text="The engine's result.json.")
     provenance = models.JSONField(
@@ -232,9 +251,13 @@ class Round(Job):
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="one_round_a_number"),
             models.CheckConstraint(
-                condition=Q(state="succeeded", policy__isnull=False)
-                | (~Q(state="succeeded") & Q(policy=None)),
-                name="succeeded_round_has_a_policy",
+                condition=(
+                    Q(state="succeeded", policy__isnull=False, reward_adapter="")
+                    & ~Q(kind="reward")
+                )
+                | (Q(state="succeeded", kind="reward", policy=None) & ~Q(reward_adapter=""))
+                | (~Q(state="succeeded") & Q(policy=None, reward_adapter="")),
+                name="succeeded_round_has_what_it_makes",
             ),
             # Two managers, or a manager and the clock, cannot start two rounds at once.
             models.UniqueConstraint(
@@ -423,3 +446,6 @@ class Reign(models.Model):
 from training.afterwards import models as afterwards  # noqa: E402, F401
 from training.notices import models as notices  # noqa: E402, F401
 from training.playground import models as playground  # noqa: E402, F401
+
+# And those of the rewards.
+from training.rewards import models as rewards  # noqa: E402, F401

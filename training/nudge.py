@@ -11,6 +11,7 @@ from config.celery import app
 from training.afterwards.models import HubPush, Merge
 from training.models import Job, Round, SamplingJob
 from training.playground.models import TryoutAnswer
+from training.rewards.models import ScoringJob
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ def nudge(job: Job) -> None:
 def _task_of(job: Job) -> str:
     if isinstance(job, Round):
         return "run_round"
+    if isinstance(job, ScoringJob):
+        return "run_scoring"
     if isinstance(job, SamplingJob) and job.endpoint_id is not None:
         return "run_writing"
     if isinstance(job, TryoutAnswer):

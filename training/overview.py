@@ -136,6 +136,7 @@ def bouts(project: Project) -> list[Bouts]:
     rows = (
         verdicts(project)
         .exclude(comparison__purpose=Comparison.Purpose.GOLD)  # everybody judges the same few
+        .filter(comparison__picked="")  # chosen by a reward, these do not stand for the others
         .values_list(
             "comparison__a__policy",
             "comparison__b__policy",

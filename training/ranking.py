@@ -137,7 +137,10 @@ def ranking_of(
 
 
 def _votes(project: Project) -> Any:
-    return verdicts(project).exclude(comparison__purpose=Comparison.Purpose.GOLD)
+    """All that count but gold, which everybody judges, and what a reward picked: that one policy
+    seldom wins clearly among answers that are hard to tell apart says nothing about it."""
+    counted = verdicts(project).filter(comparison__picked="")
+    return counted.exclude(comparison__purpose=Comparison.Purpose.GOLD)
 
 
 def _state(project: Project) -> str:

@@ -24,6 +24,10 @@ from training.gates import pair_up
 from training.models import Job, Metric, Round, SamplingJob
 from training.nudge import nudge
 from training.observing import Observer
+from training.rewards import kept as kept_scores
+from training.rewards import rounds as reward_rounds
+from training.rewards import scoring
+from training.rewards.models import ScoringJob
 
 logger = logging.getLogger(__name__)
 PAIR_EVERY_SECONDS = 20.0
@@ -66,7 +70,8 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             _record_ending(job, held, run_dir, ending, stopping)
             return
         with beating(held):
-            if rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
+            adopt = reward_rounds.adopt if job.kind == Round.Kind.REWARD else rounds.adopt
+            if adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
                 write_published_card(job)
     except Exception as error:
         _record_error(job, held, run_dir, error)
@@ -109,6 +114,32 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         raise
 
 
+def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
+    """Have the engine score completions, store their rewards as they come, and let them meet."""
+    claimed = _claim(ScoringJob, pk)
+    if claimed is None:
+        return
+    job, held, run_dir = claimed
+    try:
+        scoring.prepare(job=job, run_dir=run_dir)
+        scores = Tail(run_dir / "scores.jsonl")
+
+        def follow(progress: Progress) -> Wish:
+            if not scoring.store(job=job, claim=held, lines=list(scores.read())):
+                return "stop"
+            return _beat(held, progress, stopping, total_known=True)
+
+        kind = job.config["kind"]
+        ending = run_engine(kind=kind, run_dir=run_dir, follow=follow, attempt=held.attempt)
+        if ending.result is None:
+            _record_ending(job, held, run_dir, ending, stopping)
+        elif held.end(Job.State.SUCCEEDED, error=""):
+            pair_up(project=job.project)
+    except Exception as error:
+        _record_error(job, held, run_dir, error)
+        raise
+
+
 def _take_the_best(
     job: SamplingJob,
     held: Claim,
@@ -119,6 +150,7 @@ def _take_the_best(
     """Store the best answers of best-of-n policies; how the engine ended that scored them."""
     chosen, unfinished = best_of.choose(job=job, run_dir=run_dir, follow=follow)
     sampling.store(job=job, claim=held, lines=chosen)
+    kept_scores.keep(chosen)
     return unfinished or ending
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,7 +21,7 @@ from annotate.models import PreferencePair, Project
 from annotate.serving import release_expired
 from training import artifacts
 from training.errors import NotNow
-from training.models import Snapshot
+from training.models import Round, Snapshot
 from training.selection import ALL, Candidate, Selection, choose
 
 BATCH = 500
@@ -46,13 +46,28 @@ def chosen_pairs(
     )
 
 
+def not_yet_trained_on(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair]:
+    """Those of ``pairs`` that no round has taken but reward rounds: new for the next policy."""
+    taken = Snapshot.objects.filter(rounds__kind=Round.Kind.REWARD).exclude(
+        rounds__in=Round.objects.exclude(kind=Round.Kind.REWARD)
+    )
+    mine = list(taken.values_list("pk", flat=True).distinct())
+    if not mine:
+        return pairs.filter(frozen_at=None)
+    through = PreferencePair.snapshots.through.objects.filter(preferencepair=OuterRef("pk"))
+    by_rewards_alone = Q(Exists(through.filter(snapshot__in=mine))) & ~Q(
+        Exists(through.exclude(snapshot__in=mine))
+    )
+    return pairs.filter(Q(frozen_at=None) | by_rewards_alone)
+
+
 def count_pairs(project: Project, selection: Selection) -> tuple[int, int, int]:
     """Of the pairs that ``selection`` would take: how many train, are new among those, are held
     out. New is what no snapshot has yet."""
     if selection.is_all:
         pairs = usable_pairs(project)
         held_out = pairs.filter(comparison__prompt__is_held_out=True).count()
-        new = pairs.filter(frozen_at=None, comparison__prompt__is_held_out=False).count()
+        new = not_yet_trained_on(pairs).filter(comparison__prompt__is_held_out=False).count()
         return pairs.count() - held_out, new, held_out
     taken = chosen_pairs(project, selection)
     rows = usable_pairs(project).values_list("pk", "frozen_at", "comparison__prompt__is_held_out")

@@ -13,6 +13,8 @@ from training.models import Job, Round, SamplingJob
 from training.notices import news
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
+from training.rewards import scoring
+from training.rewards.models import ScoringJob
 
 
 def _worker_is_leaving() -> bool:
@@ -31,6 +33,12 @@ def run_round(pk: int) -> None:
 def run_sampling(pk: int) -> None:
     """Write the completions of one sampling job (gpu queue)."""
     running.run_sampling(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def run_scoring(pk: int) -> None:
+    """Give completions their rewards (gpu queue)."""
+    running.run_scoring(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
@@ -87,7 +95,8 @@ def sweep() -> None:
     release_expired()
     release_expired_orderings()
     pausing.sweep_asked()
-    models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer, Merge, HubPush)
+    models: tuple[type[Job], ...]
+    models = (Round, SamplingJob, TryoutAnswer, Merge, HubPush, ScoringJob)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):
@@ -102,4 +111,5 @@ def tick() -> None:
     gates.decide_due()
     due.start_due_rounds()
     filling.start_due_sampling()
+    scoring.start_due_scoring()
     news.sweep(look_at_gates=True)

@@ -1,4 +1,6 @@
-"""``python -m training.engine {dpo|sft|sample|score|merge} RUN_DIR``: run a job, or go on with it.
+"""``python -m training.engine KIND RUN_DIR``: run one job, or go on with it.
+
+KIND is dpo, sft, reward, sample, score, judge or merge.
 
 Reads the environment for where to run, never for what: WHETSTONE_PARENT_PID (end with that
 process), WHETSTONE_LEASE_SECONDS (end where RUN_DIR/lease is not touched for so long),
@@ -25,7 +27,15 @@ from .process import StopRequest, die_with_parent, obey_lease
 from .rundir import RunDir
 
 # Each kind's module has run(job, run_dir, stop) -> None.
-MODULES = {"dpo": "train", "sft": "train", "sample": "sample", "score": "score", "merge": "merge"}
+MODULES = {
+    "dpo": "train",
+    "sft": "train",
+    "reward": "train",
+    "sample": "sample",
+    "score": "score",
+    "judge": "judge",
+    "merge": "merge",
+}
 log = logging.getLogger("engine")
 
 

@@ -42,10 +42,15 @@ log = logging.getLogger("engine")
 
 def choose_layout(model: Any, pad_id: int) -> tuple[Layout, str | None]:
     """The fastest layout that is exact for ``model``, and why it is not the shared one."""
-    padded = PaddedLayout(pad_id)
-    reason = obstacle(model)
+    return exact_one(model, PaddedLayout(pad_id), SharedLayout, obstacle(model))
+
+
+def exact_one(
+    model: Any, padded: PaddedLayout, share: type[SharedLayout], reason: str | None
+) -> tuple[Layout, str | None]:
+    """The layout ``share``, unless there is a ``reason`` against it or a probe finds one."""
     if reason is None:
-        shared = SharedLayout(model)
+        shared = share(model)
         reason = _probe(model, shared, padded)
         if reason is None:
             return shared, None
@@ -56,6 +61,14 @@ def choose_layout(model: Any, pad_id: int) -> tuple[Layout, str | None]:
 
 def obstacle(model: Any) -> str | None:
     """Why ``model`` cannot share prompts, from what it says of itself; None if it may."""
+    head = causal_lm(model).get_output_embeddings()
+    if type(head) is not nn.Linear:
+        return f"the head is a {type(head).__name__}, not a plain linear layer"
+    return obstacle_in_body(model)
+
+
+def obstacle_in_body(model: Any) -> str | None:
+    """As ``obstacle``, whatever the head is."""
     lm = causal_lm(model)
     config = lm.config
     kind = config.model_type
@@ -79,9 +92,6 @@ def obstacle(model: Any) -> str | None:
         for name, settings in model.peft_config.items():
             if settings.is_prompt_learning:
                 return f"adapter {name} is a learned prompt"
-    head = lm.get_output_embeddings()
-    if type(head) is not nn.Linear:
-        return f"the head is a {type(head).__name__}, not a plain linear layer"
     return None
 
 
@@ -96,7 +106,8 @@ def _probe(model: Any, shared: SharedLayout, padded: PaddedLayout) -> str | None
     """Compare both layouts on the model itself; why the shared one is wrong, or None."""
     lm = causal_lm(model)
     draw = torch.Generator().manual_seed(0)
-    vocabulary = lm.get_output_embeddings().weight.shape[0]
+    embeddings = (lm.get_input_embeddings(), lm.get_output_embeddings())
+    vocabulary = min(one.weight.shape[0] for one in embeddings if one is not None)
 
     def tokens(count: int) -> list[int]:
         return list(torch.randint(0, vocabulary, (count,), generator=draw).tolist())

@@ -2,17 +2,18 @@
 
 Knows nothing of torch, so the web process may import it. A job is written by whoever
 wants work done (a Celery task, a person, a script), and read by ``python -m
-training.engine {dpo|sft|sample|score|merge} RUN_DIR``. Every value that influences the result
-is in here or in the data file beside it; nothing is taken from the environment except
-where the work may run (threads, device, lock).
+training.engine KIND RUN_DIR``. Every value that influences the result is in here or in
+the data file beside it; nothing is taken from the environment except where the work may
+run (threads, device, lock).
 
 The run directory, in full::
 
     job.json            in    one of the dataclasses below, with its "kind"
-    pairs.jsonl         in    dpo, sft: {"id", "prompt": [messages], "chosen": [messages],
+    pairs.jsonl         in    dpo, sft, reward: {"id", "prompt": [messages], "chosen": [messages],
                               "rejected": [messages], "weight": 1.0, "split": "train"|"held_out"}
     prompts.jsonl       in    sample: {"id", "messages": [...], "policy": name, "seed": int}
     completions.jsonl   in    score: {"id", "messages": [...], "policy": name, "text": str}
+                              judge: the same, less the policy
     expected.json       in    dpo, sft, may be absent: {"data", "base", "start_adapter",
                               "reference_adapter"}: hashes that must be those of what is used
     engine.lock         out   which process works here; locked as long as it does
@@ -26,12 +27,13 @@ The run directory, in full::
     best-*/             out   dpo, sft: with patience, the adapter of the best evaluation so far
     machine.json        out   what the machine is that the engine runs on
     held_out.jsonl      out   dpo: what the newest evaluation says of every held-out pair
-    adapter/            out   dpo, sft: PEFT format, safetensors, appears by rename; with
+    adapter/            out   dpo, sft, reward: PEFT format, safetensors, appears by rename; with
                               provenance.json
     merged/             out   merge: a whole model, safetensors, appears by rename
     completions.jsonl   out   sample: {"id", "policy", "seed", "text", "token_count",
                               "finish_reason": "stop"|"length", "logprob"}, appended as they come
     scores.jsonl        out   score: {"id", "policy", "logp", "reference_logp", "token_count"}
+                              judge: {"id", "reward", "token_count"}
     error.json          out   where it failed: {"kind", "message", "advice"}
     result.json         out   last, by rename; without it there is no result
 
@@ -142,6 +144,22 @@ class SftJob:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RewardJob:
+    """A Bradley-Terry reward model (Ouyang et al. 2022, eq. 1). ``kind`` is "reward"."""
+
+    model: Model
+    start_adapter: str | None = None  # a policy's adapter or a reward model's; None: a fresh one
+    label_smoothing: float = 0.0
+    margin: float = 0.0  # a pair of weight 1 shall differ by so much (Touvron et al. 2023, eq. 2)
+    centre: float = 0.0  # pull of the pairs' mean rewards to 0 (Eisenstein et al. 2023)
+    lora: Lora = Lora()
+    optimisation: Optimisation = Optimisation()
+    seed: int = 0
+    precision: Precision = "auto"
+    load_in_4bit: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How a completion is drawn. ``temperature`` 0 is greedy."""
 
@@ -204,12 +222,25 @@ class MergeJob:
     shard_size: str = "5GB"  # of one safetensors file
 
 
-Job = DpoJob | SftJob | SampleJob | ScoreJob | MergeJob
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JudgeJob:
+    """Rewards of given completions by a reward model. ``kind`` is "judge"."""
+
+    model: Model
+    adapter: str  # as a "reward" job leaves it
+    max_length: int = 2048
+    precision: Precision = "auto"
+
+
+TrainJob = DpoJob | SftJob | RewardJob
+Job = TrainJob | SampleJob | ScoreJob | JudgeJob | MergeJob
 KINDS: dict[str, type[Job]] = {
     "dpo": DpoJob,
     "sft": SftJob,
+    "reward": RewardJob,
     "sample": SampleJob,
     "score": ScoreJob,
+    "judge": JudgeJob,
     "merge": MergeJob,
 }
 
@@ -340,6 +371,10 @@ def _check_ranges(job: Job) -> None:
         need(job.dpop_lambda >= 0, "dpop_lambda", "at least 0")
         need(job.length_alpha >= 0, "length_alpha", "at least 0")
         need(job.sft_weight >= 0, "sft_weight", "at least 0")
+    if isinstance(job, RewardJob):
+        need(0 <= job.label_smoothing < 0.5, "label_smoothing", "from 0 to below 0.5")
+        need(job.margin >= 0, "margin", "at least 0")
+        need(job.centre >= 0, "centre", "at least 0")
     if isinstance(job, SampleJob):
         need(job.sampling.temperature >= 0, "sampling.temperature", "at least 0")
         need(0 < job.sampling.top_p <= 1, "sampling.top_p", "above 0, at most 1")

@@ -93,14 +93,18 @@ def read_prompts(path: Path, policies: set[str]) -> list[Prompt]:
     return _unique(path, _read(path, prompt))
 
 
-def read_completions(path: Path, policies: set[str]) -> list[Completion]:
-    """All completions of ``path``; each must name one of ``policies``, and no id comes twice."""
+def read_completions(path: Path, policies: set[str] | None) -> list[Completion]:
+    """All completions of ``path``; no id comes twice.
+
+    Each must name one of ``policies``; None: it does not matter whose they are.
+    """
 
     def completion(row: dict[str, Any], line: int) -> Completion:
         text = row.get("text")
         _need(isinstance(text, str), "text", "not a string", text)
-        policy = row.get("policy")
-        _need(policy in policies, "policy", f"none of {', '.join(sorted(policies))}", policy)
+        policy = row.get("policy", "")
+        known = policies is None or policy in policies
+        _need(known, "policy", f"none of {', '.join(sorted(policies or ()))}", policy)
         return Completion(_identity(row), _messages(row, "messages"), str(policy), str(text), line)
 
     return _unique(path, _read(path, completion))

@@ -58,14 +58,39 @@ def load_base(
     ``four_bit``: its inner linear layers in NF4 with doubly quantised scales (QLoRA, Dettmers et
     al. 2023), computing in ``dtype``; embeddings, norms and head stay as they are.
     """
+    base, _ = _load(AutoModelForCausalLM, model, dtype, device, four_bit)
+    return base
+
+
+def load_classifier(
+    kind: Any, model: Model, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """As ``load_base``, as transformers' ``kind`` with one label; and what the files lacked."""
+    return _load(kind, model, dtype, device, four_bit, num_labels=1)
+
+
+def _load(
+    kind: Any,
+    model: Model,
+    dtype: torch.dtype,
+    device: torch.device,
+    four_bit: bool,
+    **wanted: Any,
+) -> tuple[Any, dict[str, Any]]:
     settings = _quantised(dtype, device) if four_bit else {}
     with _explained(model):
-        base = AutoModelForCausalLM.from_pretrained(
-            model.base, dtype=dtype, use_safetensors=True, **_source(model), **settings
+        base, found = kind.from_pretrained(
+            model.base,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **_source(model),
+            **settings,
+            **wanted,
         )
     base.requires_grad_(False)
     _without_dropout(base)
-    return base.eval() if four_bit else base.to(device).eval()
+    return (base.eval() if four_bit else base.to(device).eval()), found
 
 
 def stored_dtype(model: Model) -> torch.dtype:
@@ -91,12 +116,16 @@ def _quantised(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     return {"quantization_config": settings, "device_map": {"": device}}
 
 
-def fresh_adapter(base: Any, lora: Lora, seed: int) -> Any:
-    """A new trainable LoRA on ``base``; it changes nothing until it is trained (B is 0)."""
+def fresh_adapter(base: Any, lora: Lora, seed: int, *, head: str | None = None) -> Any:
+    """A new trainable LoRA on ``base``; it changes nothing until it is trained (B is 0).
+
+    ``head``: the name of a module of ``base`` that is trained and saved whole beside it.
+    """
     names = [name.strip() for name in lora.target_modules.split(",") if name.strip()]
     _refuse_outer(names, "lora.target_modules")
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if head else "CAUSAL_LM",
+        modules_to_save=[head] if head else None,
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -113,18 +142,18 @@ def fresh_adapter(base: Any, lora: Lora, seed: int) -> Any:
         ) from error
 
 
-def continue_adapter(base: Any, folder: str | Path) -> Any:
+def continue_adapter(base: Any, folder: str | Path, *, head: str | None = None) -> Any:
     """``base`` with the adapter in ``folder``, ready to be trained further."""
-    check_adapter(Path(folder))
+    check_adapter(Path(folder), head=head)
     with _explained_adapter(folder):
         return PeftModel.from_pretrained(
             base, str(folder), adapter_name=TRAINED, is_trainable=True, torch_device="cpu"
         ).to(next(base.parameters()).device)
 
 
-def add_adapter(model: Any, folder: str | Path, name: str) -> Any:
+def add_adapter(model: Any, folder: str | Path, name: str, *, head: str | None = None) -> Any:
     """Load a frozen adapter as ``name``; ``model`` is a base or already has adapters."""
-    check_adapter(Path(folder))
+    check_adapter(Path(folder), head=head)
     with _explained_adapter(folder):
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), name, is_trainable=False, torch_device="cpu")
@@ -163,8 +192,11 @@ def causal_lm(model: Any) -> Any:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def check_adapter(folder: Path) -> dict[str, Any]:
-    """The adapter's configuration. Raises EngineError unless it is a safe LoRA that we can use."""
+def check_adapter(folder: Path, *, head: str | None = None) -> dict[str, Any]:
+    """The adapter's configuration. Raises EngineError unless it is a safe LoRA that we can use.
+
+    ``head``: the one module that it may replace whole.
+    """
 
     def refuse(reason: str, advice: str) -> EngineError:
         return EngineError("adapter_refused", f"Adapter {folder}: {reason}", advice)
@@ -183,7 +215,8 @@ def check_adapter(folder: Path) -> dict[str, Any]:
         raise refuse(f"{CONFIG} is not JSON: {error}", "Save the adapter again.") from error
     if config.get("peft_type") != "LORA":
         raise refuse(f"its type is {config.get('peft_type')}, not LORA", "Use a LoRA adapter.")
-    if config.get("modules_to_save"):
+    # peft names "classifier" beside the head, whether the model has such a module or not.
+    if set(config.get("modules_to_save") or ()) - ({head, "classifier"} if head else set()):
         raise refuse("it replaces whole modules (modules_to_save)", "Use a plain LoRA adapter.")
     targets = config.get("target_modules") or []
     _refuse_outer([targets] if isinstance(targets, str) else targets, f"Adapter {folder}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .config import DpoJob, SftJob
+from .config import DpoJob, TrainJob
 from .errors import EngineError
 from .policy import adapter_sha256, causal_lm
 from .reference_cache import weights_identity
@@ -29,7 +29,7 @@ WORDS = {
 }
 
 
-def inputs_of(job: DpoJob | SftJob, model: Any, run: RunDir) -> dict[str, str | None]:
+def inputs_of(job: TrainJob, model: Any, run: RunDir) -> dict[str, str | None]:
     """What went in, by hash: the data's bytes, the base's weights, the adapters' weights."""
     reference = job.reference_adapter if isinstance(job, DpoJob) else None
     return {
@@ -57,7 +57,7 @@ def check_expected(inputs: dict[str, str | None], run: RunDir) -> None:
 
 
 def provenance(
-    job: DpoJob | SftJob, inputs: dict[str, str | None], device: torch.device, processes: int
+    job: TrainJob, inputs: dict[str, str | None], device: torch.device, processes: int
 ) -> dict[str, Any]:
     """JSON-ready; ``code`` is what whoever started this process says that it is."""
     return {

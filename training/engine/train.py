@@ -1,6 +1,7 @@
-"""A "dpo" or "sft" job from its files to its adapter: load, score the reference, train, publish.
+"""A "dpo", "sft" or "reward" job from its files to its adapter.
 
-Reads like a table of contents; the work is in the modules it calls.
+Load, score the reference, train, publish: it reads like a table of contents; the work is in the
+modules it calls.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import peft
 import torch
 import transformers
 
-from . import capability, fused_lora, policy, sharding
+from . import capability, fused_lora, policy, reward_model, sharding
 from . import held_out as pairs_seen
 from .architecture import choose_layout
 from .chat import Chat, Tree
-from .config import DpoJob, Job, SftJob
+from .config import DpoJob, Job, RewardJob, SftJob, TrainJob
 from .data import Pair, read_pairs
 from .errors import EngineError
 from .estimate import MemoryPlan, plan_memory
@@ -34,6 +35,7 @@ from .process import StopRequest
 from .provenance import check_expected, inputs_of, provenance
 from .reference import score_with_cache
 from .reference_cache import ReferenceCache, weights_identity
+from .reward_objective import Reward
 from .rundir import RunDir
 from .telemetry import peak_memory_mib
 from .tracking import Tracking
@@ -46,7 +48,7 @@ log = logging.getLogger("engine")
 
 def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     """Train, and leave ``adapter/`` and ``result.json`` in the run directory."""
-    if not isinstance(job, DpoJob | SftJob):
+    if not isinstance(job, TrainJob):
         raise TypeError(job)
     began = time.monotonic()
     device = capability.device()
@@ -72,12 +74,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 
     run.phase("loading the model")
     at_first = torch.device("cpu") if sharded else device
-    base = policy.load_base(job.model, dtype, at_first, four_bit=job.load_in_4bit)
-    model = (
-        policy.continue_adapter(base, job.start_adapter)
-        if job.start_adapter
-        else policy.fresh_adapter(base, job.lora, job.seed)
-    )
+    base, model = _load(job, dtype, at_first)
     fused_lora.install(model)
     if sharded:
         held = sharding.shard(model, device, group.world)
@@ -86,7 +83,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         )
     inputs = inputs_of(job, model, run)
     check_expected(inputs, run)
-    layout, fallback = choose_layout(model, chat.tokenizer.pad_token_id)
+    choose = reward_model.choose_layout if isinstance(job, RewardJob) else choose_layout
+    layout, fallback = choose(model, chat.tokenizer.pad_token_id)
     _log_size(model, train, held_out)
     memory = _fit(base, layout, train + held_out, job, dtype, device, group)
     micro_batches = MicroBatches(layout, memory.budget, in_step=sharded)
@@ -96,12 +94,11 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     )
     reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
-    objective: Objective = Dpo(job) if isinstance(job, DpoJob) else Sft()
 
     trainer = EngineTrainer(
         model=model,
         layout=layout,
-        objective=objective,
+        objective=_objective(job),
         train=Examples(train, None if reference is None else reference[:split], cached[:split]),
         held_out=Examples(
             held_out, None if reference is None else reference[split:], cached[split:]
@@ -113,7 +110,9 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         group=group,
         micro_batches=micro_batches,
     )
-    if job.watch.answers and group.rank == 0 and not sharded:  # a spread base needs everybody
+    if (
+        not isinstance(job, RewardJob) and job.watch.answers and group.rank == 0 and not sharded
+    ):  # a spread base needs everybody
         trainer.add_callback(
             Watching(
                 model=trainer.model,
@@ -177,10 +176,29 @@ def versions() -> dict[str, str]:
     }
 
 
-def _trees(job: DpoJob | SftJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
+def _load(job: TrainJob, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
+    """The frozen base, and the same with the adapter that is to be trained."""
+    if isinstance(job, RewardJob):
+        base = reward_model.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
+        if job.start_adapter:
+            return base, reward_model.continue_adapter(base, job.start_adapter)
+        return base, reward_model.fresh_adapter(base, job.lora, job.seed)
+    base = policy.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
+    if job.start_adapter:
+        return base, policy.continue_adapter(base, job.start_adapter)
+    return base, policy.fresh_adapter(base, job.lora, job.seed)
+
+
+def _objective(job: TrainJob) -> Objective:
+    if isinstance(job, RewardJob):
+        return Reward(job)
+    return Dpo(job) if isinstance(job, DpoJob) else Sft()
+
+
+def _trees(job: TrainJob, chat: Chat, pairs: list[Pair]) -> list[Tree]:
     if not pairs:
         return []
-    grow = chat.pair_trees if isinstance(job, DpoJob) else chat.demonstration_trees
+    grow = chat.demonstration_trees if isinstance(job, SftJob) else chat.pair_trees
     trees = grow(pairs, job.optimisation.max_length)
     same = sum(len(tree.branches) == 2 and tree.branches[0] == tree.branches[1] for tree in trees)
     if same:
@@ -192,7 +210,7 @@ def _fit(
     base: Any,
     layout: Layout,
     trees: list[Tree],
-    job: DpoJob | SftJob,
+    job: TrainJob,
     dtype: torch.dtype,
     device: torch.device,
     group: Group,
@@ -213,7 +231,7 @@ def _fit(
 
 
 def _reference(
-    job: DpoJob | SftJob,
+    job: TrainJob,
     model: Any,
     micro_batches: MicroBatches,
     chat: Chat,

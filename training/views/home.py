@@ -71,7 +71,7 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
 def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     """Let completions that have met nothing yet meet each other."""
     project, _ = project_for(request, slug, manage=True)
-    made = gates.pair_up(project=project)
+    made = gates.pair_up(project=project, waits=False)
     if made:
         words = ngettext(
             "%(count)s new comparison is in the queue.",

@@ -25,6 +25,7 @@ from training.errors import NotNow
 from training.models import Round
 from training.phases import STEPPING
 from training.progress import percent
+from training.rewards.settled import rewards_beside
 from training.views import live
 from training.views.figures import curves_of, round_figures, speed_of, time_left_of
 
@@ -163,6 +164,7 @@ def _live(round_: Round) -> dict[str, Any]:
         ],
         "answers": answers(round_.start, round_.policy) if round_.policy else [],
         "config": _flat(round_.config),
+        "beside": rewards_beside(round_),
         "is_measured": round_.phase in STEPPING,
     }
 

@@ -1,0 +1,1 @@
+"""Rewards of completions: a policy's implicit one and a reward model's, and what they serve for."""

@@ -1,0 +1,124 @@
+"""How a scorer's rewards and the raters' choices go together: numbers in, figures out.
+
+A reward model's r, like a policy's implicit one, says in Bradley and Terry's model that the first
+of two answers is preferred with probability σ(r_1 - r_2). Pure; knows no database.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from training.shares import Share
+
+EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+MOST_TAGS = 8
+TAG_FROM = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A settled pair: ``margin`` is the chosen answer's reward less the rejected one's."""
+
+    margin: float
+    is_held_out: bool
+    is_trained_on: bool
+    tags: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Pairs of which the scorer was about equally sure.
+
+    ``expected`` is the mean of its probabilities for the answer that it prefers, ``share`` how
+    often raters preferred that one.
+    """
+
+    low: float
+    high: float
+    expected: float | None
+    share: Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """All figures of a scorer over settled pairs."""
+
+    everywhere: Share
+    held_out: Share
+    trained_on: Share
+    neither: Share
+    tags: Sequence[tuple[str, Share]]
+    steps: Sequence[Step]
+    """Over held-out pairs where there are some, else over all."""
+    steps_held_out: bool
+    surprise: float | None
+    """The mean of -log of the probability that the scorer gave to what raters chose, over the
+    same pairs; ln 2 is a coin's."""
+    off_by: float | None
+    """Expected calibration error (Naeini et al. 2015): how far ``expected`` is from ``share``, on
+    average over pairs."""
+
+
+def agreement(told: Sequence[Told]) -> Agreement:
+    """The figures of ``told``."""
+    held_out = [one for one in told if one.is_held_out]
+    measured = held_out or told
+    margins = [one.margin for one in measured]
+    steps = calibration(margins)
+    counted = Counter(tag for one in told for tag in set(one.tags))
+    return Agreement(
+        everywhere=right(one.margin for one in told),
+        held_out=right(one.margin for one in held_out),
+        trained_on=right(one.margin for one in told if one.is_trained_on),
+        neither=right(one.margin for one in told if not one.is_trained_on and not one.is_held_out),
+        tags=[
+            (tag, right(one.margin for one in told if tag in one.tags))
+            for tag, count in counted.most_common(MOST_TAGS)
+            if count >= TAG_FROM
+        ],
+        steps=steps,
+        steps_held_out=bool(held_out),
+        surprise=float(np.logaddexp(0, -np.array(margins)).mean()) if margins else None,
+        off_by=_off_by(steps),
+    )
+
+
+def right(margins: Iterable[float]) -> Share:
+    """How often the chosen answer has the higher reward; equal ones are told apart from both."""
+    signs = Counter(int(np.sign(margin)) for margin in margins)
+    return Share(wins=signs[1], losses=signs[-1], undecided=signs[0])
+
+
+def calibration(margins: Sequence[float]) -> list[Step]:
+    """Pairs by how sure the scorer was of either answer. Equal rewards say nothing."""
+    values = np.array([margin for margin in margins if margin], dtype=float)
+    sure = 1 / (1 + np.exp(-np.minimum(np.abs(values), 700)))
+    steps = []
+    for low, high in pairwise(EDGES):
+        inside = (sure >= low) & ((sure < high) | (high == EDGES[-1]))
+        own = values[inside]
+        wins = int((own > 0).sum())
+        expected = float(sure[inside].mean()) if len(own) else None
+        steps.append(Step(low, high, expected, Share(wins, len(own) - wins)))
+    return steps
+
+
+def chance(margin: float) -> float:
+    """σ(margin): the probability that the first answer is preferred."""
+    return 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
+
+
+def _off_by(steps: Sequence[Step]) -> float | None:
+    total = sum(step.share.decided for step in steps)
+    gaps = [
+        step.share.decided * abs(step.expected - step.share.value)
+        for step in steps
+        if step.expected is not None and step.share.value is not None
+    ]
+    return sum(gaps) / total if total else None

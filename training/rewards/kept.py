@@ -1,0 +1,57 @@
+"""Rewards that best-of-n need not work out anew, and those that it leaves behind.
+
+An answer that says what an answer to the same prompt has said before has the same reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from annotate.models import Completion
+from training.models import Round
+from training.rewards.models import Score
+from training.rewards.scorers import beta_of
+from training.rewards.scoring import score_of
+
+Line = dict[str, Any]
+SCORED = "scored"
+"""The key under which a chosen line carries its line of ``scores.jsonl`` and its scorer."""
+
+
+def known(scorer: Round, prompts: Iterable[int]) -> dict[tuple[int, str], Line]:
+    """What ``scorer`` has given to answers to these prompts, by (prompt, text)."""
+    rows = Score.objects.filter(
+        round=scorer, completion__prompt__in=set(prompts), logp__isnull=False
+    )
+    fields = "completion__prompt", "completion__text", "logp", "reference_logp", "token_count"
+    return {
+        (prompt, text): {"logp": logp, "reference_logp": reference, "token_count": tokens}
+        for prompt, text, logp, reference, tokens in rows.values_list(*fields)
+    }
+
+
+def marked(line: Line, scorer: Round, score: Mapping[str, Any] | None) -> Line:
+    """A chosen line that carries its score, to be kept once the line is a completion."""
+    return line if score is None else {**line, SCORED: {**score, "round": scorer.pk}}
+
+
+def keep(lines: Iterable[Line]) -> int:
+    """Store the scores that these stored lines carry; returns how many there were."""
+    carried = {
+        tuple(map(int, str(line["id"]).split(":"))): line for line in lines if SCORED in line
+    }
+    if not carried:
+        return 0
+    scorers = Round.objects.in_bulk({line[SCORED]["round"] for line in carried.values()})
+    found = Completion.objects.filter(
+        prompt__in={key[0] for key in carried}, policy__in={key[1] for key in carried}
+    )
+    rows = []
+    for pk, *key in found.values_list("pk", "prompt", "policy", "seed"):
+        line = carried.get(tuple(key))
+        if line is not None:
+            scorer = scorers[line[SCORED]["round"]]
+            rows.append(score_of(scorer.pk, pk, line[SCORED], beta_of(scorer)))
+    Score.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
