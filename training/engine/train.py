@@ -110,9 +110,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         group=group,
         micro_batches=micro_batches,
     )
-    if (
-        not isinstance(job, RewardJob) and job.watch.answers and group.rank == 0 and not sharded
-    ):  # a spread base needs everybody
+    can_write = group.rank == 0 and not sharded  # a spread base needs everybody
+    if not isinstance(job, RewardJob) and job.watch.answers and can_write:
         trainer.add_callback(
             Watching(
                 model=trainer.model,
