@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from celery import shared_task
+from celery.signals import worker_ready
 from celery.worker import state as worker_state
+from kombu.exceptions import OperationalError
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, filling, gates, rounds, running
+from training import claims, engine_process, filling, gates, rounds, running
 from training.models import Job, Round, SamplingJob
 from training.nudge import nudge
 from training.playground.models import TryoutAnswer
+
+logger = logging.getLogger(__name__)
 
 
 def _worker_is_leaving() -> bool:
     """Whether this worker was asked to shut down, warmly or coldly."""
     flags = (worker_state.should_stop, worker_state.should_terminate)
     return any(flag is not None and flag is not False for flag in flags)
+
+
+@worker_ready.connect
+def look_around(**_: Any) -> None:
+    """A worker that starts: end engines that have lost theirs, have what is due sent again."""
+    for pid in engine_process.end_orphans():
+        logger.warning("engine %d had lost its worker and was ended", pid)
+    try:
+        sweep.apply_async(retry=False, expires=10)
+    except (OperationalError, OSError) as error:
+        logger.warning("no sweep was asked for, the clock will: %s", error)
 
 
 @shared_task

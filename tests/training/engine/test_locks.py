@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT, wait_for
 from training.engine.errors import EngineError, Stopped
 from training.engine.locks import Device, take_run_dir
-from training.engine.process import StopRequest, obey_lease
+from training.engine.process import StopRequest
 
 HOLD = """
 import signal, sys, time
