@@ -75,7 +75,7 @@ def run_served_answer(pk: int) -> None:
 
 @shared_task
 def sweep() -> None:
-    """Every few seconds: give back expired leases, revive dead jobs, send what got lost."""
+    """Every ten seconds: give back expired leases, revive dead jobs, send what got lost."""
     release_expired()
     release_expired_orderings()
     models: tuple[type[Job], ...] = (Round, SamplingJob, TryoutAnswer)

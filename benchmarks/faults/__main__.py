@@ -16,6 +16,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -51,6 +52,7 @@ class Trial:
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to stop"))  # and all is put away
     home = options.home or Path(tempfile.mkdtemp(prefix="whetstone-faults-"))
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(home))

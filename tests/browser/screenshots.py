@@ -199,6 +199,7 @@ SHOTS = [
     Shot("round-running", "/p/demo/rounds/3/"),
     Shot("round-cancel", "/p/demo/rounds/3/", before=tap("text=Cancel round 3…")),
     Shot("round-finished", "/p/demo/rounds/2/"),
+    Shot("round-provenance", "/p/demo/rounds/2/", before=tap("#provenance > summary")),
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),
