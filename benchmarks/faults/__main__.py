@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import random
@@ -29,7 +30,7 @@ from typing import Any
 from .faults import HIT_THE_ENGINE, KINDS, Site, deliver, inject
 from .site import environment, fill, running_stack, small_disk, start_round
 
-STEPS = 320  # of one round: 64 pairs, 20 epochs, 4 pairs a step
+STEPS = 160  # of one round: 64 pairs, 10 epochs, 4 pairs a step
 MOMENTS = ("queued", "starting", "training")
 
 
@@ -79,6 +80,7 @@ def main() -> int:
             shutil.rmtree(home, ignore_errors=True)
         else:
             print(f"kept: {home}")
+    trials = [trial for trial in trials if trial.state or trial.is_stuck]
     return _report(trials, site, time.monotonic() - began)
 
 
@@ -91,6 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--patience", type=float, default=300, help="seconds until a round is stuck"
     )
+    parser.add_argument("--minutes", type=float, help="begin no more rounds after so long")
     parser.add_argument("--home", type=Path, help="a data folder, kept; else a temporary one")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     return parser.parse_args()
@@ -134,12 +137,13 @@ def _run_all(
     options: argparse.Namespace,
 ) -> None:
     waiting = list(reversed(trials))
+    until = time.monotonic() + 60 * options.minutes if options.minutes else math.inf
     taking = threading.Lock()
 
     def work(project: Any) -> None:
         while True:
             with taking:
-                if not waiting:
+                if not waiting or time.monotonic() > until:
                     return
                 trial = waiting.pop()
             try:
