@@ -175,11 +175,13 @@ def _run(
         attempt, step, began = made.attempt, _step(made), time.monotonic()
         back, undo = inject(trial.kind, site, Path(made.run_dir).name, made.pk, chance)
     deadline = time.monotonic() + options.patience
-    is_back = False
+    is_back, since = False, 0.0  # since when there is another attempt
     while time.monotonic() < deadline:
         made.refresh_from_db()
         is_back = is_back or back()
-        if trial.recovery is None and is_back and _goes_on(trial, made, attempt, step):
+        if made.attempt > attempt and not since:
+            since = time.time()
+        if trial.recovery is None and is_back and _goes_on(trial, made, since, step):
             trial.recovery = time.monotonic() - began
         if made.is_finished and is_back:
             break
@@ -213,23 +215,25 @@ def _wait_for_moment(trial: Trial, made: Any, site: Site) -> None:
         time.sleep(0.02)
 
 
-def _step(made: Any) -> int:
-    """The engine's step as its heartbeat says it, which is newer than the row's."""
+def _step(made: Any, since: float = 0.0) -> int:
+    """The engine's step as its heartbeat says it, which is newer than the row's; 0 where it does
+    not train, or the heartbeat is older than ``since``."""
     try:
         beat = json.loads(Path(made.run_dir, "heartbeat").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
-    return int(beat["step"]) if beat["phase"] in ("training", "publishing", "done") else 0
+    trains = beat["phase"] in ("training", "publishing", "done") and beat["time"] > since
+    return int(beat["step"]) if trains else 0
 
 
-def _goes_on(trial: Trial, made: Any, attempt: int, step: int) -> bool:
-    """Whether the round has ended, or trains beyond where the fault met it."""
+def _goes_on(trial: Trial, made: Any, since: float, step: int) -> bool:
+    """Whether the round has ended, or trains: in another attempt, or beyond where the fault met
+    it."""
     if made.is_finished:
         return True
-    if trial.kind in HIT_THE_ENGINE and made.attempt <= attempt:
-        return False
-    now = _step(made)
-    return now > (0 if made.attempt > attempt else step)
+    if since:
+        return _step(made, since) > 0
+    return trial.kind not in HIT_THE_ENGINE and _step(made) > step
 
 
 def _torn(made: Any, expected: str) -> str:
