@@ -20,7 +20,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank simulate clean
+.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank faults-rounds simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -37,6 +37,7 @@ help:
 	@echo "make bench-sample the sampling benchmark, beside transformers' two ways"
 	@echo "make bench-rate   the rating benchmark, beside Label Studio (installed when first run)"
 	@echo "make bench-rank   how often the ranking's intervals and the gate's verdicts are right"
+	@echo "make faults-rounds  200 rounds of a tiny model under injected faults"
 	@echo "make clean        remove the virtual environment and caches; the data stays"
 
 up: $(VENV)/runtime
@@ -98,6 +99,11 @@ bench-rate: $(VENV)/dev
 bench-rank: $(VENV)/dev
 	$(BIN)/python -m benchmarks.rank
 
+# FAULTS_ARGS="--rounds 20" is a shorter one.
+FAULTS_ARGS ?= --rounds 200 --seed 0
+faults-rounds: $(VENV)/dev
+	$(BIN)/python -m benchmarks.faults $(FAULTS_ARGS)
+
 simulate: $(VENV)/runtime
 	$(BIN)/python manage.py simulate --project demo --raters 8 --judgements 400 --rounds 2
 
@@ -121,7 +127,7 @@ $(VENV)/runtime: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements.txt
 	@touch $@
 
-$(VENV)/dev: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/dev: requirements.txt requirements-s3.txt requirements-dev.txt | $(BIN)/python
 	@echo "Installing what the tests need; the first time takes some minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime

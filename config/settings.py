@@ -244,7 +244,7 @@ MAX_ATTEMPTS = 3
 # the sweep gives its row to another worker after STALE_SECONDS.
 LEASE_SECONDS = 10
 STALE_SECONDS = 20
-SILENT_SECONDS = 40
+SILENT_SECONDS = 25
 SHARE_DEVICE = env.bool("WHETSTONE_SHARE_DEVICE", default=False)
 
 LOGGING = {

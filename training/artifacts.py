@@ -27,7 +27,7 @@ WEIGHTS = "adapter_model.safetensors"
 BLOCK = 1 << 20
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(FileNotFoundError):
     """Something that is needed is not there, or not what it was; says which and where."""
 
 
@@ -173,6 +173,8 @@ def publish_checkpoint(run_dir: Path, checkpoint: str) -> None:
     try:
         for file in [*_manifest(folder), MANIFEST]:
             _save(folder / file, f"{name}/{file}")
+    except ArtifactError:
+        raise
     except (FileNotFoundError, ValueError):
         return
     drop_checkpoints(run_dir.name, but=checkpoint)

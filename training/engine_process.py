@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from django.conf import settings
 
 from training.engine.config import EXIT_STOPPED
@@ -251,6 +252,31 @@ def _environment(attempt: int | None, threads: int) -> dict[str, str]:
     if threads:
         variables["WHETSTONE_THREADS"] = str(threads)
     return variables
+
+
+def end_orphans() -> list[int]:
+    """End engines of this machine's runs whose worker is gone; returns their process ids.
+
+    They end by themselves, unless they were stopped (SIGSTOP) and cannot.
+    """
+    ended = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "training.engine" not in words or not words[-1].startswith(str(settings.RUNS_DIR)):
+            continue
+        with contextlib.suppress(psutil.Error):
+            parent = int(process.environ().get("WHETSTONE_PARENT_PID") or process.pid)
+            if not psutil.pid_exists(parent) or _is_zombie(parent):
+                process.kill()
+                ended.append(process.pid)
+    return ended
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _disk_full(run_dir: Path) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ PHASES: dict[str, Promise] = {
     "stopped": _("stopped"),
     "stopped, will go on": _("stopped, will go on"),
     "its worker died; queued again": _("its worker died; queued again"),
+    "its engine was killed; queued again": _("its engine was killed; queued again"),
 }
 
 

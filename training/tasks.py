@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from celery import shared_task
+from celery.signals import worker_ready
 from celery.worker import state as worker_state
+from kombu.exceptions import OperationalError
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, due, filling, gates, pausing, running
+from training import claims, due, engine_process, filling, gates, pausing, running
 from training.afterwards.models import HubPush, Merge
 from training.models import Job, Round, SamplingJob
 from training.notices import news
@@ -16,11 +21,24 @@ from training.playground.models import TryoutAnswer
 from training.rewards import scoring
 from training.rewards.models import ScoringJob
 
+logger = logging.getLogger(__name__)
+
 
 def _worker_is_leaving() -> bool:
     """Whether this worker was asked to shut down, warmly or coldly."""
     flags = (worker_state.should_stop, worker_state.should_terminate)
     return any(flag is not None and flag is not False for flag in flags)
+
+
+@worker_ready.connect
+def look_around(**_: Any) -> None:
+    """A worker that starts: end engines that have lost theirs, have what is due sent again."""
+    for pid in engine_process.end_orphans():
+        logger.warning("engine %d had lost its worker and was ended", pid)
+    try:
+        sweep.apply_async(retry=False, expires=10)
+    except (OperationalError, OSError) as error:
+        logger.warning("no sweep was asked for, the clock will: %s", error)
 
 
 @shared_task
@@ -91,7 +109,7 @@ def deliver(pk: int) -> None:
 
 @shared_task
 def sweep() -> None:
-    """Every few seconds: give back leases, revive dead jobs, send what got lost, tell news."""
+    """Every ten seconds: give back leases, revive dead jobs, send what got lost, tell news."""
     release_expired()
     release_expired_orderings()
     pausing.sweep_asked()

@@ -12,10 +12,12 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -28,7 +30,7 @@ from typing import Any
 from .faults import HIT_THE_ENGINE, KINDS, Site, deliver, inject
 from .site import environment, fill, running_stack, small_disk, start_round
 
-STEPS = 320  # of one round: 64 pairs, 20 epochs, 4 pairs a step
+STEPS = 160  # of one round: 64 pairs, 10 epochs, 4 pairs a step
 MOMENTS = ("queued", "starting", "training")
 
 
@@ -51,6 +53,7 @@ class Trial:
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to stop"))  # and all is put away
     home = options.home or Path(tempfile.mkdtemp(prefix="whetstone-faults-"))
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(home))
@@ -77,6 +80,7 @@ def main() -> int:
             shutil.rmtree(home, ignore_errors=True)
         else:
             print(f"kept: {home}")
+    trials = [trial for trial in trials if trial.state or trial.is_stuck]
     return _report(trials, site, time.monotonic() - began)
 
 
@@ -89,6 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--patience", type=float, default=300, help="seconds until a round is stuck"
     )
+    parser.add_argument("--minutes", type=float, help="begin no more rounds after so long")
     parser.add_argument("--home", type=Path, help="a data folder, kept; else a temporary one")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     return parser.parse_args()
@@ -132,12 +137,13 @@ def _run_all(
     options: argparse.Namespace,
 ) -> None:
     waiting = list(reversed(trials))
+    until = time.monotonic() + 60 * options.minutes if options.minutes else math.inf
     taking = threading.Lock()
 
     def work(project: Any) -> None:
         while True:
             with taking:
-                if not waiting:
+                if not waiting or time.monotonic() > until:
                     return
                 trial = waiting.pop()
             try:
@@ -169,11 +175,13 @@ def _run(
         attempt, step, began = made.attempt, _step(made), time.monotonic()
         back, undo = inject(trial.kind, site, Path(made.run_dir).name, made.pk, chance)
     deadline = time.monotonic() + options.patience
-    is_back = False
+    is_back, since = False, 0.0  # since when there is another attempt
     while time.monotonic() < deadline:
         made.refresh_from_db()
         is_back = is_back or back()
-        if trial.recovery is None and is_back and _goes_on(trial, made, attempt, step):
+        if made.attempt > attempt and not since:
+            since = time.time()
+        if trial.recovery is None and is_back and _goes_on(trial, made, since, step):
             trial.recovery = time.monotonic() - began
         if made.is_finished and is_back:
             break
@@ -207,23 +215,25 @@ def _wait_for_moment(trial: Trial, made: Any, site: Site) -> None:
         time.sleep(0.02)
 
 
-def _step(made: Any) -> int:
-    """The engine's step as its heartbeat says it, which is newer than the row's."""
+def _step(made: Any, since: float = 0.0) -> int:
+    """The engine's step as its heartbeat says it, which is newer than the row's; 0 where it does
+    not train, or the heartbeat is older than ``since``."""
     try:
         beat = json.loads(Path(made.run_dir, "heartbeat").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
-    return int(beat["step"]) if beat["phase"] in ("training", "publishing", "done") else 0
+    trains = beat["phase"] in ("training", "publishing", "done") and beat["time"] > since
+    return int(beat["step"]) if trains else 0
 
 
-def _goes_on(trial: Trial, made: Any, attempt: int, step: int) -> bool:
-    """Whether the round has ended, or trains beyond where the fault met it."""
+def _goes_on(trial: Trial, made: Any, since: float, step: int) -> bool:
+    """Whether the round has ended, or trains: in another attempt, or beyond where the fault met
+    it."""
     if made.is_finished:
         return True
-    if trial.kind in HIT_THE_ENGINE and made.attempt <= attempt:
-        return False
-    now = _step(made)
-    return now > (0 if made.attempt > attempt else step)
+    if since:
+        return _step(made, since) > 0
+    return trial.kind not in HIT_THE_ENGINE and _step(made) > step
 
 
 def _torn(made: Any, expected: str) -> str:

@@ -26,7 +26,7 @@ CONFIG: dict[str, Any] = {
     "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
     "optimisation": {
         "learning_rate": 5e-3,
-        "epochs": 20,
+        "epochs": 10,
         "batch_size": 4,
         "max_length": 64,
         "checkpoint_fraction": 0.1,

@@ -349,7 +349,38 @@ def _finished_round(
         total_steps=steps,
         started_at=ended - timedelta(minutes=3, seconds=12),
         finished_at=ended,
-        result={"seconds": 186.2, "steps": steps, "device": "cpu", "dtype": "float32"},
+        result={
+            "seconds": 186.2,
+            "steps": steps,
+            "device": "cpu",
+            "dtype": "float32",
+            "adapter_sha256": rng.randbytes(32).hex(),
+        },
+        provenance={
+            "code": "4fdc1ab0e2c7",
+            "libraries": {
+                "python": "3.11.7",
+                "torch": "2.13.0",
+                "transformers": "5.23.0",
+                "peft": "0.21.2",
+            },
+            "hardware": {
+                "device": "cpu",
+                "platform": "Linux-6.18-x86_64-with-glibc2.36",
+                "cpu": "Intel(R) Xeon(R) Processor @ 2.50GHz",
+                "instructions": "AVX512",
+                "cores": 2,
+            },
+            "threads": 2,
+            "processes": 1,
+            "seed": number,
+            "inputs": {
+                "data": rng.randbytes(32).hex(),
+                "base": rng.randbytes(32).hex(),
+                "start_adapter": rng.randbytes(32).hex() if number > 1 else None,
+                "reference_adapter": None,
+            },
+        },
     )
     Round.objects.filter(pk=made.pk).update(created_at=ended - timedelta(minutes=3, seconds=20))
     Policy.objects.filter(pk=policy.pk).update(created_at=ended)

@@ -206,6 +206,7 @@ SHOTS = [
     Shot("round-paused", "/p/halted/rounds/2/"),
     Shot("round-pointed-at", "/p/demo/rounds/3/", before=point_at_a_chart, full=False, sizes=DESK),
     Shot("round-finished", "/p/demo/rounds/2/"),
+    Shot("round-provenance", "/p/demo/rounds/2/", before=tap("#provenance > summary")),
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),

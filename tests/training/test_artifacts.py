@@ -190,3 +190,37 @@ def test_a_job_gets_the_paths_of_the_machine_that_runs_it(shared, machine, made,
 def test_a_storage_is_named_by_a_folder_or_a_bucket(where, options):
     found = backend(where)["OPTIONS"]
     assert {name: found[name] for name in options} == options
+
+
+def test_an_object_storage_is_as_good(machine, made, settings, monkeypatch):
+    """Django's S3 storage through boto3, against moto's S3."""
+    import boto3
+    from moto import mock_aws
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="whetstone")
+        settings.STORAGES = {**settings.STORAGES, "artifacts": backend("s3://whetstone/rounds")}
+        storages.__dict__.pop("backends", None)
+        run = machine("one") / "runs" / "round-1"
+        publish(made, "adapters/demo-1")
+        for step in (10, 20):
+            checkpoint(run, step)
+            artifacts.publish_checkpoint(run, f"checkpoint-{step}")
+        kept = [one["Key"] for one in client.list_objects_v2(Bucket="whetstone")["Contents"]]
+        assert "rounds/adapters/demo-1/manifest.json" in kept
+        assert not [key for key in kept if "checkpoint-10" in key]
+
+        two = machine("two")
+        assert (local("adapters/demo-1") / WEIGHTS).read_bytes() == b"weights"
+        artifacts.fetch_checkpoint(two / "runs" / "round-1")
+        assert (two / "runs" / "round-1" / "checkpoint-20" / "state").read_text() == "20"
+        with pytest.raises(ArtifactError, match="neither on this machine nor in the storage"):
+            local("adapters/demo-2")
+
+        client.put_object(Bucket="whetstone", Key=f"rounds/adapters/demo-1/{WEIGHTS}", Body=b"wei")
+        machine("three")
+        with pytest.raises(ArtifactError, match="not what was published"):
+            local("adapters/demo-1")

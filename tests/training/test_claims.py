@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests.conftest import wait_for
 from tests.factories import make_project
 from training import claims
 from training.models import SamplingJob
@@ -64,6 +65,39 @@ def test_a_job_is_given_up_after_its_third_dead_worker(job, settings):
         claims.sweep_dead(SamplingJob)
     assert state(job) == "failed"
     assert "3 times" in job.error
+
+
+def test_a_killed_engine_is_tried_again_until_the_attempts_are_used_up(job, settings):
+    for _ in range(settings.MAX_ATTEMPTS - 1):
+        _, held = claims.claim(SamplingJob, job.pk)
+        assert held.try_again(why="its engine was killed; queued again")
+        assert state(job) == "queued"
+        assert job.pk in claims.due_for_nudge(SamplingJob)
+    _, held = claims.claim(SamplingJob, job.pk)
+    assert not held.try_again(why="its engine was killed; queued again")
+    assert state(job) == "running"
+
+
+def test_whoever_was_replaced_cannot_queue_again(job):
+    _, first = claims.claim(SamplingJob, job.pk)
+    age(job, 1000)
+    claims.sweep_dead(SamplingJob)
+    claims.claim(SamplingJob, job.pk)
+    assert not first.try_again(why="late")
+    assert state(job) == "running"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_long_work_without_an_engine_keeps_its_claim(job, settings, tmp_path):
+    settings.STALE_SECONDS = 0.2
+    _, held = claims.claim(SamplingJob, job.pk)
+    age(job, 1000)
+    lease = tmp_path / "lease"
+    with claims.beating(held, lease=lease):
+        wait_for(lease.exists, "a heartbeat", seconds=120)
+    settings.STALE_SECONDS = 100
+    claims.sweep_dead(SamplingJob)
+    assert state(job) == "running"
 
 
 def test_a_stop_on_request_does_not_count_as_a_death(job, settings):

@@ -1,6 +1,9 @@
 """The engine as a child: real processes, with a job that the engine refuses or that is stopped."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 
 import psutil
@@ -8,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, wait_for
 from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
-from training.engine_process import Ending, Tail, read_progress, run_engine
+from training.engine_process import Ending, Pulse, Tail, end_orphans, read_progress, run_engine
 
 DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
@@ -97,6 +100,80 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
 )
 def test_an_ending_has_words(ending, words):
     assert words in ending.words()
+
+
+@pytest.mark.parametrize(
+    ("ending", "again"),
+    [
+        (Ending(-9, None, None), True),
+        (Ending(-9, None, None, was_silent=True), True),
+        (Ending(1, None, None), True),  # a launcher whose child was killed
+        (Ending(1, None, {"message": "The loss is nan"}), False),
+        (Ending(75, None, None), False),
+        (Ending(0, {"state": "succeeded"}, None), False),
+    ],
+)
+def test_only_what_did_not_end_by_itself_is_worth_another_attempt(ending, again):
+    assert ending.may_go_on == again
+
+
+def test_an_engine_without_a_heartbeat_is_ended_and_says_so(tmp_path, monkeypatch, settings):
+    settings.SILENT_SECONDS = 0.5
+    monkeypatch.setattr(
+        "training.engine_process._launcher",
+        lambda _: [sys.executable, "-c", "import time; time.sleep(600)"],
+    )
+    ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
+    assert ending.was_silent
+    assert ending.may_go_on
+    assert "no sign of life" in ending.words()
+
+
+def test_silence_is_not_counted_while_nobody_listens(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("training.engine_process.time.monotonic", lambda: now[0])
+    beat = tmp_path / "heartbeat"
+    pulse = Pulse(beat)
+    silences = []
+    for seconds in (1, 2, 60, 3):  # in the third the worker itself was stopped
+        now[0] += seconds
+        silences.append(pulse.silence())
+    assert silences == [1, 3, 0, 3]
+    beat.touch()
+    assert pulse.silence() == 0
+
+
+def test_no_room_for_the_reason_is_the_reason(tmp_path, monkeypatch):
+    (tmp_path / "job.json").write_text("{")
+    monkeypatch.setattr("training.engine_process.LITTLE_BYTES", 1 << 62)
+    monkeypatch.setattr(
+        "training.engine_process._launcher", lambda _: [sys.executable, "-c", "raise SystemExit(1)"]
+    )
+    ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
+    assert "is full" in ending.words()
+    assert not ending.may_go_on
+
+
+def test_engines_that_lost_their_worker_are_ended(tmp_path, settings):
+    """Also one that was stopped, and could not end by itself; not one whose worker lives."""
+    settings.RUNS_DIR = tmp_path
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(60)
+    started = []
+    for parent in (gone.pid, os.getpid()):
+        command = [sys.executable, "-c", "input()", "training.engine", str(tmp_path / "run")]
+        env = {**os.environ, "WHETSTONE_PARENT_PID": str(parent)}
+        started.append(subprocess.Popen(command, env=env, stdin=subprocess.PIPE))
+    orphan, child = started
+    orphan.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: orphan.pid in end_orphans() or not alive(orphan.pid), "the orphan's end")
+        assert orphan.wait(60) == -signal.SIGKILL
+        assert alive(child.pid)
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
 
 
 def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkeypatch, settings):
