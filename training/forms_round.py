@@ -395,7 +395,7 @@ class RoundForm(forms.Form):
             value = self[name].value()
             if isinstance(value, list):
                 sent.setlist(name, value)
-            elif value not in (None, False):
+            elif value is not None and value is not False:
                 sent[name] = value
         return sent
 

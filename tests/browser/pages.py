@@ -67,6 +67,8 @@ TOKEN = "come-in"
 PROJECT_PAGES = [
     "",
     "rounds/",
+    "rounds/new/",
+    "rounds/when/",
     "rounds/1/",
     "ranking/",
     "policies/",

@@ -120,6 +120,12 @@ def sign_up_wrongly(page: Page) -> None:
     page.wait_for_selector(".errorlist")
 
 
+def set_up_wrongly(page: Page) -> None:
+    page.fill("[name=learning_rate]", "0")
+    page.click("[name=go]")
+    page.wait_for_selector(".errorlist")
+
+
 def open_practice_item(page: Page) -> None:
     page.goto(page.url + "?item=practice")
     page.click(".found .asked a")
@@ -201,6 +207,9 @@ SHOTS = [
     Shot("you-own-keys", "/you/", "ben", tap("[name=profile][value=own]")),
     Shot("guidelines", "/p/demo/guidelines/", user="ben"),
     Shot("rounds", "/p/demo/rounds/"),
+    Shot("round-new", "/p/helpdesk/rounds/new/"),
+    Shot("round-new-noisy", "/p/helpdesk/rounds/new/?preset=noisy", before=set_up_wrongly),
+    Shot("round-when", "/p/helpdesk/rounds/when/"),
     Shot("round-running", "/p/demo/rounds/3/"),
     Shot("round-cancel", "/p/demo/rounds/3/", before=tap("text=Cancel round 3…")),
     Shot("round-paused", "/p/halted/rounds/2/"),
@@ -269,9 +278,10 @@ def serving() -> Iterator[str]:
             "from tests.browser.scene_texts import show_texts; "
             "from tests.browser.scene_people import show_people; "
             "from tests.browser.scene_served import show_served; "
+            "from tests.browser.scene_rounds import show_rounds; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
-            "scene.show_line_up(); "
+            "scene.show_line_up(); show_rounds(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
             "show_served(ada); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"

@@ -251,6 +251,8 @@ def test_gold_is_counted_over_the_newest_verdicts(project, rater):
             comparison=gold,
             rater=join(project, make_user()),
             outcome=outcome,
+            swapped=False,
+            served_at=now,
             expires_at=now,
             decided_at=now - timedelta(days=days),
         )
@@ -266,6 +268,8 @@ def test_agreement_is_counted_over_meetings_of_two(project):
             comparison=comparison,
             rater=join(project, make_user()),
             outcome=outcome,
+            swapped=False,
+            served_at=now,
             expires_at=now,
             decided_at=now,
         )
