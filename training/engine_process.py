@@ -170,6 +170,8 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "WHETSTONE_PARENT_PID": str(os.getpid()),
         "WHETSTONE_DEVICE_LOCK": str(settings.DEVICE_LOCK),
+        "WHETSTONE_TRACKERS": ",".join(settings.TRACKERS),
+        "WHETSTONE_TRACKING_PROJECT": settings.TRACKING_PROJECT,
         "TOKENIZERS_PARALLELISM": "false",
     }
     if settings.ENGINE_THREADS:
