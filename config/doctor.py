@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -59,6 +60,7 @@ def look_around() -> Iterator[Finding]:
         ("endpoints", endpoints),
         ("Chromium", chromium),
         ("training device", training_device),
+        ("trackers", trackers),
     ]
     for about, check in checks:
         try:
@@ -217,3 +219,22 @@ def training_device() -> Iterator[Finding]:
     else:
         reason = result.stderr.strip().rpartition("\n")[2]
         yield Finding(Level.ERROR, about, f"torch does not start: {reason}")
+
+
+def trackers() -> Iterator[Finding]:
+    """Who is told of a round's metrics, where WHETSTONE_TRACKERS names somebody."""
+    about = "trackers"
+    packages = {"wandb": "wandb", "mlflow": "mlflow-skinny"}
+    for name in settings.TRACKERS:
+        if name not in packages:
+            known = ", ".join(packages)
+            what = f"WHETSTONE_TRACKERS names {name}, which is none of {known}."
+            yield Finding(Level.ERROR, about, what)
+        elif importlib.util.find_spec(name) is None:
+            what = (
+                f"WHETSTONE_TRACKERS names {name}, which is not installed: rounds are not told "
+                f"there. Run {sys.executable} -m pip install {packages[name]}."
+            )
+            yield Finding(Level.ERROR, about, what)
+        else:
+            yield Finding(Level.GOOD, about, f"rounds are told to {name}")

@@ -232,6 +232,8 @@ REFERENCE_CACHE_DIR = HOME / "reference-cache"
 DEVICE_LOCK = Path(env("WHETSTONE_DEVICE_LOCK", default=str(HOME / "device.lock")))
 LAUNCHER = env("WHETSTONE_LAUNCHER", default="")
 ENGINE_THREADS = env.int("WHETSTONE_THREADS", default=0)
+TRACKERS = env.list("WHETSTONE_TRACKERS", default=[])
+TRACKING_PROJECT = env("WHETSTONE_TRACKING_PROJECT", default="whetstone")
 TRUST_REMOTE_CODE = env.bool("WHETSTONE_TRUST_REMOTE_CODE", default=False)
 ENDPOINT_HOSTS = env.list("WHETSTONE_ENDPOINT_HOSTS", default=[])
 KEY_FILE = env("WHETSTONE_KEY_FILE", default="")

@@ -243,6 +243,8 @@ def _environment(attempt: int | None, threads: int) -> dict[str, str]:
         "WHETSTONE_CODE_VERSION": code_version(),
         "WHETSTONE_LEASE_SECONDS": str(settings.LEASE_SECONDS),
         "WHETSTONE_DEVICE_LOCK": str(settings.DEVICE_LOCK),
+        "WHETSTONE_TRACKERS": ",".join(settings.TRACKERS),
+        "WHETSTONE_TRACKING_PROJECT": settings.TRACKING_PROJECT,
         "TOKENIZERS_PARALLELISM": "false",
     }
     if attempt is not None:

@@ -78,7 +78,7 @@ def test_cancelling_asks_once(page, log_in, cast, busy):
     log_in(cast.manager)
     page.goto("/p/sharpen/rounds/1/")
     page.click("text=Cancel round 1…")
-    assert page.is_visible("text=What it has learnt so far is lost.")
+    assert page.is_visible("text=It makes no policy. Its checkpoint and its pairs are kept")
     page.click("form button:has-text('Cancel round 1')")
     page.wait_for_selector("text=was asked to stop")
     busy.refresh_from_db()

@@ -114,3 +114,17 @@ def test_an_error_gives_exit_status_1(monkeypatch, capsys):
         call_command("doctor")
     assert ended.value.code == 1
     assert "roof: gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("trackers", "words"),
+    [([], []), (["comet"], ["none of wandb, mlflow"]), (["mlflow"], ["pip install mlflow-skinny"])],
+)
+def test_a_tracker_that_cannot_be_told_is_named(settings, monkeypatch, trackers, words):
+    settings.TRACKERS = trackers
+    monkeypatch.setattr("config.doctor.importlib.util.find_spec", lambda _: None)
+    findings = list(doctor.trackers())
+    assert len(findings) == len(words)
+    for finding, expected in zip(findings, words, strict=True):
+        assert finding.level is Level.ERROR
+        assert expected in finding.what

@@ -7,7 +7,8 @@ from django.utils import timezone
 from annotate import serving
 from annotate.models import Policy, PreferencePair
 from tests.factories import make_comparison, make_completion, make_policy, make_prompt
-from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
+from training.models import LoopSettings, Metric, Round, RoundSample, SamplingJob, Snapshot
+from training.views.figures import curves_of
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +118,95 @@ def test_polling_brings_something_only_when_something_changed(manager, cast):
     assert manager.get(LIVE, {"seen": seen}).status_code == 204
     Round.objects.filter(pk=found.pk).update(step=3)
     assert manager.get(LIVE, {"seen": seen}).status_code == 200
+
+
+def test_only_the_parts_that_changed_are_sent(manager, cast):
+    """A new step brings charts' contents and progress; frames, buttons and warnings stay."""
+    found = make_round(cast.project)
+    Metric.objects.create(round=found, step=1, name="train/loss", value=0.69)
+    seen = manager.get(LIVE).context["seen"]
+    Metric.objects.create(round=found, step=2, name="train/loss", value=0.61)
+    body = text(manager.get(LIVE, {"seen": seen}))
+    assert '<div id="plot-loss" hx-swap-oob="innerHTML"><svg' in body
+    assert 'id="round-live"' in body
+    for part in ("round-charts", "figure-loss", "round-cancel", "round-concerns", "round-log"):
+        assert f'id="{part}"' not in body
+    RoundSample.objects.create(
+        round=found,
+        step=0,
+        place=0,
+        messages=[{"content": "<b>Why?"}],
+        text="Be\u202ecause.",
+        token_count=2,
+    )
+    body = text(manager.get(LIVE, {"seen": seen}))
+    assert 'id="round-samples"' in body
+    assert "&lt;b&gt;Why?" in body
+    assert "\u202e" not in body
+
+
+def test_a_warning_comes_with_its_figure_and_a_way_out(manager, cast):
+    found = make_round(cast.project)
+    for name, values in {"logp_chosen": (-30, -42), "logp_rejected": (-30, -70)}.items():
+        for step, value in zip((0, 2), values, strict=True):
+            Metric.objects.create(round=found, step=step, name=f"held_out/{name}", value=value)
+    page = text(manager.get(ROUND))
+    assert "by 12.0 nats since the start" in page
+    assert 'href="/p/sharpen/rounds/new/?loss=dpop"' in page
+
+
+def test_a_figure_has_its_values_as_a_table(manager, cast):
+    found = make_round(cast.project)
+    for step in (0, 2):
+        Metric.objects.create(round=found, step=step, name="held_out/loss", value=0.7 - step / 10)
+    Metric.objects.create(round=found, step=2, name="train/loss", value=0.44)
+    (loss,) = [f for f in manager.get(ROUND).context["figures"] if f.key == "loss"]
+    assert [name for name, _look, _change in loss.legend] == ["Training pairs", "Held-out pairs"]
+    assert loss.rows == [(0, ["–", "0.700"]), (2, ["0.440", "0.500"])]
+
+
+def test_of_a_long_round_not_every_step_is_read(manager, cast):
+    found = make_round(cast.project, step=4001, total_steps=9000)
+    Metric.objects.bulk_create(
+        Metric(round=found, step=step, name=name, value=0.5)
+        for step in range(3502, 4002)
+        for name in ("train/loss", "held_out/loss")
+    )
+    curves = curves_of(found)
+    assert len(curves["held_out/loss"]) == 500
+    assert [step for step, _ in curves["train/loss"]][-2:] == [3991, 4001]
+
+
+@pytest.mark.parametrize("kept_step", [None, 4])
+def test_a_paused_round_says_what_is_kept_and_offers_to_go_on(manager, cast, kept_step):
+    make_round(cast.project, state=Round.State.PAUSED, phase="", kept_step=kept_step)
+    page = text(manager.get(ROUND))
+    assert "The device is free for others." in page
+    assert ("up to step 4 is kept" in page) == bool(kept_step)
+    assert ("begins anew" in page) == (not kept_step)
+    assert "Resume round 1" in page
+    assert "Pause round 1" not in page
+    assert "Round 1 is paused." in text(manager.get(reverse("project", args=["sharpen"])))
+
+
+def test_pausing_and_resuming_by_button(manager, cast):
+    found = make_round(cast.project)
+    manager.post(reverse("pause_round", args=["sharpen", 1]))
+    found.refresh_from_db()
+    assert found.pause_requested_at is not None
+    assert "Asked to pause" in text(manager.get(ROUND))
+    Round.objects.filter(pk=found.pk).update(state=Round.State.PAUSED)
+    manager.post(reverse("resume_round", args=["sharpen", 1]))
+    found.refresh_from_db()
+    assert (found.state, found.pause_requested_at) == (Round.State.QUEUED, None)
+
+
+@pytest.mark.parametrize("name", ["pause_round", "resume_round"])
+def test_raters_can_neither_pause_nor_resume(cast, client_of, name):
+    found = make_round(cast.project)
+    assert client_of(cast.rater).post(reverse(name, args=["sharpen", 1])).status_code == 403
+    found.refresh_from_db()
+    assert (found.state, found.pause_requested_at) == (Round.State.RUNNING, None)
 
 
 def test_polling_ends_with_the_round(manager, cast):

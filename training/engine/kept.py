@@ -49,7 +49,8 @@ class Pool:
         return self.data
 
     def move(self, source: int, target: int, length: int) -> None:
-        self.data[target, :, :length] = self.data[source, :, :length]
+        if length:  # a row that ended with its first token has nothing here, nor perhaps anybody
+            self.data[target, :, :length] = self.data[source, :, :length]
 
 
 class Kept:

@@ -34,7 +34,7 @@ from .plan import milestones
 from .process import StopRequest
 from .rundir import LineLog, RunDir
 
-TILE = 1 << 25  # logits computed at once for the divergence
+TILE = 1 << 25  # logits at once for the divergence, of policy and reference each
 log = logging.getLogger("engine")
 
 
@@ -189,35 +189,49 @@ class Watching(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
             name = policy.REFERENCE
             policy.add_adapter(self.model, self.reference_adapter, name)
         try:
-            return [self._divergence(row, name) for row in rows]
+            return [value for part in self._parts(rows) for value in self._divergence(part, name)]
         finally:
             if name:
                 self.model.delete_adapter(name)
 
-    def _divergence(self, row: Row, reference: str | None) -> float:
-        """Of one answer y to x: the sum over its positions, each exact over the vocabulary [V]."""
+    def _parts(self, rows: list[Row]) -> Iterator[list[Row]]:
+        """As many rows at once as give few enough logits; one at least."""
+        width = max(len(row.question.tokens) + len(row.tokens) for row in rows)
+        vocabulary = policy.causal_lm(self.model).get_output_embeddings().weight.shape[0]
+        size = max(1, TILE // (width * vocabulary))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+    def _divergence(self, rows: list[Row], reference: str | None) -> list[float]:
+        """Of each answer y to x: the sum over its positions, each exact over the vocabulary [V].
+
+        Shorter rows are filled up at their ends, which what stands before never sees.
+        """
         self._between()
-        lm = policy.causal_lm(self.model)
-        ids = torch.tensor([row.question.tokens + row.tokens[:-1]], device=lm.device)
-        mine = self._logits(ids, len(row.tokens), policy.TRAINED)
-        theirs = self._logits(ids, len(row.tokens), reference)
-        total = 0.0
-        size = max(1, TILE // mine.shape[-1])
-        for start in range(0, len(mine), size):
-            p = torch.log_softmax(mine[start : start + size].float(), -1)
-            q = torch.log_softmax(theirs[start : start + size].float(), -1)
-            total += float((p.exp() * (p - q)).sum(dtype=torch.float64))
-        return max(0.0, total)  # below 0 only by rounding
+        texts = [row.question.tokens + row.tokens[:-1] for row in rows]
+        width = max(map(len, texts))
+        device = policy.causal_lm(self.model).device
+        ids = torch.tensor([text + [0] * (width - len(text)) for text in texts], device=device)
+        first = min(len(row.question.tokens) for row in rows) - 1
+        mine = self._logits(ids, width - first, policy.TRAINED)
+        theirs = self._logits(ids, width - first, reference)
+        values = []
+        for row, own, other in zip(rows, mine, theirs, strict=True):
+            begin = len(row.question.tokens) - 1 - first
+            p = torch.log_softmax(own[begin : begin + len(row.tokens)].float(), -1)  # [T, V]
+            q = torch.log_softmax(other[begin : begin + len(row.tokens)].float(), -1)
+            total = float((p.exp() * (p - q)).sum(dtype=torch.float64))
+            values.append(max(0.0, total))  # below 0 only by rounding
+        return values
 
     def _logits(self, ids: Tensor, last: int, adapter: str | None) -> Tensor:
-        """ids [1, P + T] -> logits [T, V] of the ``last`` T positions."""
+        """ids [B, L] -> logits [B, K, V] of the ``last`` K positions."""
         lm = policy.causal_lm(self.model)
         # A long prompt's own logits would take gigabytes, where the model can be told so.
-        keep = (
-            {"logits_to_keep": last} if "logits_to_keep" in signature(lm.forward).parameters else {}
-        )
+        can_keep = "logits_to_keep" in signature(lm.forward).parameters
+        wish = {"logits_to_keep": last} if can_keep else {}
         with policy.speaking_as(self.model, adapter):
-            logits: Tensor = lm(input_ids=ids, use_cache=False, **keep).logits[0, -last:]
+            logits: Tensor = lm(input_ids=ids, use_cache=False, **wish).logits[:, -last:]
         return logits
 
     # --- keeping ---

@@ -89,6 +89,16 @@ def test_adapters_mixed_in_a_batch_write_what_each_writes_alone(model: Any, rows
     assert together[0] != together[100] != together[200]  # the policies differ
 
 
+def test_answers_may_all_end_with_their_first_token(model: Any) -> None:
+    """Then no key of any answer is kept, and the last row still takes a finished one's place."""
+    writer = Decoder(model, PLAIN, 4, lambda _: True)
+    try:
+        rows = list(writer.write(questions(["policy_0"], samples=2)))
+    finally:
+        writer.release()
+    assert [len(row.tokens) for row in rows] == 12 * [1]
+
+
 def test_greedy_is_what_generate_writes_for_one_policy(model: Any) -> None:
     asked = questions(["policy_0", "policy_1", None], samples=1)
     ours = written(model, asked, 7, Sampling(temperature=0.0))
