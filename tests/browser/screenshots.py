@@ -201,7 +201,7 @@ SHOTS = [
     Shot("round-finished", "/p/demo/rounds/2/"),
     Shot("round-failed", "/p/trouble/rounds/1/"),
     Shot("report", "/p/demo/rounds/2/report/"),
-    Shot("report-push", "/p/demo/rounds/1/report/", before=tap("text=Push it to a hub")),
+    Shot("report-push", "/p/demo/rounds/1/report/"),
     Shot("compare-rounds", "/p/demo/rounds/compare/?a=1&b=2"),
     Shot("notifications", "/p/demo/settings/notifications/"),
     Shot("notifications-change", "/p/demo/settings/notifications/", before=tap(".change summary")),
