@@ -14,6 +14,7 @@ from annotate.people import Invitation
 from annotate.practising import make_practice_item
 from annotate.settling import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
+from training.afterwards.models import HubPush
 from training.endpoints.models import Endpoint
 from training.models import (
     Gate,
@@ -24,6 +25,7 @@ from training.models import (
     SamplingJob,
     Snapshot,
 )
+from training.notices.models import Delivery, Event, Recipient
 from training.playground.models import Tryout, TryoutAnswer
 
 MIXED = (
@@ -70,6 +72,8 @@ PROJECT_PAGES = [
     "rounds/new/",
     "rounds/when/",
     "rounds/1/",
+    "rounds/2/report/",
+    "rounds/compare/?a=1&b=2",
     "ranking/",
     "policies/",
     "policies/candidate/",
@@ -87,6 +91,8 @@ PROJECT_PAGES = [
     "people/",
     "invitations/",
     "settings/",
+    "settings/notifications/",
+    "settings/notifications/deliveries/",
     "card/",
     "texts/guidelines/",
     "texts/guidelines/1/",
@@ -130,6 +136,7 @@ def fill(project: Project) -> Round:
     _people(project)
     _line_up(project)
     _ranked(project)
+    _afterwards(project)
     _card(_beside(project, "plain"))
     _beside(project, "fresh")
     manager = project.memberships.get(role=Membership.Role.MANAGER).user
@@ -222,6 +229,58 @@ def _ranked(project: Project) -> None:
         _judge(judged, raters[number % len(raters)])
     Gate.objects.create(project=project, candidate=candidate, champion=base)
     Reign.objects.create(project=project, policy=base)
+
+
+def _afterwards(project: Project) -> None:
+    """A round that has succeeded, measured and pushed; and news of it."""
+    running = project.rounds.get(number=1)
+    candidate = project.policies.get(slug="candidate")
+    found = Round.objects.create(
+        project=project,
+        number=2,
+        snapshot=running.snapshot,
+        start=running.start,
+        reference=running.reference,
+        policy=candidate,
+        state=Round.State.SUCCEEDED,
+        total_steps=4,
+        config={"kind": "dpo", "beta": 0.1},
+        started_at=timezone.now() - timedelta(minutes=2),
+        finished_at=timezone.now(),
+        result={
+            "adapter_sha256": "cd" * 32,
+            "device": "cpu",
+            "held_out": {
+                "pairs": 40,
+                "ranked": 22.0,
+                "reference_ranked": 20.0,
+                "rewarded": 31.0,
+                "margin_quantiles": {"5": -1.5, "25": 0.1, "50": 0.4, "75": 1.0, "95": 2.5},
+            },
+        },
+    )
+    for name, first, last in (("loss", 0.69, 0.5), ("reward_accuracy", 0.5, 0.78)):
+        for step, value in ((0, first), (4, last)):
+            Metric.objects.create(round=found, step=step, name=f"held_out/{name}", value=value)
+    HubPush.objects.create(
+        round=found, what="adapter", repo="a-rather-long-owner/and-a-long-name-of-the-model"
+    )
+    hook = Recipient.objects.create(
+        project=project,
+        kind=Recipient.Kind.WEBHOOK,
+        address="https://hooks.example.org/a/rather/long/address/that/goes/on?room=training",
+        events=list(Event.values),
+    )
+    Delivery.objects.create(
+        recipient=hook,
+        event=Event.SUCCEEDED,
+        key="round:2",
+        subject="Sharpen: round 2 has succeeded",
+        body='{"type": "round.succeeded"}',
+        state=Delivery.State.GIVEN_UP,
+        attempt=11,
+        answer="hooks.example.org:443 cannot be reached, or broke off.",
+    )
 
 
 def _served(project: Project) -> None:

@@ -217,6 +217,12 @@ SHOTS = [
     Shot("round-finished", "/p/demo/rounds/2/"),
     Shot("round-provenance", "/p/demo/rounds/2/", before=tap("#provenance > summary")),
     Shot("round-failed", "/p/trouble/rounds/1/"),
+    Shot("report", "/p/demo/rounds/2/report/"),
+    Shot("report-push", "/p/demo/rounds/1/report/"),
+    Shot("compare-rounds", "/p/demo/rounds/compare/?a=1&b=2"),
+    Shot("notifications", "/p/demo/settings/notifications/"),
+    Shot("notifications-change", "/p/demo/settings/notifications/", before=tap(".change summary")),
+    Shot("deliveries", "/p/demo/settings/notifications/deliveries/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),
     Shot("endpoints", "/p/demo/endpoints/"),
@@ -279,11 +285,13 @@ def serving() -> Iterator[str]:
             "from tests.browser.scene_people import show_people; "
             "from tests.browser.scene_served import show_served; "
             "from tests.browser.scene_rounds import show_rounds; "
+            "from tests.browser.scene_after import show_after; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
             "scene.show_line_up(); show_rounds(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
             "show_served(ada); "
+            "show_after(); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
             f".order_by('username'), token={TOKEN!r})"
         )

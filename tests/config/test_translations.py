@@ -26,6 +26,7 @@ from annotate.models import Comparison, Membership, Policy
 from annotate.practising import make_practice_item
 from tests.factories import make_comparison, make_policy
 from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
+from training.notices.models import Delivery, Event, Recipient
 
 FOLDER = Path(settings.BASE_DIR, "locale/de/LC_MESSAGES")
 PACKAGES = ("annotate", "training", "config")
@@ -183,6 +184,10 @@ MANAGERS_PAGES = {
     "people/": ["Mitglieder", "Rolle setzen", "Bewertung", "Sek. je Karte"],
     "invitations/": ["Ein neuer Link", "Höchstens so oft", "offen bis", "eine Woche"],
     "settings/": ["Modelle und Runden", "Basismodell", "Ausgangspunkt jeder Runde", "der Champion"],
+    "rounds/3/report/": ["Bericht über Runde 3", "Rang-Genauigkeit der Referenz", "Mitnehmen"],
+    "rounds/compare/?a=1&b=3": ["Runde 1 neben Runde 3", "Unterschiedliche Einstellungen"],
+    "settings/notifications/": ["Wer benachrichtigt wird", "Eine Runde ist gelungen", "Probe"],
+    "settings/notifications/deliveries/": ["Zustellungen", "Aufgegeben", "Noch einmal senden"],
     "card/": ["Karte speichern", "So sehen es die Bewertenden", "Wird nicht gefragt", "Vorschau"],
     "texts/guidelines/": ["Als Version 3 speichern", "gilt jetzt", "Was neu war"],
     "texts/guidelines/1/": ["Richtlinien, Version 1", "Das Ganze", "Alles war neu"],
@@ -216,6 +221,18 @@ def at_work(cast):
     for step, name in enumerate(["train/loss", "held_out/loss"] * 2):
         Metric.objects.create(round=failed, step=step, name=name, value=0.7)
     Round.objects.create(number=2, state=Round.State.RUNNING, phase="loading the model", **parts)
+    counted = {"pairs": 9, "ranked": 5.0, "reference_ranked": 4.0, "rewarded": 6.0}
+    Round.objects.create(
+        number=3,
+        state=Round.State.SUCCEEDED,
+        policy=make_policy(project, "neu", state=Policy.State.RETIRED),
+        result={"held_out": counted},
+        **parts,
+    )
+    hook = Recipient.objects.create(
+        project=project, kind="webhook", address="https://haken.example.org/", events=Event.values
+    )
+    Delivery.objects.create(recipient=hook, key="x", subject="Runde 3", state="given_up")
     SamplingJob.objects.create(project=project, stored=1, total_steps=9).policies.set([base])
 
     comparison = make_comparison(project)

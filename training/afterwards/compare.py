@@ -156,7 +156,7 @@ def _side(one: Snapshot, other: Snapshot) -> Side:
     return Side(
         train=alone.count() - held_out,
         held_out=held_out,
-        shown=alone.select_related("comparison__prompt").order_by("-pk")[:PAIRS_SHOWN],
+        shown=list(alone.select_related("comparison__prompt").order_by("-pk")[:PAIRS_SHOWN]),
     )
 
 

@@ -215,7 +215,7 @@ def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Fig
         (_("Loss"), "loss", _number(2)),
         (_("Reward accuracy"), "reward_accuracy", in_percent),
         (_("Reward margin"), "reward_margin", _number(2)),
-        (_("Log-probability of the chosen answer"), "logp_chosen", _number(0)),
+        (_("Log-probability of the chosen answer"), "logp_chosen", _number(1)),
     ]
     return [
         _figure(

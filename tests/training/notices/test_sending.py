@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.core import mail as outbox
@@ -73,7 +74,7 @@ def test_the_waits_grow_and_then_it_is_given_up(hook, receiver):
         later()
         before = timezone.now()
         waits.append(send(message).next_at - before)
-    assert all(short < long for short, long in zip(waits, waits[1:], strict=False))
+    assert all(short < long for short, long in pairwise(waits))
     assert sum(WAITS, timedelta()) > timedelta(days=3)
     later()
     assert send(message).state == State.GIVEN_UP
