@@ -200,6 +200,10 @@ SHOTS = [
     Shot("round-cancel", "/p/demo/rounds/3/", before=tap("text=Cancel round 3…")),
     Shot("round-finished", "/p/demo/rounds/2/"),
     Shot("round-failed", "/p/trouble/rounds/1/"),
+    Shot("rewards", "/p/helpdesk/rewards/"),
+    Shot("rewards-implicit", "/p/helpdesk/rewards/?by=3&where=held_out", full=False),
+    Shot("rewards-none", "/p/fresh/rewards/"),
+    Shot("round-reward", "/p/helpdesk/rounds/4/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),
     Shot("endpoints", "/p/demo/endpoints/"),
@@ -258,11 +262,12 @@ def serving() -> Iterator[str]:
             "from tests.browser.scene_texts import show_texts; "
             "from tests.browser.scene_people import show_people; "
             "from tests.browser.scene_served import show_served; "
+            "from tests.browser.scene_rewards import show_rewards; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
             "scene.show_line_up(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
-            "show_served(ada); "
+            "show_served(ada); show_rewards(); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
             f".order_by('username'), token={TOKEN!r})"
         )
