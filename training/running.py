@@ -96,7 +96,9 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
         return
     job, held, run_dir = claimed
     try:
-        scoring.prepare(job=job, run_dir=run_dir)
+        if not scoring.prepare(job=job, run_dir=run_dir):
+            held.end(Job.State.SUCCEEDED, error="")
+            return
         scores = Tail(run_dir / "scores.jsonl")
 
         def follow(progress: Progress) -> Wish:
@@ -107,8 +109,9 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
         ending = run_engine(kind=job.config["kind"], run_dir=run_dir, follow=follow)
         if ending.result is None:
             _record_ending(held, run_dir, ending, stopping)
-        elif held.end(Job.State.SUCCEEDED, error=""):
-            pair_up(project=job.project)
+        else:
+            held.end(Job.State.SUCCEEDED, error="")
+        pair_up(project=job.project)  # after a failure, too: then nothing waits for a reward
     except Exception as error:
         logger.exception("%s", job)
         held.end(Job.State.FAILED, error=_words(error), log_tail=log_tail(run_dir))
