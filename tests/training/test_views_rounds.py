@@ -258,6 +258,9 @@ SETTINGS = {
     "round_after_pairs": "",
     "round_after_minutes": 60,
     "start_from": "champion",
+    "score_new": "on",
+    "meeting": "close",
+    "meeting_at_random": 40,
     "promotion": "automatic",
     "gate_votes": 120,
 }
@@ -271,6 +274,7 @@ def test_settings_are_saved_together(manager, cast):
     assert cast.project.name == "Sharpen more"
     assert (loop.completions_per_prompt, loop.round_after_pairs) == (4, None)
     assert (loop.round_after_minutes, loop.start_from) == (60, "champion")
+    assert (loop.score_new, loop.meeting, loop.meeting_at_random) == (True, "close", 40)
 
 
 def test_one_wrong_field_saves_nothing(manager, cast):
