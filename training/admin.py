@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from training import models
+from training.rewards.models import ScoringJob
 
 admin.site.register(models.LoopSettings)
 
@@ -35,4 +36,10 @@ class RoundAdmin(RecordAdmin):
 @admin.register(models.SamplingJob)
 class SamplingJobAdmin(RecordAdmin):
     list_display = ["pk", "project", "state", "stored", "total_steps", "created_at"]
+    list_filter = ["project", "state"]
+
+
+@admin.register(ScoringJob)
+class ScoringJobAdmin(RecordAdmin):
+    list_display = ["pk", "project", "round", "state", "stored", "total_steps", "created_at"]
     list_filter = ["project", "state"]

@@ -121,7 +121,9 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
         return
     job, held, run_dir = claimed
     try:
-        scoring.prepare(job=job, run_dir=run_dir)
+        if not scoring.prepare(job=job, run_dir=run_dir):
+            held.end(Job.State.SUCCEEDED, error="")
+            return
         scores = Tail(run_dir / "scores.jsonl")
 
         def follow(progress: Progress) -> Wish:
@@ -133,8 +135,9 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
         ending = run_engine(kind=kind, run_dir=run_dir, follow=follow, attempt=held.attempt)
         if ending.result is None:
             _record_ending(job, held, run_dir, ending, stopping)
-        elif held.end(Job.State.SUCCEEDED, error=""):
-            pair_up(project=job.project)
+        else:
+            held.end(Job.State.SUCCEEDED, error="")
+        pair_up(project=job.project)  # after a failure, too: then nothing waits for a reward
     except Exception as error:
         _record_error(job, held, run_dir, error)
         raise

@@ -223,6 +223,10 @@ SHOTS = [
     Shot("notifications", "/p/demo/settings/notifications/"),
     Shot("notifications-change", "/p/demo/settings/notifications/", before=tap(".change summary")),
     Shot("deliveries", "/p/demo/settings/notifications/deliveries/"),
+    Shot("rewards", "/p/helpdesk/rewards/"),
+    Shot("rewards-implicit", "/p/helpdesk/rewards/?by=3&where=held_out", full=False),
+    Shot("rewards-none", "/p/fresh/rewards/"),
+    Shot("round-reward", "/p/helpdesk/rounds/4/"),
     Shot("completions", "/p/demo/completions/"),
     Shot("screening", "/p/demo/completions/screening/"),
     Shot("endpoints", "/p/demo/endpoints/"),
@@ -286,11 +290,12 @@ def serving() -> Iterator[str]:
             "from tests.browser.scene_served import show_served; "
             "from tests.browser.scene_rounds import show_rounds; "
             "from tests.browser.scene_after import show_after; "
+            "from tests.browser.scene_rewards import show_rewards; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
             "scene.show_line_up(); show_rounds(); "
             "show_texts(ada, User.objects.exclude(pk=ada.pk)); "
-            "show_served(ada); "
+            "show_served(ada); show_rewards(); "
             "show_after(); "
             "show_people(ada, *User.objects.filter(username__in=['ben', 'cleo', 'dan'])"
             f".order_by('username'), token={TOKEN!r})"

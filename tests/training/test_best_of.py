@@ -14,6 +14,7 @@ from training.engine.config import Lora, Model
 from training.errors import NotNow
 from training.models import LoopSettings, Round, SamplingJob, Snapshot
 from training.pool import promote, sampled_policies
+from training.rewards.models import Score
 from training.sampling import start_sampling
 
 
@@ -155,6 +156,9 @@ def test_the_engine_writes_several_and_the_best_is_stored(project, tmp_path):
         own = [line for line in written if line["id"].startswith(f"{key}#")]
         top = max(own, key=lambda line: scores[line["id"]])
         assert completion.text == top["text"]
+        # The winner's score is kept, and is what a scoring job would have given it.
+        given = Score.objects.get(completion=completion, round=best_of.scoring_round(made))
+        assert given.reward == pytest.approx(given.beta * scores[top["id"]])
     met = Comparison.objects.filter(a__policy=made) | Comparison.objects.filter(b__policy=made)
     assert {one.a.policy for one in met} | {one.b.policy for one in met} >= {made, source}
     with pytest.raises(NotNow):

@@ -21,19 +21,18 @@ from tests.factories import (
     make_prompt,
     make_user,
 )
-from tests.training.test_best_of import make_adapter
+from tests.training.in_process import run_engine
 from tests.training.voting import judge, meet
-from training import best_of, gates, rounds, running
+from training import gates, rounds, running
 from training.claims import claim
 from training.demo import MODEL_DIR
 from training.errors import NotNow
-from training.models import LoopSettings, Round, SamplingJob, Snapshot
+from training.models import LoopSettings, Round, Snapshot
 from training.rewards import judging, kept, scorers, scoring, settled
 from training.rewards import rounds as reward_rounds
 from training.rewards.agreement import Told, agreement, calibration, chance
 from training.rewards.models import Score, ScoringJob
 from training.rewards.selecting import selection_of
-from training.sampling import start_sampling
 from training.snapshots import usable_pairs
 
 # --- rules that need no database ---
@@ -55,7 +54,7 @@ def test_shares_by_where_the_pairs_come_from():
 
 
 def test_how_sure_is_told_apart_from_how_right():
-    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one says nothing."""
+    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one without."""
     steps = calibration([1.0, 1.0, -1.0, -3.0, 0.0])
     assert [(step.share.wins, step.share.decided) for step in steps] == [
         (0, 0),
@@ -154,7 +153,7 @@ def score(scorer, **rewards):
 
 
 def settle(project, scorer, rater, margins, *, held_out=True, picked=""):
-    """A settled pair for each margin, whose answers ``scorer`` has scored so; answer A is chosen."""
+    """A settled pair for each margin, whose answers ``scorer`` has scored so; A is chosen."""
     base = project.policies.get(slug="base")
     for margin in margins:
         prompt = make_prompt(project, held_out=held_out)
@@ -194,7 +193,7 @@ def test_a_reward_round_takes_a_rounds_snapshot_and_leaves_the_loop_alone(projec
         job=on_round_1, claim=held, run_dir=tmp_path, result={"adapter_sha256": "ab" * 32}
     )
     assert published.joinpath("adapter_model.safetensors").exists()
-    assert reward_rounds.adopt(job=on_round_1, claim=held, run_dir=tmp_path, result={"adapter_sha256": "ab" * 32}) is None  # fmt: skip
+    assert on_round_1.project.rounds.get(number=2).reward_adapter == str(published)
     reward_rounds.start_reward_round(project=project)  # on all pairs: frozen now
     Round.objects.filter(number=3).update(state="cancelled")
     assert not usable_pairs(project).filter(frozen_at=None).exists()
@@ -251,10 +250,10 @@ def test_chosen_pairs_wait_for_rewards_and_stay_out_of_the_ranking(project):
     made = trained(project)
     LoopSettings.objects.update(meeting="close", meeting_at_random=10)
     prompts = [make_prompt(project) for _ in range(60)]
-    answers = {prompt.pk: [make_completion(prompt, made.start) for _ in range(3)] for prompt in prompts}  # fmt: skip
+    answers = [[make_completion(prompt, made.start) for _ in range(3)] for prompt in prompts]
     gates.pair_up(project=project)
     assert not Comparison.objects.exists()
-    for place, own in enumerate(answers.values()):
+    for place, own in enumerate(answers):
         for completion, reward in zip(own, (0.0, 1.0 + place, 1.5 + 2 * place), strict=True):
             Score.objects.create(round=made, completion=completion, reward=reward, token_count=1)
     gates.pair_up(project=project)
@@ -403,10 +402,10 @@ def test_a_manager_scores_trains_and_downloads(project, client, tmp_path):
 # --- the engine ---
 
 
-@pytest.mark.stack
-@pytest.mark.django_db(transaction=True)
-def test_the_engine_trains_a_reward_model_and_scores_by_it(project, tmp_path, settings):
-    """One process each: a reward round, its scores, and an implicit reward's."""
+def test_the_engine_trains_a_reward_model_and_scores_by_it(
+    project, tmp_path, settings, monkeypatch
+):
+    monkeypatch.setattr(running, "run_engine", run_engine)
     settings.ADAPTERS_DIR = tmp_path / "published"
     LoopSettings.objects.update(
         round_config={"optimisation": {"epochs": 1.0, "batch_size": 8, "learning_rate": 1e-3}}
@@ -448,25 +447,3 @@ def test_the_engine_trains_a_reward_model_and_scores_by_it(project, tmp_path, se
     job.refresh_from_db()
     assert (job.state, job.stored) == ("succeeded", 20), job.error
     assert Score.objects.filter(round=made).count() == 20
-
-
-@pytest.mark.stack
-@pytest.mark.django_db(transaction=True)
-def test_the_best_of_n_keeps_its_scores(project, tmp_path):
-    """And the implicit reward of a kept answer is what a scoring job gives it."""
-    make_adapter(tmp_path / "adapter")
-    source = trained(project, folder=tmp_path / "adapter")
-    policy = best_of.make_best_of(source=source.policy, count=2)
-    make_prompt(project, "What is the capital of Spain?")
-    (job,) = start_sampling(project=project, policies=[policy])
-    running.run_sampling(job.pk)
-    assert SamplingJob.objects.get(pk=job.pk).state == "succeeded"
-    kept_ones = dict(Score.objects.values_list("completion", "reward"))
-    assert set(kept_ones) == set(Completion.objects.filter(policy=policy).values_list("pk", flat=True))  # fmt: skip
-    assert kept_ones
-    Score.objects.all().delete()
-    scoring_job = scoring.start_scoring(scorer=source)
-    running.run_scoring(scoring_job.pk)
-    scoring_job.refresh_from_db()
-    assert scoring_job.state == "succeeded", scoring_job.error
-    assert dict(Score.objects.values_list("completion", "reward")) == pytest.approx(kept_ones, abs=1e-5)  # fmt: skip

@@ -347,6 +347,9 @@ SETTINGS = {
     "repetition_penalty": 1,
     "max_new_tokens": 64,
     "start_from": "champion",
+    "score_new": "on",
+    "meeting": "close",
+    "meeting_at_random": 40,
     "promotion": "automatic",
     "gate_votes": 120,
 }
@@ -359,6 +362,7 @@ def test_settings_are_saved_together(manager, cast):
     loop = LoopSettings.objects.get()
     assert cast.project.name == "Sharpen more"
     assert (loop.completions_per_prompt, loop.start_from) == (4, "champion")
+    assert (loop.score_new, loop.meeting, loop.meeting_at_random) == (True, "close", 40)
 
 
 def test_one_wrong_field_saves_nothing(manager, cast):

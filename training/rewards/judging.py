@@ -16,6 +16,7 @@ import numpy as np
 from annotate.models import Policy, Project
 from training.models import Round
 from training.rewards.models import Score
+from training.shares import THIN
 
 FEWEST = 2
 """Prompts without which no interval is told."""
@@ -30,6 +31,11 @@ class Opinion:
     low: float
     high: float
     prompts: int
+
+    @property
+    def between(self) -> str:
+        """The interval as "55–67 %"."""
+        return f"{100 * self.low:.0f}–{100 * self.high:.0f}{THIN}%"
 
 
 def expected_wins(

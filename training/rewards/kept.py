@@ -11,6 +11,7 @@ from typing import Any
 from annotate.models import Completion
 from training.models import Round
 from training.rewards.models import Score
+from training.rewards.pieces import pieces
 from training.rewards.scorers import beta_of
 from training.rewards.scoring import score_of
 
@@ -21,13 +22,13 @@ SCORED = "scored"
 
 def known(scorer: Round, prompts: Iterable[int]) -> dict[tuple[int, str], Line]:
     """What ``scorer`` has given to answers to these prompts, by (prompt, text)."""
-    rows = Score.objects.filter(
-        round=scorer, completion__prompt__in=set(prompts), logp__isnull=False
-    )
     fields = "completion__prompt", "completion__text", "logp", "reference_logp", "token_count"
     return {
         (prompt, text): {"logp": logp, "reference_logp": reference, "token_count": tokens}
-        for prompt, text, logp, reference, tokens in rows.values_list(*fields)
+        for piece in pieces(set(prompts))
+        for prompt, text, logp, reference, tokens in Score.objects.filter(
+            round=scorer, completion__prompt__in=piece, logp__isnull=False
+        ).values_list(*fields)
     }
 
 
@@ -44,14 +45,14 @@ def keep(lines: Iterable[Line]) -> int:
     if not carried:
         return 0
     scorers = Round.objects.in_bulk({line[SCORED]["round"] for line in carried.values()})
-    found = Completion.objects.filter(
-        prompt__in={key[0] for key in carried}, policy__in={key[1] for key in carried}
-    )
+    policies = {key[1] for key in carried}
     rows = []
-    for pk, *key in found.values_list("pk", "prompt", "policy", "seed"):
-        line = carried.get(tuple(key))
-        if line is not None:
-            scorer = scorers[line[SCORED]["round"]]
-            rows.append(score_of(scorer.pk, pk, line[SCORED], beta_of(scorer)))
+    for piece in pieces({key[0] for key in carried}):
+        found = Completion.objects.filter(prompt__in=piece, policy__in=policies)
+        for pk, *key in found.values_list("pk", "prompt", "policy", "seed"):
+            line = carried.get(tuple(key))
+            if line is not None:
+                scorer = scorers[line[SCORED]["round"]]
+                rows.append(score_of(scorer.pk, pk, line[SCORED], beta_of(scorer)))
     Score.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)

@@ -20,6 +20,7 @@ from training.errors import NotNow
 from training.models import LoopSettings, Round
 from training.nudge import nudge
 from training.rewards.models import Score, ScoringJob
+from training.rewards.pieces import pieces
 from training.rewards.scorers import beta_of, job_of, usual
 from training.versions import code_version
 
@@ -95,12 +96,15 @@ def has_given_up(scorer: Round) -> bool:
     )
 
 
-def prepare(*, job: ScoringJob, run_dir: Path) -> None:
-    """Write ``completions.jsonl``: a line for every completion that is to be scored."""
+def prepare(*, job: ScoringJob, run_dir: Path) -> bool:
+    """Write ``completions.jsonl``: a line for every completion that is to be scored.
+
+    False where there is none any more.
+    """
     target = run_dir / "completions.jsonl"
     job.stored = 0  # the lines that are there are read again, and counted again
     if target.exists():
-        return
+        return True
     policy = next(iter(job.config.get("adapters", {})), "")
     rows = missing(job.round).values_list("pk", "prompt__messages", "text")[:AT_ONCE]
     temporary = run_dir / "completions.part"
@@ -110,11 +114,11 @@ def prepare(*, job: ScoringJob, run_dir: Path) -> None:
             line = {"id": str(pk), "messages": messages, "policy": policy, "text": text}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines += 1
-    if not lines:
-        raise NotNow(_("Every completion has its reward already."))
-    temporary.replace(target)
+    if lines:
+        temporary.replace(target)
     job.total_steps = lines
     ScoringJob.objects.filter(pk=job.pk).update(total_steps=lines)
+    return lines > 0
 
 
 @transaction.atomic
@@ -126,11 +130,9 @@ def store(*, job: ScoringJob, claim: Claim, lines: Sequence[dict[str, Any]]) -> 
     if not lines:
         return True
     beta = beta_of(job.round)
-    there = set(
-        Completion.objects.filter(pk__in=[int(line["id"]) for line in lines]).values_list(
-            "pk", flat=True
-        )
-    )
+    there: set[int] = set()
+    for piece in pieces(int(line["id"]) for line in lines):
+        there.update(Completion.objects.filter(pk__in=piece).values_list("pk", flat=True))
     rows = [
         score_of(job.round_id, int(line["id"]), line, beta)
         for line in lines

@@ -9,6 +9,7 @@ from annotate.selecting import Preferred, Selection
 from training.models import LoopSettings, Round
 from training.pool import loop_of
 from training.rewards.models import Score
+from training.rewards.pieces import pieces
 from training.rewards.scorers import usual
 from training.rewards.scoring import has_given_up
 
@@ -35,5 +36,8 @@ def selection_of(project: Project, *, waits: bool = True) -> Selection | None:
 
 def rewards_by(scorer: Round, completions: Collection[int]) -> Mapping[int, float]:
     """The rewards of these completions, as far as ``scorer`` has given them."""
-    found = Score.objects.filter(round=scorer, completion__in=list(completions))
-    return dict(found.values_list("completion", "reward"))
+    found: dict[int, float] = {}
+    for piece in pieces(completions):
+        rows = Score.objects.filter(round=scorer, completion__in=piece)
+        found.update(rows.values_list("completion", "reward"))
+    return found

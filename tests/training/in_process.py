@@ -1,0 +1,23 @@
+"""The real engine within the test's own process: quick, for what needs no process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from training.engine.__main__ import run_job
+from training.engine_process import Ending, Progress, Wish, read_progress
+
+
+def run_engine(*, kind: str, run_dir: Path, follow: Callable[[Progress], Wish]) -> Ending:
+    """As ``training.engine_process.run_engine``, which starts the same job."""
+    status = 0 if (run_dir / "result.json").exists() else run_job(kind, run_dir)
+    follow(read_progress(run_dir))
+    found = {
+        name: json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
+        if (run_dir / f"{name}.json").exists()
+        else None
+        for name in ("result", "error")
+    }
+    return Ending(status, found["result"], found["error"])
