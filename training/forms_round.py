@@ -60,7 +60,7 @@ class PlainNumber(forms.NumberInput):
         if isinstance(value, float):
             plain = format(Decimal(repr(value)), "f")
             return plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return super().format_value(value)
+        return cast("str | None", super().format_value(value))
 
 
 def _number(label: Any, help_text: Any, **limits: Any) -> forms.FloatField:
@@ -493,7 +493,7 @@ class RoundForm(forms.Form):
     def _is_used(self, names: list[str]) -> bool:
         """Whether a folded group narrows the pairs: what nobody should overlook."""
         narrowing = ("tags", "min_agreement", "since", "until", "policies")
-        usual = (None, "", "0", 0, [])
+        usual: tuple[Any, ...] = (None, "", "0", 0, [])
         return any(name in narrowing and self[name].value() not in usual for name in names)
 
 
