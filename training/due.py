@@ -94,27 +94,31 @@ def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
     is back after it, decides. The round names it, and the database lets no second one do so.
     """
     now = now or timezone.now()
-    started = []
+    started: list[Round] = []
     for loop in LoopSettings.objects.select_related("project"):
         if not rules_of(loop).calls:
             continue
-        seen = outlook(loop.project, now=now)
-        words = seen.verdict.why
-        window = _window_row(loop.project, seen.window)
-        if seen.verdict.starts and seen.verdict.trigger is not None:
-            try:
-                made = rounds.start_round(
-                    project=loop.project, trigger=seen.verdict.trigger, window=window
-                )
-            except NotNow as error:
-                words = str(error)
-                logger.info("project %s: no round: %s", loop.project.slug, error)
-            else:
-                started.append(made)
-        if window is not None:
-            PlanWindow.objects.filter(pk=window.pk, decided_at=None).update(
-                decided_at=now, words=words
-            )
+        try:
+            started += _start_if_due(loop.project, now)
+        except Exception:  # one project's fault must not keep the others waiting
+            logger.exception("project %s: whether a round is due", loop.project.slug)
+    return started
+
+
+def _start_if_due(project: Project, now: datetime) -> list[Round]:
+    seen = outlook(project, now=now)
+    words, started = seen.verdict.why, []
+    window = _window_row(project, seen.window)
+    if seen.verdict.starts and seen.verdict.trigger is not None:
+        try:
+            made = rounds.start_round(project=project, trigger=seen.verdict.trigger, window=window)
+        except NotNow as error:
+            words = str(error)
+            logger.info("project %s: no round: %s", project.slug, error)
+        else:
+            started.append(made)
+    if window is not None:
+        PlanWindow.objects.filter(pk=window.pk, decided_at=None).update(decided_at=now, words=words)
     return started
 
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import operator
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import reduce
 from typing import Any, cast
 
@@ -52,12 +53,22 @@ PLACES = {
 PERCENTS = ("warmup_percent", "eval_percent")
 
 
+class PlainNumber(forms.NumberInput):
+    """Writes 0.00001 and 1, not 1e-05 and 1.0."""
+
+    def format_value(self, value: Any) -> str | None:
+        if isinstance(value, float):
+            plain = format(Decimal(repr(value)), "f")
+            return plain.rstrip("0").rstrip(".") if "." in plain else plain
+        return cast("str | None", super().format_value(value))
+
+
 def _number(label: Any, help_text: Any, **limits: Any) -> forms.FloatField:
     limits.setdefault("min_value", 0)
     return forms.FloatField(
         label=label,
         help_text=help_text,
-        widget=forms.NumberInput(attrs={"step": "any"}),
+        widget=PlainNumber(attrs={"step": "any"}),
         **limits,
     )
 
@@ -127,7 +138,9 @@ class RoundForm(forms.Form):
         required=False,
     )
     half_life_unit = forms.ChoiceField(
-        label=_("Counted in"), choices=[("rounds", _("rounds")), ("days", _("days"))]
+        label=_("Counted in"),
+        help_text=_("A pair's age: the rounds that succeeded since it was settled, or the days."),
+        choices=[("rounds", _("rounds")), ("days", _("days"))],
     )
     tags = forms.CharField(
         label=_("Only prompts with one of these tags"),
@@ -143,11 +156,13 @@ class RoundForm(forms.Form):
     )
     since = forms.DateField(
         label=_("Settled on this day or later"),
+        help_text=_("Empty: from the first pair on."),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     until = forms.DateField(
         label=_("Settled on this day or earlier"),
+        help_text=_("Empty: up to now."),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
@@ -477,11 +492,9 @@ class RoundForm(forms.Form):
 
     def _is_used(self, names: list[str]) -> bool:
         """Whether a folded group narrows the pairs: what nobody should overlook."""
-        return any(
-            bool(self[name].value())
-            for name in names
-            if name in ("tags", "min_agreement", "since", "until", "policies")
-        )
+        narrowing = ("tags", "min_agreement", "since", "until", "policies")
+        usual: tuple[Any, ...] = (None, "", "0", 0, [])
+        return any(name in narrowing and self[name].value() not in usual for name in names)
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:

@@ -108,7 +108,7 @@ PRESETS = (
         _("Noisy raters"),
         _(
             "Where raters often disagree: pairs that most agree on, and a loss that reckons with "
-            "15 % of wrong labels."
+            "15 wrong labels in 100."
         ),
         _noisy,
     ),

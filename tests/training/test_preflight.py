@@ -90,7 +90,7 @@ def test_what_a_round_computes():
 
 @pytest.mark.parametrize(
     ("gib", "changes", "checkpointing"),
-    [(80, {}, False), (24, {}, True), (24, {"max_length": 512}, False)],
+    [(80, {}, False), (40, {}, True), (40, {"max_length": 512}, False)],
 )
 def test_activations_are_recomputed_where_memory_asks_for_it(gib, changes, checkpointing):
     memory = memory_of(SEVEN, LENGTHS, settings(**changes), gpu(gib))
@@ -103,8 +103,8 @@ def test_activations_are_recomputed_where_memory_asks_for_it(gib, changes, check
 @pytest.mark.parametrize(
     ("gib", "changes", "expected"),
     [
-        (15, {"max_length": 4096}, [Change("max_length", 2368)]),
-        (20, {"lora": Lora(r=256)}, [Change("lora_r", 64)]),
+        (15, {"max_length": 4096}, [Change("max_length", 512)]),
+        (20, {"lora": Lora(r=256)}, [Change("lora_r", 128)]),
         (10, {}, [Change("load_in_4bit", True)]),
         (4, {}, []),
     ],
@@ -112,25 +112,23 @@ def test_activations_are_recomputed_where_memory_asks_for_it(gib, changes, check
 def test_the_nearest_setting_that_fits_is_named(gib, changes, expected):
     asked = settings(**changes)
     assert not memory_of(SEVEN, LENGTHS, asked, gpu(gib)).fits
-    found = what_would_fit(SEVEN, LENGTHS, asked, gpu(gib))
-    assert [one.field for one in found] == [one.field for one in expected]
+    assert what_would_fit(SEVEN, LENGTHS, asked, gpu(gib)) == expected
 
 
-def test_what_is_named_does_fit():
-    for gib in range(5, 24):
-        asked = settings(max_length=8192, lora=Lora(r=128))
-        if memory_of(SEVEN, LENGTHS, asked, gpu(gib)).fits:
-            continue
-        for change in what_would_fit(SEVEN, LENGTHS, asked, gpu(gib)):
-            if change.field == "load_in_4bit":
-                asked = replace(asked, load_in_4bit=True)
-            elif change.field == "lora_r":
-                asked = replace(asked, lora=replace(asked.lora, r=change.value))
-            else:
-                shorter = replace(asked.optimisation, max_length=change.value)
-                asked = replace(asked, optimisation=shorter)
-        changed = what_would_fit(SEVEN, LENGTHS, settings(max_length=8192), gpu(gib))
-        assert memory_of(SEVEN, LENGTHS, asked, gpu(gib)).fits or not changed
+@pytest.mark.parametrize("gib", range(5, 24))
+def test_what_is_named_does_fit(gib):
+    asked = settings(max_length=8192, lora=Lora(r=128))
+    changes = what_would_fit(SEVEN, LENGTHS, asked, gpu(gib))
+    for change in changes:
+        if change.field == "load_in_4bit":
+            asked = replace(asked, load_in_4bit=True)
+        elif change.field == "lora_r":
+            asked = replace(asked, lora=replace(asked.lora, r=change.value))
+        else:
+            shorter = replace(asked.optimisation, max_length=change.value)
+            asked = replace(asked, optimisation=shorter)
+    assert not changes or memory_of(SEVEN, LENGTHS, asked, gpu(gib)).fits
+    assert changes or gib < 8
 
 
 def test_time_follows_from_work_and_pace():

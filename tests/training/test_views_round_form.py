@@ -64,9 +64,8 @@ def test_it_opens_with_what_the_project_says(manager, pairs):
     form, page = response.context["form"], text(response)
     assert form["learning_rate"].value() == 1e-3
     assert (form["beta"].value(), form["lora_r"].value(), form["kind"].value()) == (0.3, 16, "dpo")
-    for field in form:  # one explanation beside every field that is no pair of its neighbour
-        alone = field.name not in ("half_life_unit", "since", "until")
-        assert not alone or f'id="{field.auto_id}_helptext"' in page, field.name
+    for field in form:  # an explanation beside every one
+        assert f'id="{field.auto_id}_helptext"' in page, field.name
 
 
 def test_sent_as_it_is_it_starts_what_the_button_starts(manager, pairs, cast):
