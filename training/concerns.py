@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
-from typing import Literal
+from typing import Any, Literal
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -54,18 +54,24 @@ class Concern:
     """The words of the link to it."""
 
 
-def concerns(curves: Mapping[str, Curve], *, loss: str = "sigmoid") -> list[Concern]:
+def concerns(
+    curves: Mapping[str, Curve], *, config: Mapping[str, Any] | None = None
+) -> list[Concern]:
     """What a manager should know; none where the numbers look sound.
 
-    ``curves`` maps metric names ("held_out/loss") to their values so far; ``loss`` is the round's.
+    ``curves`` maps metric names ("held_out/loss") to their values so far; ``config`` is the
+    engine's job, from which the remedies start.
     """
+    config = config or {}
+    loss = str(config.get("loss", "sigmoid"))
+    optimisation = config.get("optimisation") or {}
     found = [
-        _overfitting(curves.get("held_out/loss", ())),
-        _contradiction(curves),
+        _overfitting(curves.get("held_out/loss", ()), float(optimisation.get("epochs", 1.0))),
+        _contradiction(curves, loss),
         _chosen_falls(curves, loss),
-        _kl(curves),
+        _kl(curves, float(config.get("beta", 0.1))),
         _length(curves),
-        _nothing_learnt(curves),
+        _nothing_learnt(curves, float(optimisation.get("learning_rate", 2e-5))),
         _gradient(curves.get("train/grad_norm", ())),
     ]
     kinds = {one.kind for one in found if one}
@@ -73,7 +79,7 @@ def concerns(curves: Mapping[str, Curve], *, loss: str = "sigmoid") -> list[Conc
     return [one for one in found if one and one.kind not in hidden]
 
 
-def _overfitting(curve: Curve) -> Concern | None:
+def _overfitting(curve: Curve, epochs: float) -> Concern | None:
     if len(curve) < 3:
         return None
     step, best = min(curve, key=lambda point: point[1])
@@ -88,12 +94,12 @@ def _overfitting(curve: Curve) -> Concern | None:
         "overfitting",
         seen % {"step": step, "best": _number(best, 2), "now": _number(now, 2)},
         _("Fewer epochs or a lower learning rate would stop it earlier; more pairs help most."),
-        "epochs=1",
-        _("Prepare a round of one epoch"),
+        f"epochs={epochs / 2:g}",
+        _("Prepare a round with half the epochs"),
     )
 
 
-def _contradiction(curves: Mapping[str, Curve]) -> Concern | None:
+def _contradiction(curves: Mapping[str, Curve], loss: str) -> Concern | None:
     curve = curves.get("held_out/reward_accuracy", ())
     if len(curve) < 3 or curve[-1][1] >= 0.5 or curve[-2][1] >= 0.5:
         return None
@@ -108,7 +114,7 @@ def _contradiction(curves: Mapping[str, Curve]) -> Concern | None:
             "The verdicts may contradict each other: look at the raters' agreement, and raise "
             "label smoothing if it is low."
         ),
-        "label_smoothing=0.1",
+        ("" if loss in ("sigmoid", "robust") else "loss=robust&") + "label_smoothing=0.1",
         _("Prepare a round for noisy verdicts"),
     )
 
@@ -141,7 +147,7 @@ def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> Concern | None:
     )
 
 
-def _kl(curves: Mapping[str, Curve]) -> Concern | None:
+def _kl(curves: Mapping[str, Curve], beta: float) -> Concern | None:
     answers = curves.get("answers/kl", ())
     tokens = curves.get("answers/kl_per_token", ())
     if len(answers) < 2:
@@ -170,7 +176,7 @@ def _kl(curves: Mapping[str, Curve]) -> Concern | None:
         "kl",
         seen % told,
         _("A larger β or a lower learning rate keeps it closer."),
-        "beta=0.3",
+        f"beta={3 * beta:g}",
         _("Prepare a round with a larger β"),
     )
 
@@ -195,7 +201,7 @@ def _length(curves: Mapping[str, Curve]) -> Concern | None:
     )
 
 
-def _nothing_learnt(curves: Mapping[str, Curve]) -> Concern | None:
+def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> Concern | None:
     margin = curves.get("held_out/reward_margin", ())
     accuracy = curves.get("held_out/reward_accuracy", ())
     last = margin[-1][0] if margin else 0
@@ -217,7 +223,7 @@ def _nothing_learnt(curves: Mapping[str, Curve]) -> Concern | None:
             "share": in_percent(accuracy[-1][1]),
         },
         _("The learning rate may be far too low for this model, or the pairs too few or alike."),
-        "learning_rate=1e-4",
+        f"learning_rate={5 * rate:g}",
         _("Prepare a round with a higher rate"),
     )
 

@@ -9,10 +9,10 @@ from training.models import Metric, Round, RoundSample
 
 HELD = """() => {
   window.held = [...document.querySelectorAll("#figure-loss, #figure-loss details, #plot-loss")];
-  window.heights = () => document.querySelector("#round-charts").offsetHeight;
+  window.heights = () => document.querySelector("#plot-loss").getBoundingClientRect().height;
   window.height = window.heights();
 }"""
-STILL = """() => window.held.every((node) => node.isConnected) && held[1] && document
+STILL = """() => window.held.every((node) => node.isConnected) && document
   .querySelector("#figure-loss details").open && document.activeElement.id === "plot-loss" &&
   window.heights() === window.height"""
 

@@ -92,8 +92,25 @@ def test_falling_likelihood_offers_dpop_unless_it_is_in_use():
     (found,) = concerns(SOUND | FALLING)
     assert found.prefill == "loss=dpop"
     assert found.offer
-    (again,) = concerns(SOUND | FALLING, loss="dpop")
+    (again,) = concerns(SOUND | FALLING, config={"loss": "dpop"})
     assert not again.prefill
+
+
+@pytest.mark.parametrize(
+    ("change", "prefill"),
+    [
+        ({"held_out/loss": steps(0.69, 0.5, 0.6)}, "epochs=1.5"),
+        ({"answers/kl": steps(0, 1, 2, 6, 25)}, "beta=0.6"),
+        (
+            {"held_out/reward_accuracy": steps(0.5, 0.45, 0.4)},
+            "loss=robust&label_smoothing=0.1",
+        ),
+    ],
+)
+def test_a_remedy_starts_from_the_rounds_own_settings(change, prefill):
+    config = {"loss": "ipo", "beta": 0.2, "optimisation": {"epochs": 3}}
+    (found,) = concerns(SOUND | change, config=config)
+    assert found.prefill == prefill
 
 
 def test_contradicting_verdicts_are_not_called_too_slow_as_well():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from django.db.models import F, Q
@@ -268,21 +268,25 @@ def _figure(
     }
     svg = line_chart(drawn, summary=summary, y_words=words, x_range=(0, last_step))
     exact = words if words in (_rate, in_percent) else _number(3)
-    present = [curves[metric] for _name, _look, metric in lines if curves.get(metric)]
+    present = {metric: curves[metric] for _name, _look, metric in lines if curves.get(metric)}
     key = lines[0][2].rpartition("/")[2].replace("_", "-")
     return Figure(title, help, svg, legend, key, _table(present, exact))
 
 
 def _table(
-    curves: Sequence[Sequence[tuple[int, float]]], words: Callable[[float], str]
+    curves: Mapping[str, Sequence[tuple[int, float]]], words: Callable[[float], str]
 ) -> list[tuple[int, list[str]]]:
     """The evaluations' steps where the figure has such, else some steps, evenly."""
-    if not curves:
-        return []
-    fewest = min(curves, key=len)
-    every = max(1, -(-len(fewest) // ROWS)) if len(curves) == 1 or len(fewest) > 3 * ROWS else 1
-    steps = [step for step, _value in list(fewest)[::-1][::every][::-1]]
-    by_step = [dict(curve) for curve in curves]
+    every = [{step for step, _value in curve} for curve in curves.values()]
+    evaluated = [
+        {step for step, _value in curve}
+        for metric, curve in curves.items()
+        if not metric.startswith("train/")
+    ]
+    steps = sorted(set().union(*(evaluated or every)))
+    if not evaluated:
+        steps = steps[::-1][:: max(1, -(-len(steps) // ROWS))][::-1]
+    by_step = [dict(curve) for curve in curves.values()]
     return [
         (step, [words(values[step]) if step in values else "–" for values in by_step])
         for step in steps

@@ -142,7 +142,7 @@ def _live(round_: Round) -> dict[str, Any]:
     curves = curves_of(round_)
     accuracy = curves.get("held_out/reward_accuracy", [])
     meeting = overview.meeting(round_)
-    worries = concerns(curves, loss=str(round_.config.get("loss", "sigmoid")))
+    worries = concerns(curves, config=round_.config)
     now = live.versions(round_, [one.seen for one in worries])
     return {
         "round": round_,
