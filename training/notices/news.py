@@ -26,7 +26,8 @@ def sweep(*, look_at_gates: bool = False) -> None:
             # What cannot be told must not keep the rest of the sweep from its work.
             logger.exception("no news for recipient %s", recipient.pk)
     for pk in due():
-        nudge(pk)
+        if not nudge(pk):
+            break  # no Redis: it takes seconds to find that out, and the next sweep asks again
 
 
 def collect(recipient: Recipient, *, look_at_gates: bool = False) -> list[Delivery]:
@@ -70,12 +71,14 @@ def due(*, now: datetime | None = None) -> list[int]:
     return list(found.order_by("next_at").values_list("pk", flat=True)[:200])
 
 
-def nudge(pk: int) -> None:
-    """Tell a worker. Where Redis is absent, the next sweep says it again."""
+def nudge(pk: int) -> bool:
+    """Tell a worker. False where Redis is absent; the next sweep says it again."""
     try:
         app.send_task("training.tasks.deliver", args=[pk], retry=False)
     except (OperationalError, OSError) as error:
         logger.warning("no message sent for delivery %s, the sweep will: %s", pk, error)
+        return False
+    return True
 
 
 def language_of(recipient: Recipient) -> str:

@@ -16,6 +16,19 @@ from training.notices.editing import add_recipient
 from training.notices.models import Event, Recipient
 
 
+@pytest.fixture(autouse=True)
+def messages(monkeypatch) -> list[int]:
+    """Whom a worker would be told of. No broker is here, and rows are all that counts."""
+    told: list[int] = []
+
+    def note(pk: int) -> bool:
+        told.append(pk)
+        return True
+
+    monkeypatch.setattr("training.notices.news.nudge", note)
+    return told
+
+
 @pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
     with running_receiver() as found:

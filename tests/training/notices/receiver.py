@@ -36,7 +36,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         receiver: Receiver = self.server.receiver
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        receiver.messages.append(Message(self.path, dict(self.headers.items()), body))
+        receiver.messages.append(
+            Message(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        )
         status = receiver.script.popleft() if receiver.script else 204
         self.send_response(status)
         if 300 <= status < 400:

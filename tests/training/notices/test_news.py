@@ -170,3 +170,23 @@ def test_a_cancelled_round_is_nobodys_news(add, end_round):
     end_round(Round.State.CANCELLED)
     news.sweep()
     assert told(one) == []
+
+
+def test_workers_are_told_of_what_is_due_and_of_nothing_else(add, end_round, messages):
+    one = add("email", "a@example.org")
+    end_round("failed")
+    news.sweep()
+    assert messages == [one.deliveries.get().pk]
+    Delivery.objects.update(next_at=timezone.now() + timedelta(hours=1))
+    news.sweep()
+    assert len(messages) == 1
+
+
+def test_without_redis_it_is_found_out_once(add, end_round, monkeypatch):
+    for name in "abc":
+        add("email", f"{name}@example.org")
+    end_round("failed")
+    asked = []
+    monkeypatch.setattr(news, "nudge", asked.append)  # gives None: not told
+    news.sweep()
+    assert len(asked) == 1
