@@ -34,7 +34,8 @@ LONG_PAUSE_SECONDS = 10.0
 """Between two looks at the engine: longer means that this process did not run."""
 LITTLE_BYTES = 64 * 1024
 
-Wish = Literal["go on", "stop"]
+Wish = Literal["go on", "stop", "lost"]
+"""``lost``: somebody else has the job now; the engine must not go on, not even for a moment."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +116,9 @@ def run_engine(
 
     ``processes`` train together, one a GPU, unless the operator's launcher decides that.
 
-    ``follow`` is called about twice a second; "stop" sends SIGTERM, and SIGKILL to the whole
-    group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands still
-    for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
+    ``follow`` is called about twice a second; all but "go on" sends SIGTERM, and SIGKILL to the
+    whole group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands
+    still for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
     the engine of an earlier one that still works in ``run_dir`` has to give way to it.
     ``threads``: others than settings.ENGINE_THREADS. ``name`` is what the run is called wherever
     its metrics are told.
@@ -143,9 +144,10 @@ def run_engine(
     is_silent = False
     try:
         while child.poll() is None:
-            if follow(read_progress(run_dir)) == "go on":
+            wish = follow(read_progress(run_dir))
+            if wish != "lost":
                 lease.touch()
-            elif stop_by is None:
+            if wish != "go on" and stop_by is None:
                 stop_by = time.monotonic() + PATIENCE_SECONDS
                 child.terminate()
             is_silent = stop_by is None and pulse.silence() > settings.SILENT_SECONDS

@@ -93,7 +93,7 @@ def run_sampling(pk: int, *, stopping: Stopping = lambda: False) -> None:
         def follow(progress: Progress) -> Wish:
             nonlocal paired_at
             if not sampling.store(job=job, claim=held, lines=list(completions.read())):
-                return "stop"
+                return "lost"
             if time.monotonic() - paired_at > PAIR_EVERY_SECONDS:
                 with beating(held, lease=run_dir / "lease"):
                     pair_up(project=job.project)
@@ -192,7 +192,7 @@ def _beat(
     if not total_known:
         fields["total_steps"] = progress.total_steps
     if not held.update(**fields):
-        return "stop"
+        return "lost"
     return "stop" if stopping() or _cancel_asked(held) or pausing.is_asked(held) else "go on"
 
 

@@ -46,6 +46,7 @@ class Trial:
     reason: str = ""
     attempts: int = 0
     recovery: float | None = None
+    again: float | None = None  # until another attempt had the round, however slowly it started
     is_stuck: bool = False
     torn: str = ""
     was_too_late: bool = False
@@ -181,6 +182,7 @@ def _run(
         is_back = is_back or back()
         if made.attempt > attempt and not since:
             since = time.time()
+            trial.again = time.monotonic() - began
         if trial.recovery is None and is_back and _goes_on(trial, made, since, step):
             trial.recovery = time.monotonic() - began
         if made.is_finished and is_back:
@@ -278,8 +280,11 @@ def _p95(values: list[float]) -> float:
 
 
 def _report(trials: list[Trial], site: Site, seconds: float) -> int:
-    print("\n| fault | rounds | succeeded | failed, with a reason | attempts | median s | p95 s |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "\n| fault | rounds | succeeded | failed, with a reason | attempts | next attempt s | ",
+        end="",
+    )
+    print("recovery, median s | p95 s |\n|---|---|---|---|---|---|---|---|")
     for kind in KINDS:
         own = [trial for trial in trials if trial.kind == kind]
         if not own:
@@ -289,8 +294,11 @@ def _report(trials: list[Trial], site: Site, seconds: float) -> int:
         failed = sum(trial.state == "failed" and not trial.is_stuck for trial in own)
         median = f"{statistics.median(times):.1f}" if times else "–"
         attempts = statistics.mean(trial.attempts for trial in own)
+        again = [trial.again for trial in own if trial.again is not None]
+        longest = f"{max(again):.1f}" if again else "–"
         print(
-            f"| {kind} | {len(own)} | {succeeded} | {failed} | {attempts:.1f} | {median} | "
+            f"| {kind} | {len(own)} | {succeeded} | {failed} | {attempts:.1f} | {longest} | "
+            f"{median} | "
             f"{_p95(times)} |"
         )
     for words in [*site.watch.overlaps, *site.watch.orphans]:

@@ -129,6 +129,30 @@ def test_an_engine_without_a_heartbeat_is_ended_and_says_so(tmp_path, monkeypatc
     assert "no sign of life" in ending.words()
 
 
+@pytest.mark.parametrize(("wish", "renewed"), [("stop", True), ("lost", False)])
+def test_the_lease_is_renewed_unless_the_job_is_lost(tmp_path, monkeypatch, wish, renewed):
+    """Who is asked to stop may take its time for a checkpoint; who was replaced may not."""
+    seen = []
+
+    def follow(_):
+        seen.append((tmp_path / "lease").stat().st_mtime > 1)
+        os.utime(tmp_path / "lease", (1, 1))
+        return wish
+
+    monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(
+        "training.engine_process._launcher",
+        lambda _: [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
+        ],
+    )
+    run_engine(kind="dpo", run_dir=tmp_path, follow=follow)
+    assert seen[0]
+    assert seen[1] is renewed
+
+
 def test_silence_is_not_counted_while_nobody_listens(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("training.engine_process.time.monotonic", lambda: now[0])

@@ -66,7 +66,7 @@ def _ask_engine(answer: TryoutAnswer, held: Claim, stopping: Stopping) -> None:
     def follow(progress: Progress) -> Wish:
         so_far = storable(read_partial(run_dir).get("tryout", ""))
         if not held.update(phase=progress.phase, text=so_far):
-            return "stop"
+            return "lost"
         return "stop" if stopping() or _cancel_asked(answer) else "go on"
 
     ending = run_engine(kind="sample", run_dir=run_dir, follow=follow, attempt=held.attempt)
