@@ -20,7 +20,7 @@ from benchmarks.train_data import make_base
 from training.demo import MODEL_DIR, world
 from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
 from training.engine.estimate import ON_CPU
-from training.machines import Hardware
+from training.hardware import Hardware
 from training.model_shape import shape_of
 from training.preflight import (
     Lengths,

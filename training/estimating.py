@@ -17,7 +17,7 @@ from annotate.models import Project
 from annotate.numbers import grouped
 from training import machines, preflight
 from training.engine.config import Job
-from training.machines import Hardware
+from training.hardware import Hardware
 from training.model_shape import find_file, shape_of
 from training.models import Metric, Round
 from training.preflight import Change, Lengths, Memory, Settings, Work

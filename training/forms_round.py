@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, Project
 from training.engine.config import KINDS, ConfigError, DpoJob, Model, job_from_dict, job_to_dict
-from training.machines import Hardware
+from training.hardware import Hardware
 from training.models import LoopSettings, Round
 from training.recipes import ANCHOR, CHAMPION, START, Recipe
 from training.selection import Selection

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 from django.utils import timezone
 
+from training.hardware import Hardware
 from training.models import Machine
-
-
-@dataclasses.dataclass(frozen=True)
-class Hardware:
-    """A machine as its engine described it. ``flops`` were measured, in ``dtype``."""
-
-    host: str
-    device: str
-    devices: int
-    free_memory: int
-    cores: int
-    dtype: str
-    flops: float
-    names: tuple[str, ...] = ()
-
-    @property
-    def is_gpu(self) -> bool:
-        return self.device == "cuda"
 
 
 def note(run_dir: Path) -> None:

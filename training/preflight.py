@@ -13,7 +13,7 @@ from typing import Literal
 
 from training.engine.config import DpoJob, Lora, Optimisation, Precision, SftJob
 from training.engine.estimate import ON_CPU, kept_bytes, plan_memory, recomputed_bytes
-from training.machines import Hardware
+from training.hardware import Hardware
 from training.model_shape import Shape
 
 MIB, GIB = 2**20, 2**30

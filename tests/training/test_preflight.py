@@ -6,7 +6,7 @@ import pytest
 
 from training.demo import MODEL_DIR
 from training.engine.config import DpoJob, Lora, Model, Optimisation, SampleJob, SftJob
-from training.machines import Hardware
+from training.hardware import Hardware
 from training.model_shape import Shape, shape_of
 from training.preflight import (
     GIB,
