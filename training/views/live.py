@@ -63,12 +63,12 @@ def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
     costs a few tenths of a second, and many may be watching.
     """
     newest = round_.metrics.aggregate(
-        pk=Max("pk"),
+        last=Max("pk"),
         evaluated=Max("pk", filter=~Q(name__startswith="train/")),
         step=Max("step"),
     )
     drawn = (newest["step"] or 0) * SHOWN_STEPS // max(round_.total_steps, SHOWN_STEPS)
-    newest_sample = round_.samples.aggregate(pk=Max("pk"), place=Max("place"))
+    newest_sample = round_.samples.aggregate(last=Max("pk"), place=Max("place"))
     flags = f"{round_.cancel_requested_at is not None}{round_.pause_requested_at is not None}"
     return {
         "live": _short(
@@ -81,9 +81,9 @@ def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
         ),
         "controls": _short(round_.state, flags),
         "concerns": _short(*words_of_concerns),
-        "charts": f"{newest['pk'] is not None:d}-{drawn}-{newest['evaluated']}"
+        "charts": f"{newest['last'] is not None:d}-{drawn}-{newest['evaluated']}"
         f"-{round_.is_finished:d}",
-        "samples": f"{newest_sample['place']}-{newest_sample['pk']}-{round_.is_finished:d}",
+        "samples": f"{newest_sample['place']}-{newest_sample['last']}-{round_.is_finished:d}",
         "log": _short(round_.log_tail),
     }
 
