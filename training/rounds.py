@@ -27,7 +27,7 @@ from training.snapshots import freeze_snapshot, usable_pairs
 from training.versions import code_version
 
 logger = logging.getLogger(__name__)
-WATCH = {"answers": 16, "shown": 5, "max_new_tokens": 96}
+WATCH = {"answers": 8, "shown": 5, "max_new_tokens": 96}
 """What a round's policy writes at every evaluation, unless the project's settings say otherwise."""
 
 
