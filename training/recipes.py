@@ -19,7 +19,7 @@ from training.errors import NotNow
 from training.models import LoopSettings, Round
 from training.selection import ALL, Selection
 
-WATCH = {"answers": 16, "shown": 5, "max_new_tokens": 96}
+WATCH = {"answers": 8, "shown": 5, "max_new_tokens": 96}
 """What a round's policy writes at every evaluation, unless the project's settings say otherwise."""
 ANCHOR, BASE, START, CHAMPION = "anchor", "base", "start", "champion"
 SET_HERE = {

@@ -128,7 +128,7 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
 
         def follow(progress: Progress) -> Wish:
             if not scoring.store(job=job, claim=held, lines=list(scores.read())):
-                return "stop"
+                return "lost"
             return _beat(held, progress, stopping, total_known=True)
 
         kind = job.config["kind"]

@@ -296,7 +296,7 @@ def _judge(
 
 
 def _job(base: Policy) -> dict[str, object]:
-    return job_to_dict(DpoJob(model=Model(base=base.base_model), watch=Watch(answers=16)))
+    return job_to_dict(DpoJob(model=Model(base=base.base_model), watch=Watch(answers=8)))
 
 
 def _snapshot(project: Project, number: int) -> Snapshot:

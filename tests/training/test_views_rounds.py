@@ -126,11 +126,19 @@ def test_only_the_parts_that_changed_are_sent(manager, cast):
     Metric.objects.create(round=found, step=1, name="train/loss", value=0.69)
     seen = manager.get(LIVE).context["seen"]
     Metric.objects.create(round=found, step=2, name="train/loss", value=0.61)
+    Round.objects.filter(pk=found.pk).update(step=3)
     body = text(manager.get(LIVE, {"seen": seen}))
     assert '<div id="plot-loss" hx-swap-oob="innerHTML"><svg' in body
     assert 'id="round-live"' in body
     for part in ("round-charts", "figure-loss", "round-cancel", "round-concerns", "round-log"):
         assert f'id="{part}"' not in body
+    Round.objects.filter(pk=found.pk).update(total_steps=8000)
+    seen = manager.get(LIVE).context["seen"]
+    Round.objects.filter(pk=found.pk).update(step=4)
+    Metric.objects.create(round=found, step=3, name="train/loss", value=0.6)
+    body = text(manager.get(LIVE, {"seen": seen}))
+    assert "4 of 8,000" in body
+    assert "plot-loss" not in body  # a step of so long a round would not be seen in a chart
     RoundSample.objects.create(
         round=found,
         step=0,
@@ -160,7 +168,7 @@ def test_a_figure_has_its_values_as_a_table(manager, cast):
     for step in (0, 2):
         Metric.objects.create(round=found, step=step, name="held_out/loss", value=0.7 - step / 10)
     Metric.objects.create(round=found, step=2, name="train/loss", value=0.44)
-    (loss,) = [f for f in manager.get(ROUND).context["figures"] if f.key == "loss"]
+    (loss,) = [f for f in manager.get(ROUND).context["figures"]() if f.key == "loss"]
     assert [name for name, _look, _change in loss.legend] == ["Training pairs", "Held-out pairs"]
     assert loss.rows == [(0, ["–", "0.700"]), (2, ["0.440", "0.500"])]
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -21,6 +21,8 @@ from training.models import Round, RoundSample
 from training.pausing import can_be_taken_up
 from training.views.figures import Figure
 
+SHOWN_STEPS = 200
+"""About so many places a chart has for steps."""
 PARTS = ("live", "controls", "concerns", "charts", "samples", "log")
 
 
@@ -55,9 +57,18 @@ def samples_of(round_: Round) -> list[Sample]:
 
 
 def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
-    """What each part of the page looks like now, as a short word that changes with it."""
-    newest = round_.metrics.aggregate(pk=Max("pk"))["pk"] or 0
-    newest_sample = round_.samples.aggregate(pk=Max("pk"), place=Max("place"))
+    """What each part of the page looks like now, as a short word that changes with it.
+
+    Charts are drawn anew at an evaluation and where the drawing can show it: drawing all of them
+    costs a few tenths of a second, and many may be watching.
+    """
+    newest = round_.metrics.aggregate(
+        last=Max("pk"),
+        evaluated=Max("pk", filter=~Q(name__startswith="train/")),
+        step=Max("step"),
+    )
+    drawn = (newest["step"] or 0) * SHOWN_STEPS // max(round_.total_steps, SHOWN_STEPS)
+    newest_sample = round_.samples.aggregate(last=Max("pk"), place=Max("place"))
     flags = f"{round_.cancel_requested_at is not None}{round_.pause_requested_at is not None}"
     return {
         "live": _short(
@@ -67,12 +78,12 @@ def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
             round_.step,
             round_.total_steps,
             flags,
-            newest,
         ),
         "controls": _short(round_.state, flags),
         "concerns": _short(*words_of_concerns),
-        "charts": f"{newest}-{round_.is_finished:d}",
-        "samples": f"{newest_sample['place']}-{newest_sample['pk']}-{round_.is_finished:d}",
+        "charts": f"{newest['last'] is not None:d}-{drawn}-{newest['evaluated']}"
+        f"-{round_.is_finished:d}",
+        "samples": f"{newest_sample['place']}-{newest_sample['last']}-{round_.is_finished:d}",
         "log": _short(round_.log_tail),
     }
 
@@ -114,12 +125,14 @@ def controls(round_: Round) -> dict[str, Any]:
 def _inside(before: dict[str, str], now: dict[str, str]) -> dict[str, bool]:
     """Whether the page has the frames of charts and samples already: then only their contents go.
 
-    A round that ends is drawn whole, since frames that stayed empty leave.
+    A round's first number and its end are drawn whole: frames come and go then.
     """
     charts_old, charts_new = before.get("charts", ""), now["charts"]
     places_old, places_new = before.get("samples", ""), now["samples"]
     return {
-        "charts": bool(charts_old) and charts_old[-2:] == charts_new[-2:],
+        "charts": bool(charts_old)
+        and charts_old[0] == charts_new[0]
+        and charts_old[-2:] == charts_new[-2:],
         "samples": places_old.partition("-")[0] == places_new.partition("-")[0]
         and places_old[-2:] == places_new[-2:],
     }

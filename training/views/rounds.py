@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib import messages
@@ -148,7 +149,8 @@ def _live(round_: Round) -> dict[str, Any]:
         "round": round_,
         "versions": now,
         "seen": live.seen_of(now),
-        "figures": live.shown(round_, round_figures(round_, curves)),
+        # Drawn only where a template asks for them.
+        "figures": cache(lambda: live.shown(round_, round_figures(round_, curves))),
         "concerns": worries,
         "samples": live.samples_of(round_),
         "speed": speed_of(round_, curves),

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from training.engine.config import EXIT_DONE, EXIT_STOPPED, DpoJob, Lora, Model, Optimisation, Watch
+from training.engine.config import (
+    EXIT_DONE,
+    EXIT_STOPPED,
+    DpoJob,
+    Lora,
+    Model,
+    Optimisation,
+    SftJob,
+    Watch,
+)
 from training.engine.data import Pair
 from training.engine.process import StopRequest
 from training.engine.rundir import RunDir
@@ -201,3 +210,18 @@ def test_the_divergence_is_exact_on_the_usual_path_too(
             logp[name] = torch.log_softmax(logits.double(), -1)
         total += float((logp["default"].exp() * (logp["default"] - logp["talker"])).sum())
     assert answers_of(folder)[-1]["kl"] == pytest.approx(total / 6, rel=1e-3)
+
+
+def test_a_warm_up_is_measured_from_where_it_began(
+    base: Path, talker: Path, new_run: NewRun
+) -> None:
+    settings = Optimisation(learning_rate=1e-2, epochs=1, batch_size=8, eval_fraction=1.0)
+    warm_up = SftJob(
+        model=Model(base=str(base)), start_adapter=str(talker), optimisation=settings, watch=WATCH
+    )
+    folder = new_run("warm-up", warm_up, pairs=make_pairs(16))
+    assert run_engine("sft", folder) == EXIT_DONE
+    first, last = answers_of(folder)
+    assert first["kl"] == pytest.approx(0, abs=1e-5)
+    assert last["kl"] > 0.01
+    assert not any(row["held_out"] for row in samples_of(folder))
