@@ -69,6 +69,7 @@ PROJECT_PAGES = [
     "rounds/",
     "rounds/1/",
     "ranking/",
+    "rewards/",
     "policies/",
     "policies/candidate/",
     "completions/",
