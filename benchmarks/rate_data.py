@@ -97,8 +97,9 @@ def _statements(vendor: str, *, has_history: bool) -> list[str]:
     settled = "(a.id + b.id) %% 2 = 0" if has_history else "1 = 0"
     comparisons = f"""
         INSERT INTO annotate_comparison (project_id, prompt_id, a_id, b_id, purpose, priority,
-            shuffle, judgements_wanted, judgements_taken, state, result, created_at, settled_at)
-        SELECT %(project)s, a.prompt_id, a.id, b.id, 'normal', 0, {draw}, 1,
+            shuffle, picked, judgements_wanted, judgements_taken, state, result, created_at,
+            settled_at)
+        SELECT %(project)s, a.prompt_id, a.id, b.id, 'normal', 0, {draw}, '', 1,
             CASE WHEN {settled} THEN 1 ELSE 0 END,
             CASE WHEN {settled} THEN 'settled' ELSE 'open' END,
             CASE WHEN {settled} THEN 'pair' ELSE '' END,

@@ -75,6 +75,7 @@ PROJECT_PAGES = [
     "rounds/2/report/",
     "rounds/compare/?a=1&b=2",
     "ranking/",
+    "rewards/",
     "policies/",
     "policies/candidate/",
     "completions/",
