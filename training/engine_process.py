@@ -114,8 +114,8 @@ def run_engine(
 
     ``follow`` is called about twice a second; all but "go on" sends SIGTERM, and SIGKILL to the
     whole group if that has not helped within PATIENCE_SECONDS. An engine whose heartbeat stands
-    still for settings.SILENT_SECONDS is ended. The engine never outlives this call. With ``attempt``,
-    the engine of an earlier one that still works in ``run_dir`` has to give way to it.
+    still for settings.SILENT_SECONDS is ended. The engine never outlives this call. With
+    ``attempt``, the engine of an earlier one that still works in ``run_dir`` has to give way.
     ``threads``: others than settings.ENGINE_THREADS.
     """
     (run_dir / "error.json").unlink(missing_ok=True)
