@@ -23,6 +23,7 @@ from training.engine.estimate import ON_CPU
 from training.hardware import Hardware
 from training.model_shape import shape_of
 from training.preflight import (
+    STEP,
     Lengths,
     Settings,
     memory_of,
@@ -100,7 +101,7 @@ def _measure(
     lengths = _lengths(base, pairs)
     memory = memory_of(shape, lengths, settings, machine)
     pace = pace_from_speed(shape, machine, checkpointing=memory.checkpointing)
-    seconds = seconds_of(work_of(lengths, settings), pace)
+    seconds = seconds_of(work_of(lengths, settings), pace, a_step=STEP)
     return {
         "name": name,
         "memory_mib": [memory.total / 2**20, result["peak_memory_mib"]],
@@ -119,8 +120,8 @@ def _lengths(base: str, pairs: list[dict[str, Any]]) -> Lengths:
 
     def tokens(row: dict[str, Any]) -> tuple[int, int, int]:
         fields = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))
-        prompt, chosen, rejected = (6 + len(tokenizer.encode(text).ids) for text in fields)
-        return prompt, chosen, rejected
+        prompt, chosen, rejected = (len(tokenizer.encode(text).ids) for text in fields)
+        return prompt + 6, chosen + 2, rejected + 2  # about what a chat template adds
 
     train = [tokens(row) for row in pairs if row["split"] == "train"]
     held_out = [tokens(row) for row in pairs if row["split"] == "held_out"]

@@ -26,7 +26,7 @@ from training.snapshots import chosen_pairs, usable_pairs
 
 SAMPLE = 100
 CHARACTERS_A_TOKEN = 4.0
-AROUND = 6  # tokens that a chat template puts around a message
+ENDING = 2  # tokens that end an answer; a prompt's are about what its JSON has around its text
 BATCH = 1000
 PACE = "train/computed_tokens_per_second"
 
@@ -88,13 +88,15 @@ def estimate(
             changes = preflight.what_would_fit(shape, lengths, settings, machine)
             refusal = _refusal_words(memory, changes)
     pace, source = _measured_pace(project, base)
+    a_step = 0.0
     if pace is None and machine is not None and shape is not None:
         recomputed = memory is not None and memory.checkpointing
         pace = preflight.pace_from_speed(shape, machine, checkpointing=recomputed)
+        a_step = preflight.STEP
         source = _("the time from the worker's measured speed; a first round tells better")
     seconds = None
     if pace is not None:
-        seconds = preflight.seconds_of(work, pace, processes)
+        seconds = preflight.seconds_of(work, pace, processes, a_step=a_step)
         told = {"source": source, "pace": grouped(round(pace))}
         bases.append(_("%(pace)s tokens a second: %(source)s.") % told)
     return Estimate(
@@ -133,8 +135,9 @@ def lengths_of(
         *columns, "comparison__prompt__is_held_out"
     ).iterator(BATCH):
         if taken is None or pk in taken:
-            prompt, chosen, rejected = (AROUND + round(n * a_character) for n in lengths)
-            (held_out if is_held_out else train).append((prompt, chosen, rejected))
+            prompt, chosen, rejected = (round(n * a_character) for n in lengths)
+            tree = prompt, chosen + ENDING, rejected + ENDING
+            (held_out if is_held_out else train).append(tree)
     return Lengths(train, held_out, "tokenizer" if basis else "characters")
 
 

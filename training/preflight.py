@@ -17,9 +17,9 @@ from training.hardware import Hardware
 from training.model_shape import Shape
 
 MIB, GIB = 2**20, 2**30
-RUNTIME = {"cpu": 620 * MIB, "cuda": 700 * MIB}  # libraries and their buffers, beside all tensors
-HEAD = 3 * 64 * MIB  # the head's tiles
+OVERHEAD = {"cpu": 608 * MIB, "cuda": 892 * MIB}  # libraries and buffers, the head's tiles
 STARTING = 12.0  # seconds: loading libraries and model
+STEP = 0.2  # seconds: what a step takes besides its tokens, where no pace was measured
 EFFICIENCY = {"cpu": 0.35, "cuda": 0.3}  # of the speed of a bare product of matrices
 FOUR_BIT = 0.56  # bytes a weight in NF4 with its scales
 SHORTEST = 128
@@ -127,7 +127,7 @@ def memory_of(shape: Shape, lengths: Lengths, settings: Settings, machine: Hardw
         base = int(shape.linear * FOUR_BIT) + (shape.parameters - shape.linear) * item
     share = _targeted(settings.lora)
     adapter = int(settings.lora.r * shape.widths * share) * TRAINED_BYTES
-    overhead = RUNTIME["cuda" if machine.is_gpu else "cpu"] + HEAD
+    overhead = OVERHEAD["cuda" if machine.is_gpu else "cpu"]
     sizes = [tree_tokens(one, settings) for one in [*lengths.train, *lengths.held_out]] or [1]
     longest, mean = max(sizes), sum(sizes) / len(sizes)
     optimisation = settings.optimisation
@@ -171,10 +171,14 @@ def pace_from_speed(shape: Shape, machine: Hardware, *, checkpointing: bool) -> 
     return share * machine.flops / max(1.0, operations)
 
 
-def seconds_of(work: Work, pace: float, processes: int = 1) -> float:
-    """At ``pace`` tokens trained a second; forward alone is twice as fast."""
+def seconds_of(work: Work, pace: float, processes: int = 1, *, a_step: float = 0.0) -> float:
+    """At ``pace`` tokens trained a second, and ``a_step`` seconds besides for every step.
+
+    Forward alone is twice as fast.
+    """
     forward = (work.scored + work.evaluated) / 2
-    return STARTING + (work.trained + forward) / max(pace * processes, 1e-9)
+    computing = (work.trained + forward) / max(pace * processes, 1e-9)
+    return STARTING + work.steps * a_step + computing
 
 
 def what_would_fit(

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, wait_for
+from training import engine_process
 from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
 from training.engine_process import Ending, Pulse, Tail, end_orphans, read_progress, run_engine
 
@@ -240,3 +241,21 @@ def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkey
     assert ending.result, ending.words()
     assert (ending.result["processes"], ending.result["steps"]) == (2, 80)
     assert ending.result["sharded"] is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "processes", "launcher", "expected"),
+    [
+        ("dpo", 1, "", []),
+        ("sft", 2, "", ["--multi_gpu", "--num_processes=2"]),
+        ("sample", 2, "", []),
+        ("dpo", 2, "mpirun -n 4 python", ["mpirun", "4"]),  # the operator's decides
+    ],
+)
+def test_a_round_is_spread_over_as_many_gpus_as_it_asks(
+    kind, processes, launcher, expected, settings
+):
+    settings.LAUNCHER = launcher
+    words = engine_process._launcher(kind, processes)
+    assert set(expected) <= set(words)
+    assert ("--multi_gpu" in words) == ("--multi_gpu" in expected)
