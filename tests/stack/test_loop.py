@@ -130,6 +130,9 @@ def test_a_running_round_is_cancelled_and_leaves_no_policy(celery_workers, proje
     wait_for(stepping, "a first step")
     claims.request_cancel(job=made)
     assert ended(made).state == "cancelled"
+    made.refresh_from_db()
+    assert made.kept_step, "its checkpoint is what it can be taken up from"
+    assert made.samples.filter(step=0).exists()
     assert made.policy is None
     assert not Policy.objects.filter(kind="adapter").exists()
 

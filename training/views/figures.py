@@ -197,7 +197,8 @@ def _running_figures(curves: Curves, last_step: int) -> list[Figure]:
 
 def _rate(value: float) -> str:
     """A learning rate: 2.0e-5."""
-    return f"{value:.1e}".replace("e-0", "e-") if value else "0"
+    mantissa, _sign, exponent = f"{value:.1e}".partition("e")
+    return f"{number_format(mantissa)}e{int(exponent)}" if value else "0"
 
 
 def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Figure]:
