@@ -150,7 +150,7 @@ def _upload(push: HubPush, key: Key, held: Claim, stopping: Stopping) -> str | N
 def _send(push: HubPush, folder: Path, key: Key) -> str:
     """Make the repository where it is absent, and commit the folder. Knows no database."""
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()  # they are for a terminal; ours is a log
 
