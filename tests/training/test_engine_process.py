@@ -61,7 +61,7 @@ def test_the_engine_stops_when_told(tmp_path, monkeypatch):
     monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(
         "training.engine_process._launcher",
-        lambda _: [sys.executable, "-c", "import time; time.sleep(600)"],
+        lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"],
     )
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "stop")
     assert ending.status < 0
@@ -77,7 +77,7 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
     )
     monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(
-        "training.engine_process._launcher", lambda _: [sys.executable, "-c", stubborn]
+        "training.engine_process._launcher", lambda *_: [sys.executable, "-c", stubborn]
     )
 
     def follow(_):
@@ -122,7 +122,7 @@ def test_an_engine_without_a_heartbeat_is_ended_and_says_so(tmp_path, monkeypatc
     settings.SILENT_SECONDS = 0.5
     monkeypatch.setattr(
         "training.engine_process._launcher",
-        lambda _: [sys.executable, "-c", "import time; time.sleep(600)"],
+        lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"],
     )
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
     assert ending.was_silent
@@ -143,7 +143,7 @@ def test_the_lease_is_renewed_unless_the_job_is_lost(tmp_path, monkeypatch, wish
     monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(
         "training.engine_process._launcher",
-        lambda _: [
+        lambda *_: [
             sys.executable,
             "-c",
             "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
@@ -172,7 +172,7 @@ def test_no_room_for_the_reason_is_the_reason(tmp_path, monkeypatch):
     (tmp_path / "job.json").write_text("{")
     monkeypatch.setattr("training.engine_process.LITTLE_BYTES", 1 << 62)
     monkeypatch.setattr(
-        "training.engine_process._launcher", lambda _: [sys.executable, "-c", "raise SystemExit(1)"]
+        "training.engine_process._launcher", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"]
     )
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
     assert "is full" in ending.words()

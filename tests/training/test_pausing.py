@@ -61,7 +61,7 @@ def test_a_running_round_is_paused_once_its_engine_has_stopped(queued, tmp_path,
     assert running._beat(held, Progress("training", 3, 8), lambda: False) == "go on"
     pausing.request_pause(round_=queued)
     assert running._beat(held, Progress("training", 4, 8), lambda: False) == "stop"
-    running._record_ending(held, tmp_path, ending, lambda: False)
+    running._record_ending(queued, held, tmp_path, ending, lambda: False)
     found = fresh(queued)
     assert found.state == state
     if state == S.PAUSED:
@@ -72,7 +72,7 @@ def test_cancelling_wins_over_pausing(queued, tmp_path):
     _, held = claims.claim(Round, queued.pk)
     pausing.request_pause(round_=queued)
     claims.request_cancel(job=queued)
-    running._record_ending(held, tmp_path, Ending(75, None, None), lambda: False)
+    running._record_ending(queued, held, tmp_path, Ending(75, None, None), lambda: False)
     assert fresh(queued).state == S.CANCELLED
 
 

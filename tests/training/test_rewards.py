@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.factories import (
 )
 from tests.training.in_process import run_engine
 from tests.training.voting import judge, meet
-from training import gates, rounds, running
+from training import due, gates, rounds, running
 from training.claims import claim
 from training.demo import MODEL_DIR
 from training.errors import NotNow
@@ -189,9 +190,8 @@ def test_a_reward_round_takes_a_rounds_snapshot_and_leaves_the_loop_alone(projec
     _, held = claim(Round, on_round_1.pk)
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
-    published = reward_rounds.adopt(
-        job=on_round_1, claim=held, run_dir=tmp_path, result={"adapter_sha256": "ab" * 32}
-    )
+    result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
+    published = reward_rounds.adopt(job=on_round_1, claim=held, run_dir=tmp_path, result=result)
     assert published.joinpath("adapter_model.safetensors").exists()
     assert on_round_1.project.rounds.get(number=2).reward_adapter == str(published)
     reward_rounds.start_reward_round(project=project)  # on all pairs: frozen now
@@ -199,7 +199,7 @@ def test_a_reward_round_takes_a_rounds_snapshot_and_leaves_the_loop_alone(projec
     assert not usable_pairs(project).filter(frozen_at=None).exists()
     after = rounds.plan(project)
     assert (after.new_pairs, after.start) == (before.new_pairs, before.start) == (3, made.policy)
-    assert [one.trigger for one in rounds.start_due_rounds()] == ["pairs"]
+    assert [one.trigger for one in due.start_due_rounds()] == ["pairs"]
     assert rounds.plan(project).new_pairs == 0
     assert project.policies.count() == 2
 

@@ -42,7 +42,7 @@ def real_adapter(base: Path, tmp_path: Path) -> Path:  # noqa: F811
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    policy.publish_adapter(model, tmp_path / "real")
+    policy.publish_adapter(model, tmp_path / "real", {})
     return tmp_path / "real"
 
 
