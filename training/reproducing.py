@@ -21,7 +21,9 @@ from training.models import Round
 from training.versions import code_version
 
 MEASURED = {
+    "seconds",
     "tokens_per_second",
+    "examples_per_second",
     "computed_tokens_per_second",
     "peak_memory_mib",
     "reference_cached_share",

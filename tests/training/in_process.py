@@ -10,8 +10,13 @@ from training.engine.__main__ import run_job
 from training.engine_process import Ending, Progress, Wish, read_progress
 
 
-def run_engine(*, kind: str, run_dir: Path, follow: Callable[[Progress], Wish]) -> Ending:
-    """As ``training.engine_process.run_engine``, which starts the same job."""
+def run_engine(
+    *, kind: str, run_dir: Path, follow: Callable[[Progress], Wish], **_: object
+) -> Ending:
+    """As ``training.engine_process.run_engine``, which starts the same job in a process of its own.
+
+    What that process is told, such as its attempt, is left aside.
+    """
     status = 0 if (run_dir / "result.json").exists() else run_job(kind, run_dir)
     follow(read_progress(run_dir))
     found = {

@@ -172,7 +172,8 @@ def test_no_room_for_the_reason_is_the_reason(tmp_path, monkeypatch):
     (tmp_path / "job.json").write_text("{")
     monkeypatch.setattr("training.engine_process.LITTLE_BYTES", 1 << 62)
     monkeypatch.setattr(
-        "training.engine_process._launcher", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"]
+        "training.engine_process._launcher",
+        lambda *_: [sys.executable, "-c", "raise SystemExit(1)"],
     )
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
     assert "is full" in ending.words()
