@@ -74,7 +74,7 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
     )
     monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(
-        "training.engine_process._launcher", lambda _: [sys.executable, "-c", stubborn]
+        "training.engine_process._launcher", lambda *_: [sys.executable, "-c", stubborn]
     )
 
     def follow(_):
