@@ -58,7 +58,7 @@ def test_the_engine_stops_when_told(tmp_path, monkeypatch):
     monkeypatch.setattr("training.engine_process.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(
         "training.engine_process._launcher",
-        lambda _: [sys.executable, "-c", "import time; time.sleep(600)"],
+        lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"],
     )
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "stop")
     assert ending.status < 0
