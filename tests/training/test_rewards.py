@@ -393,6 +393,8 @@ def test_a_manager_scores_trains_and_downloads(project, client, tmp_path):
     Round.objects.filter(pk=model.pk).update(state="succeeded", reward_adapter=str(tmp_path))
     page = client.get(reverse("round", args=[project.slug, 2])).content.decode()
     assert "Download as a zip" in page
+    assert "/report/" not in page  # it is about answers
+    assert client.get(reverse("report", args=[project.slug, 2])).status_code == 404
     assert "side by side" in page
     response = client.get(reverse("reward_adapter", args=[project.slug, 2]))
     assert b"adapter_config.json" in b"".join(response.streaming_content)

@@ -97,6 +97,12 @@ def test_a_preset_fills_the_form_and_what_it_fills_in_is_valid(manager, pairs, p
     assert response["Location"] == Round.objects.get().get_absolute_url()
 
 
+def test_a_warnings_remedy_is_filled_in(manager, pairs):
+    page = manager.get(NEW + "?loss=dpop&beta=0.4").context["form"]
+    assert (page["loss"].value(), page["beta"].value()) == ("dpop", "0.4")
+    assert manager.get(NEW + "?beta=tight&nothing=1").status_code == 200  # what somebody typed
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [

@@ -23,7 +23,12 @@ from training.notices.models import TEST, Event
 from training.pool import loop_of
 from training.shares import in_percent
 
-WATCHED = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
+ON_PAIRS = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
+WATCHED = (
+    *(f"{split}/{name}" for split in ("train", "held_out") for name in ON_PAIRS),
+    *("answers/kl", "answers/kl_per_token", "answers/tokens", "train/grad_norm"),
+)
+"""The metrics that ``concerns`` looks at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +155,11 @@ def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Ha
 
 def concerns_of(one: Round) -> list[str]:
     """What the round's numbers warn of, in words."""
-    names = [f"{split}/{name}" for split in ("train", "held_out") for name in WATCHED]
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    rows = one.metrics.filter(name__in=names).order_by("step")
+    rows = one.metrics.filter(name__in=WATCHED).order_by("step")
     for step, name, value in rows.values_list("step", "name", "value"):
         curves[name].append((step, value))
-    return [str(words) for words in concerns(curves)]
+    return [f"{warned.seen} {warned.advice}" for warned in concerns(curves, config=one.config)]
 
 
 def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Happening]:

@@ -102,10 +102,7 @@ def round_figures(round_: Round, curves: Curves) -> list[Figure]:
     return [
         _figure(
             _("Loss"),
-            _(
-                "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than "
-                "a coin."
-            ),
+            _meaning_of_loss(round_.kind),
             _number(2),
             _both("loss"),
             curves,
@@ -142,6 +139,16 @@ def round_figures(round_: Round, curves: Curves) -> list[Figure]:
         ),
         *_running_figures(curves, last_step),
     ]
+
+
+def _meaning_of_loss(kind: str) -> str:
+    if kind == Round.Kind.SFT:
+        return _("Falls as the chosen answers become likelier: in nats a token.")
+    if kind == Round.Kind.REWARD:
+        return _("Falls as it learns to tell chosen from rejected; 0.69 is no better than a coin.")
+    return _(
+        "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than a coin."
+    )
 
 
 def _running_figures(curves: Curves, last_step: int) -> list[Figure]:

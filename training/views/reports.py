@@ -248,7 +248,7 @@ def _bytes_in(folder: Path) -> int:
 
 def _succeeded(project: Project, number: int) -> Round:
     found = _round(project, number)
-    if found.state != Round.State.SUCCEEDED:
+    if found.state != Round.State.SUCCEEDED or found.policy is None:  # as of a reward model
         raise Http404(gettext("Only a round that has succeeded has a report."))
     return found
 

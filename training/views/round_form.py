@@ -25,7 +25,8 @@ from training.rounds import RoundPlan
 @login_required
 @require_http_methods(["GET", "POST"])
 def new_round(request: MemberRequest, slug: str) -> HttpResponse:
-    """GET fills the form from a preset; POST estimates what is in it, or starts the round."""
+    """GET fills the form from a preset and from fields in the address; POST estimates what is in
+    it, or starts the round."""
     project, membership = project_for(request, slug, manage=True)
     loop = loop_of(project)
     usual = recipe_of(loop)
@@ -36,6 +37,8 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("rounds", project.slug)
     machine = machines.newest()
+    # A warning's remedy comes as a link with fields in it.
+    asked = {name: request.GET[name] for name in RoundForm.base_fields if name in request.GET}
 
     def filled(data: QueryDict | None) -> RoundForm:
         return RoundForm(
@@ -44,7 +47,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
             startable=trained,
             machine=machine,
             recipe=usual,
-            changes=chosen.change(values_of(usual)),
+            changes={**chosen.change(values_of(usual)), **asked},
         )
 
     form = filled(request.POST if request.method == "POST" else None)

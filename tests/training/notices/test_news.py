@@ -84,7 +84,9 @@ def test_numbers_that_need_attention_are_told_while_it_runs(add, end_round):
     news.sweep()
     news.sweep()
     assert told(one) == [("round.warning", "Sharpen: the numbers of round 1 need attention")]
-    assert "by heart" in Delivery.objects.get().body
+    body = Delivery.objects.get().body
+    assert "by heart" in body
+    assert "Concern(" not in body
 
 
 def test_a_decided_gate_is_told(add, cast):
