@@ -8,12 +8,12 @@ import socket
 import pytest
 
 from tests.config.conftest import Installation, alive, running_up
-from tests.conftest import wait_for
+from tests.conftest import THOROUGH, wait_for
 
 pytestmark = pytest.mark.stack
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP] if THOROUGH else [signal.SIGINT])
 def test_asked_to_stop_it_leaves_nothing(installation: Installation, how: signal.Signals):
     with running_up(installation) as up:
         family = up.family()

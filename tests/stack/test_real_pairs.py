@@ -14,7 +14,7 @@ from training.demo import MODEL_DIR
 from training.models import LoopSettings, Metric
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
-PAIRS = 120
+PAIRS = 60
 
 
 def test_a_round_trains_on_imported_hh_pairs(celery_workers, shared_data, tmp_path):
@@ -26,7 +26,7 @@ def test_a_round_trains_on_imported_hh_pairs(celery_workers, shared_data, tmp_pa
         project=project,
         base_model=str(MODEL_DIR),
         round_config={
-            "optimisation": {"learning_rate": 1e-3, "batch_size": 20, "max_length": 160},
+            "optimisation": {"learning_rate": 1e-3, "batch_size": 10, "max_length": 160},
         },
     )
     call_command("import_pairs", str(file), project="hh")

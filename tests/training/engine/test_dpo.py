@@ -74,7 +74,7 @@ def test_the_adapter_is_peft_safetensors_and_its_hash_is_told(done: Path, base: 
     from training.engine.rundir import sha256_of
 
     names = {path.name for path in (done / "adapter").iterdir()}
-    assert names == {"adapter_config.json", "adapter_model.safetensors"}
+    assert names == {"adapter_config.json", "adapter_model.safetensors", "provenance.json"}
     result = read_json(done / "result.json")
     assert result["state"] == "succeeded"
     assert result["adapter_sha256"] == sha256_of(done / "adapter" / "adapter_model.safetensors")

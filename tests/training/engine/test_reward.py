@@ -171,7 +171,7 @@ def test_plain_peft_loads_the_adapter_and_gives_the_same_rewards(
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     names = {path.name for path in (done / "adapter").iterdir()}
-    assert names == {"adapter_config.json", "adapter_model.safetensors"}
+    assert names == {"adapter_config.json", "adapter_model.safetensors", "provenance.json"}
     plain = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     plain.config.pad_token_id = 0
     model = PeftModel.from_pretrained(plain, done / "adapter").eval()
