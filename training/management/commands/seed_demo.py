@@ -32,7 +32,7 @@ ROUND_CONFIG = {
     "beta": 0.3,
     "lora": {"r": 16, "alpha": 32},
     "optimisation": {
-        "learning_rate": 1e-3,
+        "learning_rate": 5e-4,
         "epochs": 3,
         "batch_size": 8,
         "max_length": 256,
