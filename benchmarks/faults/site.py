@@ -117,12 +117,13 @@ def start_round(project: Any, *, not_a_number: bool = False) -> Any:
 
     from training import rounds
     from training.models import Round
+    from training.recipes import Recipe
 
     config = dict(CONFIG)
     if not_a_number:
         config["optimisation"] = {**CONFIG["optimisation"], "learning_rate": 1e30}
     with transaction.atomic():
-        made = rounds.start_round(project=project, config=config)
+        made = rounds.start_round(project=project, recipe=Recipe(start="base", settings=config))
         Round.objects.filter(pk=made.pk).update(seed=SEED, config={**made.config, "seed": SEED})
     made.refresh_from_db()
     return made

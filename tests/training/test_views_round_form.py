@@ -62,7 +62,7 @@ def text(response):
 def test_it_opens_with_what_the_project_says(manager, pairs):
     response = manager.get(NEW)
     form, page = response.context["form"], text(response)
-    assert form["learning_rate"].value() == 1e-3
+    assert form["learning_rate"].value() == 5e-4
     assert (form["beta"].value(), form["lora_r"].value(), form["kind"].value()) == (0.3, 16, "dpo")
     for field in form:  # an explanation beside every one
         assert f'id="{field.auto_id}_helptext"' in page, field.name
@@ -83,11 +83,11 @@ def test_sent_as_it_is_it_starts_what_the_button_starts(manager, pairs, cast):
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("first", {"patience": 3, "start": "base", "learning_rate": 1e-3}),
-        ("careful", {"loss": "dpop", "learning_rate": 5e-4, "beta": 0.6}),
+        ("first", {"patience": 3, "start": "base", "learning_rate": 5e-4}),
+        ("careful", {"loss": "dpop", "learning_rate": 2.5e-4, "beta": 0.6}),
         ("fast", {"epochs": 1, "lora_r": 8, "lora_alpha": 16, "max_length": 256}),
         ("noisy", {"loss": "robust", "label_smoothing": 0.15, "min_agreement": 60}),
-        ("no-such", {"learning_rate": 1e-3, "epochs": 3}),
+        ("no-such", {"learning_rate": 5e-4, "epochs": 3}),
     ],
 )
 def test_a_preset_fills_the_form_and_what_it_fills_in_is_valid(manager, pairs, preset, expected):
@@ -158,7 +158,7 @@ def test_a_warm_up_is_the_reference_of_the_round_after_it(manager, pairs, cast):
     warm = Round.objects.get()
     assert (warm.kind, warm.config["kind"]) == ("sft", "sft")
     assert "beta" not in warm.config
-    assert warm.config["optimisation"]["learning_rate"] == 1e-3
+    assert warm.config["optimisation"]["learning_rate"] == 5e-4
     policy = make_policy(
         cast.project,
         "round-1",
