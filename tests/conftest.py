@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -30,6 +31,13 @@ NO_GPU = "no GPU"
 
 # Under WHETSTONE_CI a test may be skipped for these reasons alone.
 ALLOWED_SKIPS = (NO_SHARED_DATA, NO_GPU)
+
+
+@pytest.fixture(autouse=True)
+def the_language_ends_with_the_test() -> Iterator[None]:
+    """A request leaves its language behind, and the next test may ask for none."""
+    yield
+    translation.deactivate()
 
 
 # --- people ---

@@ -130,7 +130,7 @@ def local_adapter(path: str) -> Path:
 def localised(config: dict[str, Any]) -> dict[str, Any]:
     """An engine's job with the paths that hold on this machine."""
     here = dict(config)
-    for field in ("start_adapter", "reference_adapter"):
+    for field in ("start_adapter", "reference_adapter", "adapter"):
         if here.get(field):
             here[field] = str(local_adapter(here[field]))
     if "adapters" in here:

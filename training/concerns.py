@@ -54,6 +54,14 @@ class Concern:
     """The words of the link to it."""
 
 
+LOOKED_AT = (
+    *("held_out/loss", "held_out/reward_accuracy", "held_out/reward_margin"),
+    *("held_out/logp_chosen", "held_out/logp_rejected", "train/reward_margin", "train/grad_norm"),
+    *("answers/kl", "answers/kl_per_token", "answers/tokens"),
+)
+"""The metrics that decide."""
+
+
 def concerns(
     curves: Mapping[str, Curve], *, config: Mapping[str, Any] | None = None
 ) -> list[Concern]:

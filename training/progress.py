@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ Mark = tuple[float, int]
 """A moment (Unix time, seconds) at which a step was done."""
 
 RECENT_MARKS = 20
+TAIL_BYTES = 128 * 1024
+"""More than so many lines take: the file of a long round is not read whole twice a second."""
 
 
 def seconds_left(marks: Sequence[Mark], *, total_steps: int, now: float) -> float | None:
@@ -37,8 +40,10 @@ def marks_of(run_dir: Path) -> list[Mark]:
     Empty where there is no such file here; a line still being written is left out.
     """
     try:
-        lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        with (run_dir / "metrics.jsonl").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
         return []
     marks = []
     for line in lines[-4 * RECENT_MARKS :]:

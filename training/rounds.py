@@ -18,7 +18,7 @@ from training import artifacts, filling
 from training.claims import Claim
 from training.engine.config import job_to_dict
 from training.errors import NotNow
-from training.models import PlanWindow, Round
+from training.models import PlanWindow, Round, Snapshot
 from training.nudge import nudge
 from training.pool import ensure_base, loop_of
 from training.recipes import Recipe, job_of, recipe_of, reference_of, start_of
@@ -88,8 +88,9 @@ def start_round(
     recipe: Recipe | None = None,
     window: PlanWindow | None = None,
     estimate: dict[str, Any] | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Round:
-    """Freeze a snapshot and queue a round on it.
+    """Freeze a snapshot and queue a round on it, or on ``snapshot``.
 
     Without a ``recipe`` it is as the project says. ``window``: the plan's time that calls for
     it. Raises NotNow, in words, where a round cannot start or a setting is wrong.
@@ -106,7 +107,8 @@ def start_round(
         seed=seed,
         wishes=wish.settings,
     )
-    snapshot = freeze_snapshot(project=project, selection=wish.selection, seed=seed)
+    if snapshot is None:
+        snapshot = freeze_snapshot(project=project, selection=wish.selection, seed=seed)
     kept = wish.as_dict() | ({"estimate": estimate} if estimate else {})
     try:
         with transaction.atomic():
@@ -141,17 +143,34 @@ def prepare(*, job: Round, run_dir: Path) -> None:
     artifacts.fetch_checkpoint(run_dir)
 
 
-def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) -> Policy | None:
-    """Publish the adapter and put its policy into the pool as a candidate.
+def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) -> bool:
+    """Publish what a round has made: a policy's adapter, which joins the pool as a candidate, or
+    a reward model, which joins nothing. False where the claim no longer holds.
 
     The adapter's folder appears by rename under a name that no other round can have, and only
-    if its weights are those that the engine wrote. None where the claim no longer holds.
+    if its weights are those that the engine wrote.
     """
     digest = str(result["adapter_sha256"])
-    name = f"{job.project.slug}-round-{job.number}-{digest[:12]}"
+    kind = "reward" if job.kind == Round.Kind.REWARD else "round"
+    name = f"{job.project.slug}-{kind}-{job.number}-{digest[:12]}"
     expected = {artifacts.WEIGHTS: digest}
     artifacts.publish(run_dir / "adapter", f"adapters/{name}", expected=expected)
     published = settings.ADAPTERS_DIR / name
+    told = {
+        "result": {key: value for key, value in result.items() if key != "provenance"},
+        "provenance": result.get("provenance", {}),
+        "error": "",
+    }
+    if job.kind == Round.Kind.REWARD:
+        held = claim.end(Round.State.SUCCEEDED, reward_adapter=str(published), **told)
+    else:
+        held = _adopt_policy(job, claim, published, told)
+    if held:
+        artifacts.drop_checkpoints(run_dir.name)
+    return held
+
+
+def _adopt_policy(job: Round, claim: Claim, published: Path, told: dict[str, Any]) -> bool:
     with transaction.atomic():
         policy = Policy.objects.create(
             project=job.project,
@@ -163,16 +182,11 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
             parent=job.start,
             state=Policy.State.CANDIDATE,
         )
-        kept = {name: value for name, value in result.items() if name != "provenance"}
-        origin = result.get("provenance", {})
-        if not claim.end(
-            Round.State.SUCCEEDED, policy=policy, result=kept, provenance=origin, error=""
-        ):
+        if not claim.end(Round.State.SUCCEEDED, policy=policy, **told):
             transaction.set_rollback(True)
-            return None
-        transaction.on_commit(lambda: artifacts.drop_checkpoints(run_dir.name))
+            return False
         try:
             filling.write_for_gate(policy=policy)
         except NotNow as error:
             logger.info("%s: nothing to sample: %s", policy, error)
-    return policy
+    return True

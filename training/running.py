@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
 from training import artifacts, best_of, machines, pausing, rounds, sampling
-from training.afterwards.card import write_published_card
+from training.afterwards.card import write_card, write_published_card
+from training.afterwards.models import Merge
 from training.claims import AnyJob, Claim, beating, claim
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.engine_process import Ending, Progress, Tail, Wish, log_tail, run_engine
@@ -25,7 +26,6 @@ from training.models import Job, Metric, Round, SamplingJob
 from training.nudge import nudge
 from training.observing import Observer
 from training.rewards import kept as kept_scores
-from training.rewards import rounds as reward_rounds
 from training.rewards import scoring
 from training.rewards.models import ScoringJob
 
@@ -70,8 +70,7 @@ def run_round(pk: int, *, stopping: Stopping = lambda: False) -> None:
             _record_ending(job, held, run_dir, ending, stopping)
             return
         with beating(held):
-            adopt = reward_rounds.adopt if job.kind == Round.Kind.REWARD else rounds.adopt
-            if adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
+            if rounds.adopt(job=job, claim=held, run_dir=run_dir, result=ending.result):
                 write_published_card(job)
     except Exception as error:
         _record_error(job, held, run_dir, error)
@@ -138,6 +137,29 @@ def run_scoring(pk: int, *, stopping: Stopping = lambda: False) -> None:
         else:
             held.end(Job.State.SUCCEEDED, error="")
         pair_up(project=job.project)  # after a failure, too: then nothing waits for a reward
+    except Exception as error:
+        _record_error(job, held, run_dir, error)
+        raise
+
+
+def run_merge(pk: int, *, stopping: Stopping = lambda: False) -> None:
+    """Have the engine merge an adapter into its base, and put a card beside the result."""
+    claimed = _claim(Merge, pk)
+    if claimed is None:
+        return
+    job, held, run_dir = claimed
+    try:
+
+        def follow(progress: Progress) -> Wish:
+            return _beat(held, progress, stopping)
+
+        ending = run_engine(kind="merge", run_dir=run_dir, follow=follow, attempt=held.attempt)
+        if ending.result is None:
+            _record_ending(job, held, run_dir, ending, stopping)
+            return
+        with beating(held):
+            write_card(job.round, run_dir / "merged", what="merged")
+        held.end(Job.State.SUCCEEDED, result=ending.result, error="")
     except Exception as error:
         _record_error(job, held, run_dir, error)
         raise

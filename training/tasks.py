@@ -86,9 +86,7 @@ def run_served_answer(pk: int) -> None:
 @shared_task
 def run_merge(pk: int) -> None:
     """Have the engine merge an adapter into its base (gpu queue)."""
-    from training.afterwards import merging
-
-    merging.run_merge(pk, stopping=_worker_is_leaving)
+    running.run_merge(pk, stopping=_worker_is_leaving)
 
 
 @shared_task

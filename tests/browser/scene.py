@@ -7,7 +7,6 @@ a manager, ``trouble`` has a failed round, ``fresh`` has nothing yet,
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -421,8 +420,6 @@ def _round_in_training(project: Project, manager: User, rng: random.Random) -> N
     now = timezone.now()
     start = project.policies.get(slug="round-2")
     base = project.policies.get(slug="base")
-    run_dir = settings.RUNS_DIR / "round-in-training"
-    run_dir.mkdir(parents=True, exist_ok=True)
     made = Round.objects.create(
         project=project,
         number=3,
@@ -440,15 +437,10 @@ def _round_in_training(project: Project, manager: User, rng: random.Random) -> N
         total_steps=90,
         started_at=now - timedelta(minutes=2, seconds=40),
         heartbeat_at=now - timedelta(seconds=1),
-        run_dir=str(run_dir),
+        seconds_left=150,
     )
     _metrics(made, 41, 90, rng)
     _samples(made, (0, 9, 18, 27, 36))
-    with (run_dir / "metrics.jsonl").open("w") as file:
-        for step in range(1, 42):
-            when = (now - timedelta(seconds=3 * (41 - step))).timestamp()
-            line = {"time": when, "step": step, "total_steps": 90, "split": "train", "values": {}}
-            file.write(json.dumps(line) + "\n")
 
 
 def _samples(made: Round, steps: Sequence[int]) -> None:

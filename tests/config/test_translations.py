@@ -18,7 +18,6 @@ from django.template import Node
 from django.template.loader import get_template
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.urls import reverse
-from django.utils import translation
 
 from annotate import inviting, texts
 from annotate.gold import make_gold_item
@@ -43,12 +42,6 @@ Message = tuple[str, str]
 @pytest.fixture(scope="module")
 def catalogue():
     return polib.pofile(str(FOLDER / "django.po"))
-
-
-@pytest.fixture(autouse=True)
-def the_language_ends_with_the_test():
-    yield
-    translation.deactivate()
 
 
 def told_by(entry: polib.POEntry) -> list[str]:

@@ -177,6 +177,7 @@ def test_a_job_gets_the_paths_of_the_machine_that_runs_it(shared, machine, made,
         "a": str(two / "adapters" / "demo-1"),
         "b": None,
     }
+    assert artifacts.localised({"adapter": path})["adapter"] == str(two / "adapters" / "demo-1")
 
 
 @pytest.mark.parametrize(

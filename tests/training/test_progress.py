@@ -59,5 +59,12 @@ def test_marks_are_the_training_steps_that_were_written_whole(tmp_path):
     assert marks_of(tmp_path) == [(1.0, 1), (3.0, 2)]
 
 
+def test_of_a_long_file_the_end_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.progress.TAIL_BYTES", 120)
+    lines = [{"time": float(step), "step": step, "split": "train"} for step in range(1, 9)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert marks_of(tmp_path) == [(7.0, 7), (8.0, 8)]
+
+
 def test_no_marks_where_the_run_directory_is_elsewhere(tmp_path):
     assert marks_of(tmp_path / "not-here") == []

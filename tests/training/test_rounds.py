@@ -48,7 +48,9 @@ def adopt(made, tmp_path):
     (tmp_path / "adapter").mkdir(exist_ok=True)
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
     result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
-    return rounds.adopt(job=made, claim=held, run_dir=tmp_path, result=result)
+    assert rounds.adopt(job=made, claim=held, run_dir=tmp_path, result=result)
+    made.refresh_from_db()
+    return made.policy
 
 
 def test_a_round_starts_from_the_base_with_the_pairs_counted(project, rater):
@@ -93,9 +95,7 @@ def test_an_adopted_policy_is_a_candidate_and_its_answers_are_asked_for(
     judge(project, rater)
     made = rounds.start_round(project=project)
     policy = adopt(made, tmp_path)
-    made.refresh_from_db()
     assert made.state == "succeeded"
-    assert made.policy == policy
     assert policy.state == Policy.State.CANDIDATE
     assert policy.parent == made.start
     (job,) = SamplingJob.objects.all()
@@ -112,7 +112,7 @@ def test_a_worker_that_was_replaced_publishes_nothing(project, rater, tmp_path, 
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
     result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
-    assert rounds.adopt(job=made, claim=stale, run_dir=tmp_path, result=result) is None
+    assert rounds.adopt(job=made, claim=stale, run_dir=tmp_path, result=result) is False
     assert not Policy.objects.filter(kind="adapter").exists()
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from annotate.models import Policy
 from tests.factories import make_policy
 from tests.training.voting import vote
-from training.views.ranking import _harmless, points
+from training.views.ranking import harmless, points
 
 NAMES = ["ranking", "ranking_csv", "ranking_json"]
 
@@ -99,4 +99,4 @@ def test_points_in_words(value, words):
 
 @pytest.mark.parametrize(("text", "safe"), [("-x", "'-x"), ("=1", "'=1"), ("round-1", "round-1")])
 def test_no_formulas(text, safe):
-    assert _harmless(text) == safe
+    assert harmless(text) == safe

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from annotate.models import PreferencePair
 from training.afterwards.report import Before, Report
+from training.engine.config import flat
 from training.models import Round, Snapshot
 from training.shares import Share
 
@@ -83,17 +84,6 @@ def _told(one: Round) -> dict[str, Any]:
     for name in ("start_adapter", "reference_adapter", "reference_cache"):
         told.pop(name, None)
     return told
-
-
-def flat(config: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{path}{name}.")
-        else:
-            found[f"{path}{name}"] = value
-    return found
 
 
 def figures_of(a: Report, b: Report) -> list[Figure]:

@@ -1,10 +1,8 @@
-"""Merged models: asked for, made by the engine, and removed again."""
+"""Merged models: asked for, and removed again."""
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -13,25 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import User
-from training.afterwards.card import write_card
 from training.afterwards.models import HubPush, Merge
-from training.claims import claim
-from training.engine.config import (
-    EXIT_STOPPED,
-    MergeJob,
-    Model,
-    job_from_dict,
-    job_to_dict,
-    write_job,
-)
-from training.engine_process import Progress, Wish, log_tail, run_engine
+from training.engine.config import MergeJob, Model, job_to_dict
 from training.errors import NotNow
 from training.models import Job, Round
 from training.nudge import nudge
 from training.versions import code_version
-
-logger = logging.getLogger(__name__)
-Stopping = Callable[[], bool]
 
 
 def newest_merge(round_: Round) -> Merge | None:
@@ -88,48 +73,3 @@ def remove_merged(*, round_: Round) -> int:
             freed += sum(p.stat().st_size for p in merge.folder.rglob("*") if p.is_file())
             shutil.rmtree(merge.run_dir, ignore_errors=True)
     return freed
-
-
-def run_merge(pk: int, *, stopping: Stopping = lambda: False) -> None:
-    """Have the engine merge; record why, where that fails."""
-    claimed = claim(Merge, pk)
-    if claimed is None:
-        return
-    merge, held = claimed
-    run_dir = Path(
-        merge.run_dir or settings.RUNS_DIR / f"merge-{merge.pk}-{merge.created_at:%Y%m%d-%H%M%S}"
-    )
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        held.update(run_dir=str(run_dir))
-        write_job(_job_of(merge), run_dir)
-
-        def follow(progress: Progress) -> Wish:
-            alive = held.update(phase=progress.phase)
-            return "stop" if stopping() or not alive or _is_cancelled(pk) else "go on"
-
-        ending = run_engine(kind="merge", run_dir=run_dir, follow=follow)
-        if ending.result is not None:
-            write_card(merge.round, run_dir / "merged", what="merged")
-            held.end(Job.State.SUCCEEDED, result=ending.result, error="")
-        elif _is_cancelled(pk):
-            held.end(Job.State.CANCELLED)
-        elif ending.status == EXIT_STOPPED or stopping():
-            held.hand_back()
-        else:
-            held.end(Job.State.FAILED, error=ending.words(), log_tail=log_tail(run_dir))
-    except Exception as error:
-        logger.exception("%s", merge)
-        held.end(Job.State.FAILED, error=f"{type(error).__name__}: {error}")
-        raise
-
-
-def _job_of(merge: Merge) -> MergeJob:
-    job = job_from_dict(merge.config)
-    if not isinstance(job, MergeJob):
-        raise TypeError(job)
-    return job
-
-
-def _is_cancelled(pk: int) -> bool:
-    return Merge.objects.filter(pk=pk, cancel_requested_at__isnull=False).exists()

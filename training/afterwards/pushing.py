@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from annotate.models import User
+from training import artifacts
 from training.afterwards.card import What, write_card
 from training.afterwards.merging import merged_folder
 from training.afterwards.models import HubPush
@@ -116,9 +117,12 @@ def _folder(round_: Round, what: str) -> Path:
         if merged is None:
             raise NotNow(_("There is no merged model yet. Merge it first."))
         return merged
-    if round_.policy is None or not Path(round_.policy.adapter_path).is_dir():
+    if round_.policy is None:
         raise NotNow(_("The adapter's folder is not there."))
-    return Path(round_.policy.adapter_path)
+    try:
+        return artifacts.local_adapter(round_.policy.adapter_path)
+    except artifacts.ArtifactError as error:
+        raise NotNow(str(error)) from error
 
 
 def _upload(push: HubPush, key: Key, held: Claim, stopping: Stopping) -> str | None:

@@ -46,6 +46,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -252,6 +253,17 @@ def job_to_dict(job: Job) -> dict[str, Any]:
     if isinstance(job, SampleJob):
         data["sampling"] = job.sampling.as_dict()
     return data
+
+
+def flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{path}{name}.")
+        else:
+            found[f"{path}{name}"] = value
+    return found
 
 
 def job_from_dict(data: dict[str, Any]) -> Job:

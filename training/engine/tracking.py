@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from .config import Job, job_to_dict
+from .config import Job, flat, job_to_dict
 from .rundir import RunDir
 
 FOLDER = "tensorboard"
@@ -275,17 +275,6 @@ def wished(run: RunDir, job: Job) -> dict[str, Callable[[], Tracker]]:
             maker: Callable[[RunDir, Job], Tracker] = Wandb if name == "wandb" else Mlflow
             found[name] = lambda maker=maker: maker(run, job)  # type: ignore[misc]
     return found
-
-
-def flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{path}{name}.")
-        else:
-            values[f"{path}{name}"] = value
-    return values
 
 
 def _project() -> str:

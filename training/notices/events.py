@@ -8,27 +8,24 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Project
 from training import gates
-from training.concerns import concerns
+from training.concerns import LOOKED_AT, concerns
 from training.models import Gate, LoopSettings, Round
 from training.notices.models import TEST, Event
 from training.pool import loop_of
 from training.shares import in_percent
 
-ON_PAIRS = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
-WATCHED = (
-    *(f"{split}/{name}" for split in ("train", "held_out") for name in ON_PAIRS),
-    *("answers/kl", "answers/kl_per_token", "answers/tokens", "train/grad_norm"),
-)
-"""The metrics that ``concerns`` looks at."""
+LATEST = timedelta(days=1)
+"""Numbers of rounds that ended before are not looked at again; ten seconds pass between looks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +97,10 @@ def _ended(
         if one.state == Round.State.SUCCEEDED:
             subject = _("%(project)s: round %(number)s has succeeded") % words
             lines = [_succeeded(one)]
-            path = reverse("report", args=[project.slug, one.number])
+            if one.policy is None:
+                path = reverse("rewards", args=[project.slug]) + f"?by={one.number}"
+            else:
+                path = reverse("report", args=[project.slug, one.number])
         else:
             subject = _("%(project)s: round %(number)s has failed") % words
             lines = [one.error or _("The engine gave no reason.")]
@@ -119,8 +119,10 @@ def _ended(
 
 
 def _succeeded(one: Round) -> str:
+    if one.policy is None:
+        return _("Its reward model can score answers now.")
     told = one.result.get("held_out") or {}
-    name = one.policy.slug if one.policy else ""
+    name = one.policy.slug
     if not told.get("pairs"):
         return _("Its policy %(policy)s has joined the pool.") % {"policy": name}
     words = _(
@@ -133,7 +135,7 @@ def _succeeded(one: Round) -> str:
 
 def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Happening]:
     found = project.rounds.filter(state=Round.State.RUNNING) | project.rounds.filter(
-        state=Round.State.SUCCEEDED, finished_at__gte=since
+        state=Round.State.SUCCEEDED, finished_at__gte=max(since, timezone.now() - LATEST)
     )
     for one in found.select_related("project", "snapshot"):
         key = f"round:{one.pk}:warning"
@@ -156,7 +158,7 @@ def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Ha
 def concerns_of(one: Round) -> list[str]:
     """What the round's numbers warn of, in words."""
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    rows = one.metrics.filter(name__in=WATCHED).order_by("step")
+    rows = one.metrics.filter(name__in=LOOKED_AT).order_by("step")
     for step, name, value in rows.values_list("step", "name", "value"):
         curves[name].append((step, value))
     return [f"{warned.seen} {warned.advice}" for warned in concerns(curves, config=one.config)]

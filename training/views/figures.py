@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,7 +17,6 @@ from training.charts import Estimate, Estimates, Line, Point, estimate_chart, li
 from training.models import Round
 from training.overview import Meeting
 from training.phases import STEPPING
-from training.progress import marks_of, seconds_left
 from training.shares import Share, in_percent, interval_in_percent
 
 NAMES = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
@@ -30,11 +27,11 @@ DRAWN = [
     *(f"train/{name}" for name in OF_STEPS),
     *(f"answers/{name}" for name in OF_ANSWERS),
 ]
+"""The engine measures more; these are what the page draws and worries about."""
 STEPS_READ = 400
 """About so many training steps of a long round are read; evaluations all are."""
 ROWS = 12
 """Steps in the table of a figure that has no evaluations."""
-"""The engine measures more; these are what the page draws and worries about."""
 
 Curves = dict[str, list[tuple[int, float]]]
 _Drawn = tuple[str, str, str]
@@ -72,15 +69,8 @@ def curves_of(round_: Round) -> Curves:
 
 
 def time_left_of(round_: Round) -> float | None:
-    """Seconds of training left: from the run directory, or as the round's worker told it."""
-    if round_.phase not in STEPPING:
-        return None
-    here = seconds_left(
-        marks_of(Path(round_.run_dir)) if round_.run_dir else [],
-        total_steps=round_.total_steps,
-        now=timezone.now().timestamp(),
-    )
-    return round_.seconds_left if here is None else here
+    """Seconds of training left, as the round's worker told it last."""
+    return round_.seconds_left if round_.phase in STEPPING else None
 
 
 def speed_of(round_: Round, curves: Curves) -> tuple[str, float] | None:

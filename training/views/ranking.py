@@ -80,13 +80,13 @@ def ranking_csv(request: MemberRequest, slug: str) -> HttpResponse:
         lines.writerow(
             [
                 one.place,
-                _harmless(one.slug),
+                harmless(one.slug),
                 one.state,
                 *(f"{number:.2f}" for number in numbers),
                 one.share.wins,
                 one.share.losses,
                 one.share.undecided,
-                _harmless(found.against or "mean"),
+                harmless(found.against or "mean"),
                 "yes" if found.length_controlled else "no",
             ]
         )
@@ -172,7 +172,7 @@ def _asked_for(request: MemberRequest, project: Project) -> Ranking:
     )
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """No formula, whatever a spreadsheet makes of it."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 

@@ -21,14 +21,16 @@ from django.views.decorators.http import require_GET, require_POST
 from annotate.access import project_for
 from annotate.models import Project
 from annotate.views.requests import MemberRequest
+from training import artifacts
 from training.afterwards import compare as comparing
-from training.afterwards.archives import members_of, size_of, tar_of
+from training.afterwards.archives import Member, members_of, size_of, tar_of
 from training.afterwards.loading import Lines, with_peft, with_transformers, with_vllm
 from training.afterwards.merging import merged_folder, newest_merge, remove_merged, start_merge
 from training.afterwards.models import HubPush
 from training.afterwards.pushing import start_push
 from training.afterwards.report import report_of
 from training.claims import request_cancel
+from training.engine.config import flat
 from training.errors import NotNow
 from training.models import Round
 from training.views.figures import compared_figures, curves_of
@@ -49,7 +51,7 @@ def report(request: MemberRequest, slug: str, number: int) -> HttpResponse:
         "project": project,
         "membership": membership,
         "report": report_of(found),
-        "settings": comparing.flat(found.config).items(),
+        "settings": flat(found.config).items(),
     }
     return render(request, "training/report.html", context)
 
@@ -102,8 +104,7 @@ def download_adapter(request: MemberRequest, slug: str, number: int) -> Streamin
     """The adapter with its card, as a tar archive."""
     project, _ = project_for(request, slug, manage=True)
     found = _succeeded(project, number)
-    policy = found.policy
-    return _archive(found, Path(policy.adapter_path) if policy else None, "adapter")
+    return _archive(found, _adapter_of(found), "adapter")
 
 
 @login_required
@@ -137,8 +138,13 @@ def _archive(found: Round, folder: Path | None, what: str) -> StreamingHttpRespo
         members = members_of(folder, top, {CARD: card})
     except FileNotFoundError as error:
         raise Http404(gettext("The files are no longer in the data folder.")) from error
+    return tar_response(members, top)
+
+
+def tar_response(members: list[Member], name: str) -> StreamingHttpResponse:
+    """The archive, made while it is sent."""
     response = StreamingHttpResponse(tar_of(members), content_type="application/x-tar")
-    response["Content-Disposition"] = f'attachment; filename="{top}{SUFFIX}"'
+    response["Content-Disposition"] = f'attachment; filename="{name}{SUFFIX}"'
     response["Content-Length"] = str(size_of(members))
     return response
 
@@ -240,6 +246,14 @@ def _taken_along(found: Round) -> dict[str, Any]:
         "hub": settings.HUB_URL,
         "has_hub_token": bool(settings.HUB_TOKEN),
     }
+
+
+def _adapter_of(found: Round) -> Path | None:
+    """Its folder, whole, on this machine, from wherever it is kept."""
+    try:
+        return artifacts.local_adapter(found.policy.adapter_path) if found.policy else None
+    except artifacts.ArtifactError:
+        return None
 
 
 def _bytes_in(folder: Path) -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import tempfile
-import zipfile
-from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -25,6 +22,8 @@ from annotate.access import project_for
 from annotate.models import Policy, PreferencePair, Project
 from annotate.numbers import grouped
 from annotate.views.requests import MemberRequest
+from training.afterwards.archives import members_of
+from training.artifacts import ArtifactError, local_adapter
 from training.charts import Estimate, Estimates, estimate_chart
 from training.claims import request_cancel
 from training.errors import NotNow
@@ -36,7 +35,8 @@ from training.rewards.models import Score, ScoringJob
 from training.rewards.rounds import snapshot_at_hand, start_reward_round
 from training.rewards.scorers import name_of, scorers, usual
 from training.shares import Share, in_percent, interval_in_percent
-from training.views.ranking import _harmless
+from training.views.ranking import harmless
+from training.views.reports import tar_response
 
 PAIRS_A_PAGE = 10
 SCORERS_SHOWN = 30
@@ -167,7 +167,7 @@ def rewards_csv(request: MemberRequest, slug: str) -> HttpResponse:
         lines.writerow(
             [pk, comparison, prompt, split]
             + [f"{number:.6g}" for number in numbers]
-            + [_harmless(one) for one in slugs]
+            + [harmless(one) for one in slugs]
         )
     return response
 
@@ -234,24 +234,15 @@ def rewards_json(request: MemberRequest, slug: str) -> JsonResponse:
 
 @login_required
 @require_GET
-def reward_adapter(request: MemberRequest, slug: str, number: int) -> FileResponse:
-    """The reward model's adapter with its head, as a zip that peft loads once it is unpacked."""
+def reward_adapter(request: MemberRequest, slug: str, number: int) -> StreamingHttpResponse:
+    """The reward model's adapter with its head, as a tar that peft loads once it is unpacked."""
     project, _membership = project_for(request, slug, manage=True)
     found = get_object_or_404(project.rounds.exclude(reward_adapter=""), number=number)
-    folder = Path(found.reward_adapter)
-    if not folder.is_dir():
-        raise Http404("The reward model's files are no longer in the data folder.")
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(folder.iterdir()):
-            packed.write(path, f"{folder.name}/{path.name}")
-    file.seek(0)
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=f"{project.slug}-reward-{number}.zip",
-        content_type="application/zip",
-    )
+    try:
+        members = members_of(local_adapter(found.reward_adapter), f"{slug}-reward-{number}", {})
+    except (ArtifactError, FileNotFoundError) as error:
+        raise Http404(_("The files are no longer in the data folder.")) from error
+    return tar_response(members, f"{slug}-reward-{number}")
 
 
 # --- the page ---

@@ -22,6 +22,7 @@ from training import rounds as service
 from training.afterwards.side_by_side import answers
 from training.claims import request_cancel
 from training.concerns import concerns
+from training.engine.config import flat
 from training.errors import NotNow
 from training.models import Round
 from training.phases import STEPPING
@@ -165,18 +166,7 @@ def _live(round_: Round) -> dict[str, Any]:
             (meeting.everywhere, gettext("all prompts")),
         ],
         "answers": answers(round_.start, round_.policy) if round_.policy else [],
-        "config": _flat(round_.config),
+        "config": flat(round_.config).items(),
         "beside": rewards_beside(round_),
         "is_measured": round_.phase in STEPPING,
     }
-
-
-def _flat(config: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """The engine's job as rows of a table."""
-    rows: list[tuple[str, Any]] = []
-    for name, value in config.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{path}{name}.")
-        else:
-            rows.append((f"{path}{name}", value))
-    return rows

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from annotate.models import Policy
-from training.afterwards.merging import merged_folder, remove_merged, run_merge, start_merge
+from training import running
+from training.afterwards.merging import merged_folder, remove_merged, start_merge
 from training.afterwards.models import Merge
 from training.claims import request_cancel
 from training.errors import NotNow
@@ -51,7 +52,7 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
     manager.post(reverse("merge", args=["sharpen", 1]))  # a second click
     assert Merge.objects.count() == 1
     assert "every 3s" in manager.get(address).content.decode()
-    run_merge(merge.pk)
+    running.run_merge(merge.pk)
     merge.refresh_from_db()
     assert (merge.state, merge.error) == (Job.State.SUCCEEDED, "")
     assert merge.result["dtype"] == "float32"
@@ -99,7 +100,7 @@ def test_a_round_without_a_policy_has_nothing_to_merge(new_round):
 def test_a_queued_merge_is_cancelled_at_once_and_not_run(new_round):
     merge = start_merge(round_=new_round())
     request_cancel(job=merge)
-    run_merge(merge.pk)
+    running.run_merge(merge.pk)
     merge.refresh_from_db()
     assert (merge.state, merge.attempt) == (Job.State.CANCELLED, 0)
 

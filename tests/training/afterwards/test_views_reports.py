@@ -9,8 +9,9 @@ import pytest
 from django.urls import reverse
 
 from annotate.models import PreferencePair
-from training.afterwards.compare import data_difference, flat, settings_that_differ
+from training.afterwards.compare import data_difference, settings_that_differ
 from training.afterwards.models import HubPush
+from training.engine.config import flat
 from training.models import Round
 
 pytestmark = pytest.mark.django_db

@@ -89,6 +89,29 @@ def test_numbers_that_need_attention_are_told_while_it_runs(add, end_round):
     assert "Concern(" not in body
 
 
+def test_numbers_of_a_round_long_over_are_not_looked_at_again(add, end_round):
+    one = add("email", "a@example.org")
+    Recipient.objects.update(since=timezone.now() - timedelta(days=9))
+    found = end_round("succeeded")
+    Round.objects.filter(pk=found.pk).update(finished_at=timezone.now() - timedelta(days=2))
+    for step, value in ((0, 0.69), (1, 0.5), (2, 0.8)):
+        Metric.objects.create(round=found, step=step, name="held_out/loss", value=value)
+    news.sweep()
+    assert [event for event, _ in told(one)] == ["round.succeeded"]
+
+
+def test_a_reward_model_is_told_as_one(add, end_round):
+    add("email", "a@example.org")
+    found = end_round("failed")
+    Round.objects.filter(pk=found.pk).update(
+        state="succeeded", kind="reward", reward_adapter="somewhere"
+    )
+    news.sweep()
+    body = Delivery.objects.get().body
+    assert "reward model" in body
+    assert "/rewards/?by=1" in body
+
+
 def test_a_decided_gate_is_told(add, cast):
     one = add("webhook", "https://hooks.example.org/1")
     candidate, champion = make_policy(cast.project, "new"), make_policy(cast.project, "old")
