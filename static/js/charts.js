@@ -1,6 +1,7 @@
 // Values on hover, by touch and by keyboard: the nearest step of a chart is marked, and its values
-// are told below it. The charts are drawn by the server and exchanged while a round runs; what
-// was pointed at stays pointed at. Without this, each dot has its value as a title.
+// stand in its legend instead of the first and the last. The charts are drawn by the server and
+// exchanged while a round runs; what was pointed at stays pointed at. Without this, each
+// dot has its value as a title.
 (() => {
   "use strict";
   const PLOT = ".plot[data-readout]";
@@ -10,9 +11,27 @@
   const placeOf = (dot) => Number(dot.getAttribute("cx"));
   const wordsOf = (dot) => dot.querySelector("title")?.textContent ?? dot.dataset.words ?? "";
 
+  // Beside each line's name its value at the marked place, or, with no words, what stood there.
+  function tell(plot, words) {
+    [...plot.parentElement.querySelectorAll(".legend li")].forEach((line, index) => {
+      let here = line.querySelector(".here");
+      if (!words[index]) {
+        here?.remove();
+        return;
+      }
+      if (!here) {
+        here = document.createElement("span");
+        here.className = "num here";
+        line.append(here);
+      }
+      here.textContent = words[index].split(" · ")[0];
+    });
+  }
+
   function clear(plot) {
     at.delete(plot);
     for (const dot of plot.querySelectorAll(".dot.here")) dot.classList.remove("here");
+    tell(plot, []);
     const readout = document.getElementById(plot.dataset.readout);
     if (readout && readout.textContent) readout.textContent = "";
   }
@@ -33,6 +52,7 @@
       nearest.classList.add("here");
       words.push(wordsOf(nearest));
     }
+    tell(plot, words);
     const readout = document.getElementById(plot.dataset.readout);
     const text = words.join("  –  ");
     if (readout && readout.textContent !== text) readout.textContent = text;

@@ -43,14 +43,18 @@ def test_the_page_renews_itself_without_moving_anything(page, log_in, cast, busy
     page.keyboard.press("ArrowLeft")
     told = page.inner_text("#readout-loss")
     assert "Step 1: 0.600 · Held-out pairs" in told
+    shown = page.inner_text("#legend-loss")
+    assert "Held-out pairs Step 1: 0.600" in shown
+    assert "→" not in shown
     page.evaluate(HELD)
     scrolled = page.evaluate("scrollY")
 
     advance(busy, 3)
-    page.wait_for_selector("#legend-loss :text('0.40')", timeout=120_000)
+    page.wait_for_selector("#legend-loss :text('0.40')", state="attached", timeout=120_000)
     assert page.evaluate(STILL)
     assert page.evaluate("scrollY") == scrolled
     assert page.inner_text("#readout-loss") == told
+    assert page.inner_text("#legend-loss") == shown
     assert page.locator("#plot-loss .dot.here").count() == 2
     assert page.locator("#table-loss tbody tr").count() == 4
     page.wait_for_selector("#round-samples :text('At 3.')", timeout=120_000)

@@ -129,8 +129,15 @@ def test_only_the_parts_that_changed_are_sent(manager, cast):
     Round.objects.filter(pk=found.pk).update(step=3)
     body = text(manager.get(LIVE, {"seen": seen}))
     assert '<div id="plot-loss" hx-swap-oob="innerHTML"><svg' in body
-    assert 'id="round-live"' in body
-    for part in ("round-charts", "figure-loss", "round-cancel", "round-concerns", "round-log"):
+    assert 'id="round-progress"' in body
+    for part in (
+        "round-live",
+        "round-charts",
+        "figure-loss",
+        "round-cancel",
+        "round-concerns",
+        "round-log",
+    ):
         assert f'id="{part}"' not in body
     Round.objects.filter(pk=found.pk).update(total_steps=8000)
     seen = manager.get(LIVE).context["seen"]

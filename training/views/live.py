@@ -23,7 +23,7 @@ from training.views.figures import Figure
 
 SHOWN_STEPS = 200
 """About so many places a chart has for steps."""
-PARTS = ("live", "controls", "concerns", "charts", "samples", "log")
+PARTS = ("live", "progress", "controls", "concerns", "charts", "samples", "log")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +71,9 @@ def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
     newest_sample = round_.samples.aggregate(last=Max("pk"), place=Max("place"))
     flags = f"{round_.cancel_requested_at is not None}{round_.pause_requested_at is not None}"
     return {
-        "live": _short(
-            round_.state,
-            round_.attempt,
-            round_.phase,
-            round_.step,
-            round_.total_steps,
-            flags,
+        "live": _short(round_.state, round_.phase, flags),
+        "progress": _short(
+            round_.state, round_.attempt, round_.phase, round_.step, round_.total_steps
         ),
         "controls": _short(round_.state, flags),
         "concerns": _short(*words_of_concerns),
