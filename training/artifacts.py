@@ -158,6 +158,45 @@ def fault(folder: Path) -> str | None:
     return None
 
 
+# --- what a run makes and leaves in its directory ---
+
+
+def publish_made(run_dir: Path, folder: str) -> None:
+    """Keep ``folder`` of a run elsewhere, too, where runs are not shared."""
+    name = f"runs/{run_dir.name}/{folder}"
+    if not _is_here(name):
+        _write_manifest(run_dir / folder)
+        for file in [*_manifest(run_dir / folder), MANIFEST]:
+            _save(run_dir / folder / file, f"{name}/{file}")
+
+
+def has_made(run: str, folder: str) -> bool:
+    """Whether ``folder`` of a run is kept; nothing is read, so it may yet prove to be damaged."""
+    name = f"runs/{run}/{folder}"
+    return _place(name).is_dir() or (not _is_here(name) and _store().exists(f"{name}/{MANIFEST}"))
+
+
+def local_made(run: str, folder: str) -> Path:
+    """``folder`` of a run on this machine. ArtifactError where it cannot be had."""
+    name = f"runs/{run}/{folder}"
+    if not _is_here(name):
+        return local(name)
+    if not _place(name).is_dir():
+        raise ArtifactError(_("%(name)s is not in the data folder.") % {"name": name})
+    return _place(name)
+
+
+def drop_made(run: str, folder: str) -> None:
+    """Remove ``folder`` of a run, here and where it is kept."""
+    name = f"runs/{run}/{folder}"
+    if not _is_here(name) and _store().exists(f"{name}/{MANIFEST}"):
+        with _store().open(f"{name}/{MANIFEST}") as file:
+            files = _checked(file.read().decode("utf-8"))
+        for one in [MANIFEST, *files]:
+            _store().delete(f"{name}/{one}")
+    shutil.rmtree(_place(name), ignore_errors=True)
+
+
 # --- a run's checkpoints, where runs may go on on another machine ---
 
 

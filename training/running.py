@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
 from training import artifacts, best_of, machines, pausing, rounds, sampling
+from training.afterwards import merging
 from training.afterwards.card import write_card, write_published_card
 from training.afterwards.models import Merge
 from training.claims import AnyJob, Claim, beating, claim
@@ -158,7 +159,8 @@ def run_merge(pk: int, *, stopping: Stopping = lambda: False) -> None:
             _record_ending(job, held, run_dir, ending, stopping)
             return
         with beating(held):
-            write_card(job.round, run_dir / "merged", what="merged")
+            artifacts.publish_made(run_dir, merging.FOLDER)
+            write_card(job.round, run_dir / merging.FOLDER, what="merged")
         held.end(Job.State.SUCCEEDED, result=ending.result, error="")
     except Exception as error:
         _record_error(job, held, run_dir, error)

@@ -15,6 +15,7 @@ from training.demo import MODEL_DIR
 from training.demo.world import prompts
 from training.models import LoopSettings, Metric, Round, SamplingJob
 from training.pool import ensure_base
+from training.recipes import Recipe
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 SMALL = {
@@ -63,6 +64,10 @@ def answered(project):
     make_comparisons(project=project)
 
 
+def recipe(kind, start):
+    return Recipe(kind=kind, start=start, settings=SMALL)
+
+
 def judge_everything(project):
     rater = join(project, make_user())
     while (card := serving.serve_next(project=project, rater=rater)) is not None:
@@ -104,6 +109,22 @@ def test_one_whole_turn(celery_workers, project):
         meetings.filter(a__policy=base, b__policy=made.policy).exists()
         or meetings.filter(b__policy=base, a__policy=made.policy).exists()
     )
+
+
+def test_a_warm_up_and_then_a_round_that_is_held_close_to_it(celery_workers, project):
+    answered(project)
+    judge_everything(project)
+    warm = ended(rounds.start_round(project=project, recipe=recipe(Round.Kind.SFT, "base")))
+    assert warm.state == "succeeded", (warm.error, warm.log_tail)
+    losses = Metric.objects.filter(round=warm, name="held_out/loss").order_by("step")
+    assert losses.last().value < losses.first().value  # it imitates the chosen answers
+    assert not Metric.objects.filter(round=warm, name="train/reward_accuracy").exists()
+
+    made = ended(rounds.start_round(project=project, recipe=recipe(Round.Kind.DPO, "latest")))
+    assert made.state == "succeeded", (made.error, made.log_tail)
+    assert made.start == made.reference == made.policy.parent == warm.policy
+    first = Metric.objects.filter(round=made, name="train/loss").order_by("step").first()
+    assert first.value == pytest.approx(0.693147, abs=1e-4)  # ln 2: it starts as its reference
 
 
 def test_same_seed_same_text(celery_workers, project):

@@ -17,11 +17,12 @@ from config.storage import backend
 from tests.conftest import ROOT, child_environment, wait_for
 from tests.factories import make_project
 from training import artifacts, claims, rounds
+from training.afterwards import merging
 from training.demo import MODEL_DIR
 from training.models import LoopSettings, Round
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
-WORK = "import sys, django; django.setup(); from training import running; running.run_round(%d)"
+WORK = "import sys, django; django.setup(); from training import running; running.%s(%d)"
 
 
 @pytest.fixture
@@ -35,14 +36,14 @@ def shared(tmp_path, settings):
     return where
 
 
-def worker(home: Path, shared: Path, pk: int) -> subprocess.Popen:
+def worker(home: Path, shared: Path, pk: int, work: str = "run_round") -> subprocess.Popen:
     """What a gpu worker does with a message, on a machine with the data folder ``home``."""
     env = child_environment(
         WHETSTONE_HOME=str(home), WHETSTONE_STORAGE=str(shared), WHETSTONE_THREADS="1"
     )
     with (home.parent / f"{home.name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", WORK % pk], cwd=ROOT, env=env, stdout=log, stderr=log
+            [sys.executable, "-c", WORK % (work, pk)], cwd=ROOT, env=env, stdout=log, stderr=log
         )
 
 
@@ -92,3 +93,17 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
     assert artifacts._sha256(here / artifacts.WEIGHTS) == made.result["adapter_sha256"]
     # What was kept of the unfinished run is not needed any more.
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
+
+    # The first machine merges what the second has trained; the web server has that, too.
+    merge = merging.start_merge(round_=made)
+    third = worker(tmp_path / "one", shared, merge.pk, "run_merge")
+    assert third.wait(240) == 0, (tmp_path / "one.log").read_text()
+    merge.refresh_from_db()
+    assert merge.state == "succeeded", merge.log_tail
+    assert Path(merge.run_dir).is_relative_to(tmp_path / "one")
+    whole = artifacts.local_made(merge.run, merging.FOLDER)
+    assert whole.is_relative_to(tmp_path / "web")
+    weights = "model.safetensors"
+    assert artifacts._sha256(whole / weights) == merge.result["files"][weights]
+    merging.remove_merged(round_=made)
+    assert not list(shared.rglob(weights))

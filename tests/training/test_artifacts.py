@@ -153,6 +153,26 @@ def test_a_run_goes_on_on_another_machine_from_its_newest_checkpoint(shared, mac
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
 
 
+def test_what_a_run_has_made_is_had_and_removed_on_another_machine(shared, machine):
+    run = machine("one") / "runs" / "merge-1"
+    (run / "merged").mkdir(parents=True)
+    (run / "merged" / "model.safetensors").write_bytes(b"weights")
+    artifacts.publish_made(run, "merged")
+    (run / "merged" / "README.md").write_text("a card, which may change")
+    assert artifacts.local_made("merge-1", "merged") == run / "merged"
+
+    two = machine("two")
+    assert artifacts.has_made("merge-1", "merged")
+    folder = artifacts.local_made("merge-1", "merged")
+    assert folder == two / "runs" / "merge-1" / "merged"
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    artifacts.drop_made("merge-1", "merged")
+    assert not folder.exists()
+    assert not artifacts.has_made("merge-1", "merged")
+    with pytest.raises(ArtifactError, match="neither on this machine nor in the storage"):
+        artifacts.local_made("merge-1", "merged")
+
+
 def test_a_manifest_cannot_point_elsewhere(shared, machine, made):
     machine("one")
     publish(made, "adapters/demo-1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -11,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import User
+from training import artifacts
 from training.afterwards.models import HubPush, Merge
 from training.engine.config import MergeJob, Model, job_to_dict
 from training.errors import NotNow
@@ -18,16 +18,18 @@ from training.models import Job, Round
 from training.nudge import nudge
 from training.versions import code_version
 
+FOLDER = "merged"  # of a run directory, as the engine names it
+
 
 def newest_merge(round_: Round) -> Merge | None:
     """The last one that was asked for and is not removed."""
     return round_.merges.filter(removed_at=None).first()
 
 
-def merged_folder(round_: Round) -> Path | None:
-    """Where the merged model lies; None where there is none."""
+def merge_kept(round_: Round) -> Merge | None:
+    """The merge whose model there is, on whatever machine; None where there is none."""
     found = round_.merges.filter(state=Job.State.SUCCEEDED, removed_at=None).first()
-    return found.folder if found is not None and found.folder.is_dir() else None
+    return found if found is not None and artifacts.has_made(found.run, FOLDER) else None
 
 
 def start_merge(*, round_: Round, requested_by: User | None = None) -> Merge:
@@ -35,7 +37,7 @@ def start_merge(*, round_: Round, requested_by: User | None = None) -> Merge:
     policy = round_.policy
     if policy is None:
         raise NotNow(_("Only a round that has succeeded has an adapter to merge."))
-    if merged_folder(round_) is not None:
+    if merge_kept(round_) is not None:
         raise NotNow(_("The merged model is there already."))
     job = MergeJob(
         model=Model(
@@ -70,6 +72,7 @@ def remove_merged(*, round_: Round) -> int:
     for merge in round_.merges.filter(removed_at=None).exclude(state__in=Job.UNFINISHED):
         Merge.objects.filter(pk=merge.pk).update(removed_at=timezone.now())
         if merge.run_dir:
-            freed += sum(p.stat().st_size for p in merge.folder.rglob("*") if p.is_file())
+            freed += int(merge.result.get("bytes", 0))
+            artifacts.drop_made(merge.run, FOLDER)
             shutil.rmtree(merge.run_dir, ignore_errors=True)
     return freed

@@ -38,8 +38,9 @@ class Merge(Job):
         return f"merge {self.pk}"
 
     @property
-    def folder(self) -> Path:
-        return Path(self.run_dir) / "merged"
+    def run(self) -> str:
+        """The name of its run directory, which may lie on another machine."""
+        return Path(self.run_dir).name
 
 
 class HubPush(Job):

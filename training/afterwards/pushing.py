@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from annotate.models import User
 from training import artifacts
 from training.afterwards.card import What, write_card
-from training.afterwards.merging import merged_folder
+from training.afterwards.merging import FOLDER, merge_kept
 from training.afterwards.models import HubPush
 from training.claims import Claim, claim
 from training.endpoints.guard import Origin, Refused, origin_of
@@ -112,14 +112,14 @@ def _key_of(push: HubPush) -> Key:
 
 def _folder(round_: Round, what: str) -> Path:
     """What is pushed. Raises NotNow where it is not there."""
-    if what == HubPush.What.MERGED:
-        merged = merged_folder(round_)
-        if merged is None:
-            raise NotNow(_("There is no merged model yet. Merge it first."))
-        return merged
-    if round_.policy is None:
-        raise NotNow(_("The adapter's folder is not there."))
     try:
+        if what == HubPush.What.MERGED:
+            merged = merge_kept(round_)
+            if merged is None:
+                raise NotNow(_("There is no merged model yet. Merge it first."))
+            return artifacts.local_made(merged.run, FOLDER)
+        if round_.policy is None:
+            raise NotNow(_("The adapter's folder is not there."))
         return artifacts.local_adapter(round_.policy.adapter_path)
     except artifacts.ArtifactError as error:
         raise NotNow(str(error)) from error

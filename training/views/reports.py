@@ -25,7 +25,7 @@ from training import artifacts
 from training.afterwards import compare as comparing
 from training.afterwards.archives import Member, members_of, size_of, tar_of
 from training.afterwards.loading import Lines, with_peft, with_transformers, with_vllm
-from training.afterwards.merging import merged_folder, newest_merge, remove_merged, start_merge
+from training.afterwards.merging import FOLDER, merge_kept, newest_merge, remove_merged, start_merge
 from training.afterwards.models import HubPush
 from training.afterwards.pushing import start_push
 from training.afterwards.report import report_of
@@ -113,7 +113,7 @@ def download_merged(request: MemberRequest, slug: str, number: int) -> Streaming
     """The merged model with its card, as a tar archive."""
     project, _ = project_for(request, slug, manage=True)
     found = _succeeded(project, number)
-    return _archive(found, merged_folder(found), "merged")
+    return _archive(found, _merged_of(found), "merged")
 
 
 @login_required
@@ -222,7 +222,7 @@ def _do(
 
 def _taken_along(found: Round) -> dict[str, Any]:
     merged = newest_merge(found)
-    folder = merged_folder(found)
+    kept = merge_kept(found)
     pushes = list(found.pushes.all()[:PUSHES_SHOWN])
     busy = (merged is not None and not merged.is_finished) or any(
         not one.is_finished for one in pushes
@@ -232,13 +232,14 @@ def _taken_along(found: Round) -> dict[str, Any]:
     lines: list[Lines] = []
     if policy is not None:
         lines.append(with_peft(policy.adapter_path, policy.base_model))
-    if folder is not None:
-        lines += [with_transformers(str(folder)), with_vllm(str(folder))]
+    if kept is not None:
+        folder = str(Path(kept.run_dir) / FOLDER)
+        lines += [with_transformers(folder), with_vllm(folder)]
     return {
         "round": found,
         "merge": merged,
-        "merged": folder,
-        "merged_bytes": merged.result.get("bytes") if merged and folder else None,
+        "merged": kept,
+        "merged_bytes": kept.result.get("bytes") if kept else None,
         "adapter_bytes": _bytes_in(adapter) if adapter and adapter.is_dir() else None,
         "pushes": pushes,
         "is_busy": busy,
@@ -252,6 +253,14 @@ def _adapter_of(found: Round) -> Path | None:
     """Its folder, whole, on this machine, from wherever it is kept."""
     try:
         return artifacts.local_adapter(found.policy.adapter_path) if found.policy else None
+    except artifacts.ArtifactError:
+        return None
+
+
+def _merged_of(found: Round) -> Path | None:
+    kept = merge_kept(found)
+    try:
+        return artifacts.local_made(kept.run, FOLDER) if kept else None
     except artifacts.ArtifactError:
         return None
 

@@ -12,7 +12,7 @@ from django.utils.html import escape
 
 from annotate.models import Policy
 from training import running
-from training.afterwards.merging import merged_folder, remove_merged, start_merge
+from training.afterwards.merging import FOLDER, merge_kept, remove_merged, start_merge
 from training.afterwards.models import Merge
 from training.claims import request_cancel
 from training.errors import NotNow
@@ -80,11 +80,11 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
         names = {Path(name).name for name in archive.getnames()}
     assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= names
 
-    folder = merged_folder(trained)
-    assert folder is not None
+    folder = Path(merge.run_dir) / FOLDER
+    assert folder.is_dir()
     manager.post(reverse("unmerge", args=["sharpen", 1]))
     assert not folder.exists()
-    assert merged_folder(trained) is None
+    assert merge_kept(trained) is None
     assert real_adapter.is_dir()
     assert manager.get(reverse("download_merged", args=["sharpen", 1])).status_code == 404
     start_merge(round_=trained)  # it can be made again
@@ -105,13 +105,14 @@ def test_a_queued_merge_is_cancelled_at_once_and_not_run(new_round):
     assert (merge.state, merge.attempt) == (Job.State.CANCELLED, 0)
 
 
-def test_a_model_on_its_way_to_a_hub_is_not_removed(new_round, tmp_path):
+def test_a_model_on_its_way_to_a_hub_is_not_removed(new_round, tmp_path, settings):
     from training.afterwards.models import HubPush
 
     found = new_round()
-    (tmp_path / "run" / "merged").mkdir(parents=True)
-    Merge.objects.create(round=found, state=Job.State.SUCCEEDED, run_dir=str(tmp_path / "run"))
+    folder = settings.RUNS_DIR / tmp_path.name / "merged"
+    folder.mkdir(parents=True)
+    Merge.objects.create(round=found, state=Job.State.SUCCEEDED, run_dir=str(folder.parent))
     HubPush.objects.create(round=found, what=HubPush.What.MERGED, repo="a/b")
     with pytest.raises(NotNow, match="on its way"):
         remove_merged(round_=found)
-    assert (tmp_path / "run" / "merged").is_dir()
+    assert folder.is_dir()

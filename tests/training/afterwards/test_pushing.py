@@ -64,10 +64,10 @@ def test_the_sites_own_token_never_enters_a_row(answered, hub, settings):
     assert (made.state, made.token_sealed) == (Job.State.SUCCEEDED, "")
 
 
-def test_a_merged_model_is_pushed_too(answered, hub, tmp_path: Path):
+def test_a_merged_model_is_pushed_too(answered, hub, tmp_path: Path, settings):
     with pytest.raises(NotNow, match="no merged model"):
         push(answered, what="merged")
-    folder = tmp_path / "run" / "merged"
+    folder = settings.RUNS_DIR / tmp_path.name / "merged"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"whole")
     Merge.objects.create(round=answered, state=Job.State.SUCCEEDED, run_dir=str(folder.parent))
