@@ -208,6 +208,7 @@ CELERY_TASK_ROUTES = {
     "training.tasks.run_answer": {"queue": "gpu"},
     "training.tasks.run_merge": {"queue": "gpu"},
     "training.tasks.run_scoring": {"queue": "gpu"},
+    "training.tasks.measure_machine": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 TASK_THREADS = env.int("TASK_THREADS", default=4)

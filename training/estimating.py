@@ -73,8 +73,8 @@ def estimate(
     if machine is None:
         bases.append(
             _(
-                "No worker has run anything yet, so its memory and speed are not known: what "
-                "cannot fit is found when the round starts."
+                "No worker has run anything yet, so its memory and speed are not known. One "
+                "is asked every minute and answers within seconds, if it is there and free."
             )
         )
     elif shape is None:

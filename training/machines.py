@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
+from django.conf import settings
 from django.utils import timezone
 
+from annotate.models import PreferencePair
 from training.hardware import Hardware
 from training.models import Machine
+
+SECONDS = 120
+logger = logging.getLogger(__name__)
 
 
 def note(run_dir: Path) -> None:
@@ -21,6 +30,28 @@ def note(run_dir: Path) -> None:
     Machine.objects.update_or_create(
         name=name, defaults={"report": report, "seen_at": timezone.now()}
     )
+
+
+def is_wanted() -> bool:
+    """Whether a round may be planned soon, and no job has told yet what it would run on."""
+    return not Machine.objects.exists() and PreferencePair.objects.exists()
+
+
+def measure() -> None:
+    """Have a process of its own see what this machine is, unless a job has told of one already.
+
+    It takes some seconds, most of them to load torch, which stays out of this process.
+    """
+    if Machine.objects.exists():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "training.engine.machine", folder]
+        done = subprocess.run(
+            command, cwd=settings.BASE_DIR, timeout=SECONDS, check=False, capture_output=True
+        )
+        if done.returncode:
+            logger.warning("the machine was not measured: %s", done.stderr.decode()[-500:])
+        note(Path(folder))
 
 
 def newest() -> Hardware | None:

@@ -116,6 +116,11 @@ def warnings_after(first: dict[str, Any], again: dict[str, Any]) -> list[str]:
     for name in ("threads", "processes"):
         if first[name] != again[name]:
             told.append(f"{name.capitalize()}: {first[name]} before, {again[name]} now.")
+    for part in first.get("earlier_parts", []):
+        told.append(
+            f"The first run began with code {part['code']} on {part['hardware']['cpu']}, "
+            f"{part['threads']} threads, and went on elsewhere."
+        )
     if again["hardware"]["device"] != "cpu":
         told.append("On a GPU the same run may end with other last bits.")
     return told

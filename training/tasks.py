@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from annotate.lining_up import release_expired_orderings
 from annotate.serving import release_expired
-from training import claims, due, engine_process, filling, gates, pausing, running
+from training import claims, due, engine_process, filling, gates, machines, pausing, running
 from training.afterwards.models import HubPush, Merge
 from training.models import Job, Round, SamplingJob
 from training.notices import news
@@ -57,6 +57,12 @@ def run_sampling(pk: int) -> None:
 def run_scoring(pk: int) -> None:
     """Give completions their rewards (gpu queue)."""
     running.run_scoring(pk, stopping=_worker_is_leaving)
+
+
+@shared_task
+def measure_machine() -> None:
+    """Find out what the worker's machine is, where nothing has run yet (gpu queue)."""
+    machines.measure()
 
 
 @shared_task
@@ -128,4 +134,6 @@ def tick() -> None:
     due.start_due_rounds()
     filling.start_due_sampling()
     scoring.start_due_scoring()
+    if machines.is_wanted():
+        measure_machine.apply_async(retry=False, expires=60)
     news.sweep(look_at_gates=True)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from annotate import serving
 from annotate.models import Policy, PreferencePair
 from tests.factories import make_comparison, make_policy, make_prompt
+from training import tasks
 from training.demo import MODEL_DIR
 from training.management.commands.seed_demo import ROUND_CONFIG
 from training.models import LoopSettings, Machine, Metric, Round, Snapshot
@@ -197,9 +198,31 @@ def test_settings_that_the_form_has_no_field_for_are_kept(manager, pairs):
 
 
 def test_without_a_worker_the_estimate_says_what_is_not_known(manager, pairs):
-    seen = manager.get(NEW).context["estimate"]
+    response = manager.get(NEW)
+    seen = response.context["estimate"]
     assert (seen.pairs, seen.held_out, seen.memory, seen.refusal) == (3, 1, None, None)
     assert "No worker has run anything yet" in " ".join(seen.bases)
+    assert "every 4s" in text(response)
+
+
+def test_a_worker_that_is_asked_says_what_its_machine_is(manager, pairs, monkeypatch):
+    sent_to_workers = []
+    monkeypatch.setattr(
+        tasks.measure_machine, "apply_async", lambda **how: sent_to_workers.append(how)
+    )
+    tasks.tick()
+    assert len(sent_to_workers) == 1
+    tasks.measure_machine()
+    tasks.tick()
+    assert len(sent_to_workers) == 1
+    response = manager.get(NEW)
+    seen = response.context["estimate"]
+    assert seen.memory.fits
+    assert seen.memory.available == Machine.objects.get().report["free_memory"] > 0
+    assert "every 4s" not in text(response)
+    Machine.objects.update(name="another")
+    tasks.measure_machine()  # it is known now
+    assert Machine.objects.get().name == "another"
 
 
 def test_with_a_worker_memory_and_time_are_told(manager, pairs):

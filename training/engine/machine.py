@@ -1,9 +1,13 @@
-"""What the machine is that the engine runs on, for whoever plans the next job."""
+"""What the machine is that the engine runs on, for whoever plans the next job.
+
+``python -m training.engine.machine FOLDER`` writes it down and does nothing else.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -63,3 +67,7 @@ def _speed(device: torch.device, dtype: torch.dtype) -> float:
 def _settle(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    describe(Path(sys.argv[1]))

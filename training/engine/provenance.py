@@ -18,8 +18,9 @@ from .config import DpoJob, TrainJob
 from .errors import EngineError
 from .policy import adapter_sha256, causal_lm
 from .reference_cache import weights_identity
-from .rundir import RunDir, sha256_of
+from .rundir import RunDir, sha256_of, write_json
 
+PARTS = "parts.json"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 WORDS = {
     "data": "The pairs",
@@ -57,9 +58,15 @@ def check_expected(inputs: dict[str, str | None], run: RunDir) -> None:
 
 
 def provenance(
-    job: TrainJob, inputs: dict[str, str | None], device: torch.device, processes: int
+    job: TrainJob, inputs: dict[str, str | None], part: dict[str, Any], before: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """JSON-ready; ``code`` is what whoever started this process says that it is."""
+    """JSON-ready: what computed the last part, what the parts ``before`` it where that differs,
+    the seed and the inputs."""
+    return {**part, "earlier_parts": before, "seed": job.seed, "inputs": inputs}
+
+
+def this_part(device: torch.device, processes: int) -> dict[str, Any]:
+    """What computes from here on; ``code`` is what whoever started this process says it is."""
     return {
         "code": os.environ.get("WHETSTONE_CODE_VERSION", "unknown"),
         "libraries": {
@@ -70,9 +77,20 @@ def provenance(
         "hardware": hardware(device),
         "threads": torch.get_num_threads(),
         "processes": processes,
-        "seed": job.seed,
-        "inputs": inputs,
     }
+
+
+def write_parts(checkpoint: Path, before: list[dict[str, Any]], part: dict[str, Any]) -> None:
+    """Say in a checkpoint what has computed it: ``part``, and those before it."""
+    write_json(checkpoint / PARTS, {"parts": [*before, part]})
+
+
+def parts_of(checkpoint: Path | None) -> list[dict[str, Any]]:
+    """What has computed ``checkpoint``, in order; nothing where there is none."""
+    if checkpoint is None or not (checkpoint / PARTS).exists():
+        return []
+    found = json.loads((checkpoint / PARTS).read_text(encoding="utf-8"))
+    return list(found["parts"])
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from .memory import available_bytes, bytes_per_token, useful_budget
 from .micro_batches import MicroBatches
 from .objective import Dpo, Objective, Sft
 from .process import StopRequest
-from .provenance import check_expected, inputs_of, provenance
+from .provenance import check_expected, inputs_of, provenance, this_part
 from .reference import score_with_cache
 from .reference_cache import ReferenceCache, weights_identity
 from .reward_objective import Reward
@@ -109,6 +109,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         stop=stop,
         group=group,
         micro_batches=micro_batches,
+        part=this_part(device, group.world),
     )
     can_write = group.rank == 0 and not sharded  # a spread base needs everybody
     if not isinstance(job, RewardJob) and job.watch.answers and can_write:
@@ -137,7 +138,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 
     run.phase("publishing")
     if group.rank == 0:
-        origin = provenance(job, inputs, device, group.world)
+        origin = provenance(job, inputs, trainer.part, trainer.parts_before)
         run.result(
             adapter_sha256=policy.publish_adapter(trainer.model, run.path / "adapter", origin),
             provenance=origin,

@@ -34,6 +34,7 @@ from .objective import Objective, Terms
 from .plan import learning_rate_factor, milestones, plan_steps
 from .policy import load_trained, save_adapter
 from .process import StopRequest
+from .provenance import parts_of, write_parts
 from .rundir import RunDir
 from .schedule import Schedule
 from .telemetry import Tally
@@ -58,6 +59,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         stop: StopRequest,
         group: Group,
         micro_batches: MicroBatches,
+        part: dict[str, Any],
     ) -> None:
         self.control: TrainerControl  # Trainer's own
         self.lr_scheduler: Any
@@ -65,6 +67,8 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.train_examples, self.held_out = train, held_out
         self.run_dir, self.stop_request = run, stop
         self.group, self.micro_batches = group, micro_batches
+        self.part = part  # what computes from here on
+        self.parts_before: list[dict[str, Any]] = []
         self.steps = plan_steps(len(train.trees), settings.batch_size, settings.epochs, seed)
         self.total = len(self.steps)
         self.evaluate_at = (
@@ -90,6 +94,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         step = int(found.name.rpartition("-")[2]) if found else 0
         if found:
             log.info("going on from %s", found.name)
+        self.parts_before = [one for one in parts_of(found) if one != self.part]
         due = step == 0 or step in self.evaluate_at
         self.args.eval_on_start = bool(
             self.held_out.trees and due and step not in self.run_dir.recorded_steps("held_out")
@@ -291,6 +296,7 @@ class EngineTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
                 for path in inner.iterdir():
                     path.rename(folder / path.name)
                 inner.rmdir()
+                write_parts(folder, self.parts_before, self.part)
         else:
             self.group.wait()
             folder = checkpoint.unfinished(self.run_dir.path, step)

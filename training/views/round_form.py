@@ -75,6 +75,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
         "project": project,
         "membership": membership,
         "form": form,
+        "waits": seen is not None and machine is None and request.method == "GET",
         "presets": PRESETS,
         "chosen": chosen if request.method == "GET" else None,
         "estimate": seen,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from training.engine.__main__ import run_job
 from training.engine.config import (
     EXIT_DONE,
@@ -58,3 +60,22 @@ def test_interrupted_five_times_it_ends_the_same(base: Path, new_run: Callable[.
     assert results[0]["adapter_sha256"] == results[1]["adapter_sha256"]
     origins = [read_json(folder / "adapter" / "provenance.json") for folder in (whole, cut)]
     assert origins[0] == origins[1] == results[0]["provenance"]
+
+
+def test_what_computed_the_parts_before_is_told(
+    base: Path, new_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = DpoJob(model=Model(base=str(base)), lora=Lora(r=4), optimisation=Optimisation(epochs=4))
+    folder = new_run("moved", job, pairs=make_pairs(32, held_out=0))
+    for code, step, status in (
+        ("first", 1, EXIT_STOPPED),
+        ("first", 2, EXIT_STOPPED),
+        ("second", 3, EXIT_STOPPED),
+        ("third", 99, EXIT_DONE),
+    ):
+        monkeypatch.setenv("WHETSTONE_CODE_VERSION", code)
+        assert run_job("dpo", folder, stopping_at(folder, step)) == status
+    origin = read_json(folder / "adapter" / "provenance.json")
+    assert origin["code"] == "third"
+    assert [part["code"] for part in origin["earlier_parts"]] == ["first", "second"]
+    assert origin["earlier_parts"][0]["hardware"] == origin["hardware"]
