@@ -28,9 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NO_SHARED_DATA = "../shared/data is absent"
 NO_GPU = "no GPU"
+NO_VLLM = "no vLLM"
 
 # Under WHETSTONE_CI a test may be skipped for these reasons alone.
-ALLOWED_SKIPS = (NO_SHARED_DATA, NO_GPU)
+ALLOWED_SKIPS = (NO_SHARED_DATA, NO_GPU, NO_VLLM)
 
 
 @pytest.fixture(autouse=True)

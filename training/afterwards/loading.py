@@ -7,11 +7,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """``text`` is Python; ``needs`` says what must be at hand."""
+    """``text`` is Python; in a script of one's own it stands below the line ``guard``."""
 
     library: str
     text: str
-    is_tested: bool = True
+    guard: str = ""
 
 
 def with_peft(adapter: str, base: str) -> Lines:
@@ -41,5 +41,5 @@ def with_vllm(merged: str) -> Lines:
         "from vllm import LLM\n"
         f"model = LLM({merged!r})\n"
         'print(model.chat([{"role": "user", "content": "Hello"}])[0].outputs[0].text)\n',
-        is_tested=False,
+        guard='if __name__ == "__main__":',
     )

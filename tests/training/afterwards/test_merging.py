@@ -61,7 +61,7 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
     assert "every 3s" not in page.content.decode()
     lines = {one.library: one for one in page.context["lines"]}
     assert list(lines) == ["peft", "transformers", "vLLM"]
-    assert [one.is_tested for one in lines.values()] == [True, True, False]
+    assert [bool(one.guard) for one in lines.values()] == [False, False, True]
     for one in lines.values():
         assert escape(one.text) in page.content.decode()  # what is run below is what is shown
         assert len(one.text.strip().split("\n")) == 3
