@@ -204,6 +204,15 @@ def test_a_paused_round_says_what_is_kept_and_offers_to_go_on(manager, cast, kep
     assert "Round 1 is paused." in text(manager.get(reverse("project", args=["sharpen"])))
 
 
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_round_that_ended_without_a_model_is_taken_up_and_not_paused(manager, cast, state):
+    make_round(cast.project, state=state, phase="", kept_step=4)
+    page = text(manager.get(ROUND))
+    assert "Resume round 1" in page
+    assert "Pause round 1" not in page
+    assert "Cancel round 1" not in page
+
+
 def test_pausing_and_resuming_by_button(manager, cast):
     found = make_round(cast.project)
     manager.post(reverse("pause_round", args=["sharpen", 1]))
