@@ -12,7 +12,8 @@ PYTEST_ARGS ?=
 # WORKERS=0 runs them in one.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 # No test in these needs the database alone; collecting them takes longer than all that do.
-NO_DATABASE := $(addprefix --ignore=tests/,browser stack training/demo training/engine)
+NO_DATABASE := $(addprefix --ignore=tests/,browser stack training/demo training/engine \
+	training/test_reproducing.py training/afterwards/test_merging.py)
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 # What is installed is compiled when it is first imported, and kept. Where the environment forbids

@@ -2,19 +2,14 @@
 
 import gzip
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, execute_from_command_line
 
 from annotate.models import Completion, Policy, PreferencePair, Prompt
 from tests.factories import make_project
 
 pytestmark = pytest.mark.django_db
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -118,26 +113,11 @@ def test_export_to_standard_output_is_pairs_alone(project, tmp_path, capfdbinary
     assert json.loads(line)["chosen"] == [{"role": "assistant", "content": "ü"}]
 
 
-def test_a_refusal_ends_with_status_one(tmp_path):
-    home = {
-        **os.environ,
-        "WHETSTONE_HOME": str(tmp_path),
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-    }
-    home.pop("DATABASE_URL", None)
-
-    def manage(*arguments):
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert manage("migrate").returncode == 0
-    result = manage("import_prompts", "--project", "none", "x.jsonl")
-    assert result.returncode == 1
-    assert result.stderr.endswith("There is no project 'none'. Projects: none yet.\n")
-    assert "Traceback" not in result.stderr
+@pytest.mark.django_db(transaction=True)  # a command closes its connection
+def test_a_refusal_ends_with_status_one(capsys):
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", "import_prompts", "--project", "none", "x.jsonl"])
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert told.endswith("There is no project 'none'. Projects: none yet.\n")
+    assert "Traceback" not in told
