@@ -263,7 +263,8 @@ def test_chosen_pairs_wait_for_rewards_and_stay_out_of_the_ranking(project):
     rewards = dict(Score.objects.values_list("completion", "reward"))
     margins = [abs(rewards[one.a_id] - rewards[one.b_id]) for one in picked]
     assert margins == sorted(margins)
-    assert margins[0] == 0.5
+    closest = {prompt.pk: 0.5 + place for place, prompt in enumerate(prompts)}
+    assert margins == [closest[one.prompt_id] for one in picked]
     rater = join(project, make_user())
     judge(picked[0], rater, "a")
     assert PreferencePair.objects.count() == 1
