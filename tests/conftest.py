@@ -12,12 +12,13 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
 from django.utils import translation
+
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -100,16 +101,6 @@ THOROUGH = bool(os.environ.get("WHETSTONE_THOROUGH"))
 """More of the same where the same was found enough: ``make test-thorough``."""
 
 # --- processes ---
-
-
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 240) -> Any:
-    """The first true value of ``condition()``; fails, naming ``what``, if none comes."""
-    deadline = monotonic() + seconds
-    while not (value := condition()):
-        if monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
-        sleep(0.05)
-    return value
 
 
 def outer_environment() -> dict[str, str]:

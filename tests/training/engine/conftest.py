@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.engine.config import Job, write_job
+from training.engine import config
+from training.engine.config import Job, MergeJob
 
 ROOT = Path(__file__).resolve().parents[3]
 torch.set_num_threads(1)  # two threads only get into each other's way on so small a model
@@ -54,25 +56,26 @@ def make_tokenizer(folder: Path, *, template: str | None = CHATML) -> Any:
     return tokenizer
 
 
-def make_model(folder: Path, vocabulary: int, seed: int = 0) -> Any:
+def make_model(folder: Path, vocabulary: int, seed: int = 0, **changes: Any) -> Any:
     """A two-layer random Llama with grouped queries, saved into ``folder``."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        eos_token_id=2,
-        pad_token_id=0,
-        bos_token_id=None,
-        initializer_range=0.15,  # larger than usual: the distribution must not be flat
-    )
+    shape = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "bos_token_id": None,
+        "initializer_range": 0.15,  # larger than usual: the distribution must not be flat
+    }
+    config = LlamaConfig(**{**shape, **changes})
     model = LlamaForCausalLM(config).eval()
     model.save_pretrained(folder)
     return model
@@ -116,6 +119,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_job(job: Job, folder: Path) -> None:
+    """``job.json`` in fp32 where the job leaves the number format open.
+
+    A processor that multiplies bf16 would take that, and what is compared here is closer than
+    its digits.
+    """
+    if job.precision == "auto" and not isinstance(job, MergeJob):
+        job = dataclasses.replace(job, precision="fp32")
+    config.write_job(job, folder)
 
 
 @pytest.fixture

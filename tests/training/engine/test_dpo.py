@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from training.engine.config import EXIT_DONE, EXIT_FAILED, DpoJob, Lora, Model, Optimisation
 
-from .conftest import make_pairs, read_json, read_lines, run_engine
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_job
 
 NewRun = Callable[..., Path]
 
@@ -37,7 +37,6 @@ def metrics(folder: Path, split: str, name: str) -> list[float]:
 @pytest.fixture(scope="module")
 def done(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on 24 pairs with 6 held out."""
-    from training.engine.config import write_job
 
     from .conftest import write_lines
 
@@ -210,7 +209,6 @@ def test_pickled_adapters_are_refused(base: Path, new_run: NewRun, done: Path) -
     shutil.copytree(done / "adapter", folder / "old")
     (folder / "old" / "adapter_model.safetensors").unlink()
     torch.save({}, folder / "old" / "adapter_model.bin")
-    from training.engine.config import write_job
 
     write_job(job(base, start_adapter=str(folder / "old")), folder)
     error = failure(folder)
@@ -223,7 +221,6 @@ def test_an_adapter_of_another_shape_is_refused(base: Path, new_run: NewRun, don
     shutil.copytree(done / "adapter", folder / "old")
     path = folder / "old" / "adapter_model.safetensors"
     save_file({name: t[:, :3].contiguous() for name, t in load_file(path).items()}, path)
-    from training.engine.config import write_job
 
     write_job(job(base, start_adapter=str(folder / "old")), folder)
     assert failure(folder)["kind"] == "adapter_refused"

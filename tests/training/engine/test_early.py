@@ -16,13 +16,12 @@ from training.engine.config import (
     Lora,
     Model,
     Optimisation,
-    write_job,
 )
 from training.engine.early import best_of, score_of
 from training.engine.process import StopRequest
 from training.engine.rundir import sha256_of
 
-from .conftest import make_pairs, read_json, read_lines, run_engine, write_lines
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_job, write_lines
 
 
 @pytest.mark.parametrize(

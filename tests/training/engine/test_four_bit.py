@@ -13,9 +13,26 @@ import torch
 from training.engine import policy
 from training.engine.config import EXIT_DONE, EXIT_FAILED, DpoJob, Lora, Model, Optimisation, SftJob
 
-from .conftest import make_pairs, read_json, read_lines, run_engine
+from .conftest import (
+    make_model,
+    make_pairs,
+    make_tokenizer,
+    read_json,
+    read_lines,
+    run_engine,
+)
 
+pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
 NewRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough for bitsandbytes, which packs 32 outputs together where a CPU has AMX."""
+    folder = tmp_path_factory.mktemp("wide")
+    tokenizer = make_tokenizer(folder)
+    make_model(folder, len(tokenizer), hidden_size=128, intermediate_size=192)
+    return folder
 
 
 def job(base: Path) -> DpoJob:

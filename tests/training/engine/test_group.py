@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 from training.engine.config import (
     EXIT_DONE,
     EXIT_STOPPED,
@@ -18,10 +18,9 @@ from training.engine.config import (
     Lora,
     Model,
     Optimisation,
-    write_job,
 )
 
-from .conftest import make_pairs, read_json, read_lines, run_engine, write_lines
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_job, write_lines
 from .lives import Life, start_life
 
 SHARDED = {"ACCELERATE_USE_FSDP": "true"}  # what ``accelerate launch --use_fsdp`` sets

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, wait_for
+from tests.waiting import wait_for
 from training.engine.errors import EngineError, Stopped
 from training.engine.locks import Device, take_run_dir
 from training.engine.process import StopRequest
+
+from .conftest import ROOT
 
 HOLD = """
 import signal, sys, time

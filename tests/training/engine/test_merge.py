@@ -11,7 +11,7 @@ import torch
 
 from training.engine.config import EXIT_DONE, EXIT_FAILED, MergeJob, Model
 
-from .conftest import WORDS, read_json, run_engine
+from .conftest import WORDS, read_json, run_engine, write_job
 
 NewRun = Callable[..., Path]
 
@@ -44,7 +44,6 @@ def ours(base: Path, talker: Path) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def merged(base: Path, talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from training.engine.config import write_job
 
     folder = tmp_path_factory.mktemp("merge")
     job = MergeJob(model=Model(base=str(base)), adapter=str(talker), shard_size="40KB")

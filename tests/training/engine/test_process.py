@@ -23,10 +23,17 @@ from training.engine.config import (
     Lora,
     Model,
     Optimisation,
-    write_job,
 )
 
-from .conftest import make_pairs, read_json, read_lines, run_engine, start_engine, write_lines
+from .conftest import (
+    make_pairs,
+    read_json,
+    read_lines,
+    run_engine,
+    start_engine,
+    write_job,
+    write_lines,
+)
 from .lives import start_life
 
 NewRun = Callable[..., Path]

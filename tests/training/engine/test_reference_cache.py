@@ -13,7 +13,7 @@ import pytest
 from training.engine.config import EXIT_DONE, DpoJob, Lora, Model, Optimisation
 from training.engine.reference_cache import ReferenceCache, digest_of
 
-from .conftest import make_pairs, make_tokenizer, read_json, read_lines, run_engine
+from .conftest import make_pairs, make_tokenizer, read_json, read_lines, run_engine, write_job
 
 NewRun = Callable[..., Path]
 
@@ -21,7 +21,6 @@ NewRun = Callable[..., Path]
 @pytest.fixture(scope="module")
 def first(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A finished round, and the cache that it left."""
-    from training.engine.config import write_job
 
     from .conftest import write_lines
 

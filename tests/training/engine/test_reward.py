@@ -29,7 +29,7 @@ from training.engine.config import (
 from training.engine.data import read_pairs
 from training.engine.reward_objective import Reward, bradley_terry
 
-from .conftest import make_pairs, read_json, read_lines, run_engine
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_job
 from .layouts import KINDS, SIZES, distance, random_trees
 
 NewRun = Callable[..., Path]
@@ -143,7 +143,6 @@ def easy_pairs(count: int, held_out: int) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def done(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on easy pairs."""
-    from training.engine.config import write_job
 
     from .conftest import write_lines
 

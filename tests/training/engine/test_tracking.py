@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
 from training.engine import tracking
 from training.engine.config import DpoJob, Model
 from training.engine.rundir import RunDir
 from training.engine.tracking import Tracking
+
+event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
 
 JOB = DpoJob(model=Model(base="some/model"))
 
@@ -24,7 +25,7 @@ def events(folder: Path, split: str) -> list[tuple[int, str, float]]:
         data, at = path.read_bytes(), 0
         while at < len(data):
             size = int.from_bytes(data[at : at + 8], "little")
-            event = Event.FromString(data[at + 12 : at + 12 + size])
+            event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
             at += 12 + size + 4
             found += [(event.step, v.tag, round(v.simple_value, 4)) for v in event.summary.value]
     return found

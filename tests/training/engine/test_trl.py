@@ -19,6 +19,8 @@ from training.engine.reference import score
 
 from .conftest import make_pairs, write_lines
 
+pytest.importorskip("trl", reason="TRL is not installed")
+pytest.importorskip("datasets", reason="datasets is not installed")
 pytestmark = pytest.mark.peer
 COUNT = 6
 

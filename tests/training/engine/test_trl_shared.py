@@ -16,6 +16,8 @@ from training.engine.shared import SharedLayout
 
 from .test_trl import Ours, Theirs, ours, pairs_file  # noqa: F401
 
+pytest.importorskip("trl", reason="TRL is not installed")
+pytest.importorskip("datasets", reason="datasets is not installed")
 pytestmark = pytest.mark.peer
 STEPS = 50
 

@@ -25,7 +25,7 @@ from training.engine.process import StopRequest
 from training.engine.rundir import RunDir
 from training.engine.watching import fixed_prompts
 
-from .conftest import make_pairs, read_json, read_lines, run_engine
+from .conftest import make_pairs, read_json, read_lines, run_engine, write_job
 
 NewRun = Callable[..., Path]
 WATCH = Watch(answers=4, shown=2, max_new_tokens=12)
@@ -62,7 +62,6 @@ def samples_of(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def runs(base: Path, talker: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same round watched and unwatched: an adapter trained on, against itself."""
-    from training.engine.config import write_job
 
     from .conftest import write_lines
 
