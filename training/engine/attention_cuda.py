@@ -3,13 +3,16 @@
 Every part of a tree is one sequence of queries: the prompt looks at itself, a branch at its
 prompt and itself. Keys and values are gathered once a layer in that order; the kernel's causal
 mask must be aligned at the bottom right where keys outnumber queries, which is tried once on the
-device before it is relied on. Half precision, no soft-capping, no sinks: whatever else goes
-through ``attention``'s loop, which runs anywhere. Not measured yet. Knows nothing of models.
+device before it is relied on, forward and backward. Half precision, heads of up to 256, no
+soft-capping, no sinks: whatever else goes through ``attention``'s loop, which runs anywhere.
+Kernels that know no grouped queries (torch 2.11) are given each key and value head once a query
+head. Knows nothing of models.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from itertools import accumulate
@@ -18,6 +21,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .transfer import to_device
+
+LARGEST_HEAD, HEAD_MULTIPLE = 256, 8  # what the flash kernels take
 log = logging.getLogger("engine")
 
 
@@ -49,14 +55,12 @@ def sequences_of(segments: list[list[int]], device: torch.device) -> Sequences:
                 lengths_k.append(prompt + branch)
                 keys += [*shared, *range(start, start + branch)]
                 start += branch
-
-    def begins(lengths: list[int]) -> Tensor:
-        return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
-
+    begins_q, begins_k = ([0, *accumulate(lengths)] for lengths in (lengths_q, lengths_k))
+    on_device = to_device([begins_q, begins_k, keys], device)
     return Sequences(
-        begins(lengths_q),
-        begins(lengths_k),
-        torch.tensor(keys, device=device),
+        on_device[0].to(torch.int32),
+        on_device[1].to(torch.int32),
+        on_device[2],
         max(lengths_q),
         max(lengths_k),
     )
@@ -66,51 +70,83 @@ def attend(
     q: Tensor, k: Tensor, v: Tensor, sequences: Sequences, scale: float | None, window: int | None
 ) -> Tensor:
     """q [1, H, T, D], k and v [1, G, T, D] -> [1, T, H, D]."""
-    kernel = _kernel()
-    if kernel is None:
-        raise RuntimeError("there is no variable-length attention here")
     rows = [x[0].transpose(0, 1) for x in (q, k, v)]  # [T, heads, D]
-    out: Tensor = kernel(
+    out = _call(
         rows[0],
         rows[1].index_select(0, sequences.keys),
         rows[2].index_select(0, sequences.keys),
-        sequences.begins_q,
-        sequences.begins_k,
-        sequences.longest_q,
-        sequences.longest_k,
+        sequences,
         scale=scale,
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=q.shape[1] != k.shape[1],
     )
     return out[None]
 
 
+def _call(q: Tensor, k: Tensor, v: Tensor, sequences: Sequences, **named: Any) -> Tensor:
+    """The kernel on q [T, H, D] and gathered k, v [K, G, D] -> [T, H, D]."""
+    kernel = _kernel()
+    if kernel is None:
+        raise RuntimeError("there is no variable-length attention here")
+    if q.shape[1] != k.shape[1]:
+        if groups_queries(kernel):
+            named["enable_gqa"] = True
+        else:
+            k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    out: Tensor = kernel(
+        q,
+        k,
+        v,
+        sequences.begins_q,
+        sequences.begins_k,
+        sequences.longest_q,
+        sequences.longest_k,
+        **named,
+    )
+    return out
+
+
+def groups_queries(kernel: Callable[..., Any]) -> bool:
+    """Whether ``kernel`` takes fewer key than query heads."""
+    return "enable_gqa" in inspect.signature(kernel).parameters
+
+
 def usable(q: Tensor, softcap: float | None, sinks: Tensor | None) -> bool:
-    """Whether ``attend`` may be used for these queries."""
+    """Whether ``attend`` may be used for these queries [..., D]."""
     half = q.dtype in (torch.bfloat16, torch.float16)
-    return q.is_cuda and half and softcap is None and sinks is None and aligned(q.device)
+    size = q.shape[-1]
+    fits = size <= LARGEST_HEAD and size % HEAD_MULTIPLE == 0
+    return q.is_cuda and half and fits and softcap is None and sinks is None and aligned(q.device)
 
 
 @functools.cache
 def aligned(device: torch.device) -> bool:
-    """Whether the kernel's causal mask is what a branch needs: tried on one key too many.
+    """Whether the kernel does what a branch needs, tried as it is called: grouped, both ways.
 
     Two queries over three keys: the first must see keys 0 and 1, the second all three. The keys
-    are alike, so each query gives the mean of the values that it sees.
+    are alike, so each query gives the mean of the values that it sees; the values' gradients are
+    then a half and a third for each query that sees them, twice, as two heads share them.
     """
-    kernel = _kernel()
-    if kernel is None:
+    if _kernel() is None:
         return False
-    zero = torch.zeros(3, 1, 64, dtype=torch.bfloat16, device=device)
+    zero = torch.zeros(3, 2, 64, dtype=torch.bfloat16, device=device)
     value = torch.tensor([0.0, 4.0, 8.0], device=device)[:, None, None].expand(3, 1, 64)
-    q = torch.tensor([0, 2], dtype=torch.int32, device=device)
-    k = torch.tensor([0, 3], dtype=torch.int32, device=device)
+    value = value.bfloat16().requires_grad_()
+    begins_q, begins_k = (
+        torch.tensor(n, dtype=torch.int32, device=device) for n in ([0, 2], [0, 3])
+    )
+    sequences = Sequences(begins_q, begins_k, begins_k, 2, 3)
     try:
-        out = kernel(zero[:2], zero, value.bfloat16(), q, k, 2, 3, window_size=(-1, 0))
-    except (RuntimeError, TypeError, NotImplementedError) as error:
+        with torch.enable_grad():
+            out = _call(zero[:2], zero[:, :1], value, sequences, scale=None, window_size=(-1, 0))
+            (gradient,) = torch.autograd.grad(out.float().sum(), value)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         log.info("variable-length attention is not usable: %s", error)
         return False
-    return bool(torch.allclose(out[:, 0, 0].float(), torch.tensor([2.0, 4.0], device=device)))
+    expected = torch.tensor([5 / 3, 5 / 3, 2 / 3], device=device)
+    return bool(
+        torch.allclose(out[:, 0, 0].float(), torch.tensor([2.0, 4.0], device=device))
+        and torch.allclose(gradient[:, 0, 0].float(), expected, rtol=2e-2)
+    )
 
 
 def _kernel() -> Callable[..., Any] | None:

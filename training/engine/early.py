@@ -23,10 +23,6 @@ from .rundir import RunDir, drop_torn_line, publish_folder
 log = logging.getLogger("engine")
 
 
-class Enough(Exception):  # no error: the run has learnt what it will
-    """As many evaluations as the run has patience for brought nothing better."""
-
-
 def score_of(values: Mapping[str, float]) -> float:
     """What is watched, higher is better: the held-out margin, or the loss where there is none."""
     score = values["reward_margin"] if "reward_margin" in values else -values.get("loss", math.inf)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .chat import Tree
+from .transfer import moved
 
 
 class Examples:
@@ -28,7 +29,7 @@ class Examples:
         """The reference values of these trees' branches, [S]."""
         if self._rows is None:
             return None
-        return torch.cat([self._rows[i] for i in indices]).to(device)
+        return moved(torch.cat([self._rows[i] for i in indices]), device)
 
     def cached(self, indices: list[int]) -> int:
         """How many of these trees' reference values were kept from before."""

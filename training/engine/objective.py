@@ -16,6 +16,7 @@ from torch import Tensor
 from .chat import Tree
 from .config import DpoJob
 from .losses import LOSSES, LossSettings, PairLogps, sft_term
+from .transfer import doubles
 
 
 @dataclasses.dataclass
@@ -47,13 +48,12 @@ class Objective(Protocol):
 
 def branch_lengths(trees: list[Tree], device: torch.device) -> Tensor:
     """Tokens of every branch, [S]."""
-    lengths = [len(branch) for tree in trees for branch in tree.branches]
-    return torch.tensor(lengths, dtype=torch.float64, device=device)
+    return doubles([len(branch) for tree in trees for branch in tree.branches], device)
 
 
 def weights_of(trees: list[Tree], device: torch.device) -> Tensor:
     """Weights of the trees, [M]."""
-    return torch.tensor([tree.weight for tree in trees], dtype=torch.float64, device=device)
+    return doubles([tree.weight for tree in trees], device)
 
 
 class Dpo:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .chat import Tree
+from .transfer import to_device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +57,15 @@ def pack(trees: list[Tree], device: torch.device) -> Packed:
             positions += range(length, length + len(branch) - 1)
             branches += 1
 
-    def tensor(values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.long, device=device)
-
+    input_ids, position_ids, of_predicted, of_targets, of_owner = to_device(
+        [ids, positions, predicts, targets, owner], device
+    )
     return Packed(
-        input_ids=tensor(ids)[None],
-        position_ids=tensor(positions)[None],
-        predicts=tensor(predicts),
-        targets=tensor(targets),
-        owner=tensor(owner),
+        input_ids=input_ids[None],
+        position_ids=position_ids[None],
+        predicts=of_predicted,
+        targets=of_targets,
+        owner=of_owner,
         branches=branches,
         segments=[segments_of(tree) for tree in trees],
     )

@@ -90,7 +90,21 @@ def _load(
         )
     base.requires_grad_(False)
     _without_dropout(base)
+    keep_softcap(base)
     return (base.eval() if four_bit else base.to(device).eval()), found
+
+
+def keep_softcap(base: Any) -> None:
+    """Let a model that bounds its attention's scores (Gemma 2) compute them in plain steps.
+
+    torch's fused attention knows no such bound, and some releases of transformers (5.17) choose it
+    all the same, without a word: the numbers are then another model's.
+    """
+    text = base.config.get_text_config()
+    bounded = getattr(text, "attn_logit_softcapping", None) is not None
+    if bounded and base.config._attn_implementation == "sdpa":
+        base.set_attn_implementation("eager")
+        log.info("attention in plain steps: the fused one would leave out the bound on its scores")
 
 
 def stored_dtype(model: Model) -> torch.dtype:

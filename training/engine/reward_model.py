@@ -29,6 +29,7 @@ from .layout import Layout
 from .padded import PaddedLayout
 from .policy import causal_lm
 from .shared import SharedLayout
+from .transfer import to_device
 
 HEAD = "score"
 
@@ -154,13 +155,14 @@ class SharedRewards(SharedLayout):
                 ids += branch
                 positions += range(len(tree.prompt), len(tree.prompt) + len(branch))
                 last.append(len(ids) - 1)
+        of_ids, of_positions, of_last = to_device([ids, positions, last], device)
         hidden = lm.get_decoder()(
-            input_ids=torch.tensor(ids, device=device)[None],
-            position_ids=torch.tensor(positions, device=device)[None],
+            input_ids=of_ids[None],
+            position_ids=of_positions[None],
             use_cache=False,
             tree_plan=attention.TreePlan([_segments(tree) for tree in trees]),
         ).last_hidden_state[0]  # [T, d]
-        return rewards_of(lm, hidden.index_select(0, torch.tensor(last, device=device)))
+        return rewards_of(lm, hidden.index_select(0, of_last))
 
 
 def choose_layout(model: Any, pad_id: int) -> tuple[Layout, str | None]:

@@ -16,13 +16,20 @@ from .chat import Tree
 from .group import Group
 from .layout import Layout
 
+LOSS = "the loss"  # a name that no metric has
+
 
 class Tally:
-    """Sums over a step's micro-batches, and what was computed for them."""
+    """Sums over a step's micro-batches, and what was computed for them.
+
+    What a device has computed stays there until ``gather``: reading it sooner would make the host
+    wait for every micro-batch.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = defaultdict(float)  # metrics, each a sum over examples
         self.totals: dict[str, float] = defaultdict(float)
+        self._pending: dict[str, Tensor] = {}  # not read yet: the metrics, and the loss as LOSS
         self.began = time.monotonic()
 
     def add(
@@ -35,11 +42,11 @@ class Tally:
         cached: int = 0,
     ) -> None:
         """One micro-batch; ``cached`` of its reference values came from the disk."""
-        for name, value in sums.items():
-            self.sums[name] += float(value)
+        for name, value in {LOSS: loss, **sums}.items():
+            wide = value.detach().double()
+            self._pending[name] = self._pending[name] + wide if name in self._pending else wide
         tokens = layout.count(trees)
         for name, number in (
-            ("loss", float(loss)),
             ("count", count),
             ("in_rows", tokens.in_rows),
             ("used", tokens.used),
@@ -50,8 +57,21 @@ class Tally:
         ):
             self.totals[name] += number
 
+    def _read(self) -> None:
+        """Bring what is pending over, all in one copy."""
+        if not self._pending:
+            return
+        numbers = torch.stack(list(self._pending.values())).tolist()
+        for name, number in zip(self._pending, numbers, strict=True):
+            if name == LOSS:
+                self.totals["loss"] += number
+            else:
+                self.sums[name] += number
+        self._pending = {}
+
     def gather(self, group: Group) -> None:
-        """Add up what all processes have; the same on each afterwards."""
+        """Read what the device has, and add up all processes'; the same on each afterwards."""
+        self._read()
         if group.world == 1:
             return
         parts = group.all((dict(self.sums), dict(self.totals)))

@@ -39,7 +39,7 @@ from .reward_objective import Reward
 from .rundir import RunDir
 from .telemetry import peak_memory_mib
 from .tracking import Tracking
-from .trainer import EngineTrainer
+from .trainer import Trainer
 from .watching import Watching
 
 LAYOUT_VERSION = 2  # of the numbers: raised when the same job would give other values
@@ -95,7 +95,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
 
-    trainer = EngineTrainer(
+    trainer = Trainer(
         model=model,
         layout=layout,
         objective=_objective(job),
@@ -113,7 +113,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     )
     can_write = group.rank == 0 and not sharded  # a spread base needs everybody
     if not isinstance(job, RewardJob) and job.watch.answers and can_write:
-        trainer.add_callback(
+        trainer.observers.append(
             Watching(
                 model=trainer.model,
                 layout=layout,
@@ -128,13 +128,13 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
                 seed=job.seed,
                 run=run,
                 stop=stop,
-            )
+            ).look
         )
     tracking = Tracking(run, job)
     try:
         trainer.run()
     finally:
-        tracking.close(succeeded=trainer.state.global_step >= trainer.total)
+        tracking.close(succeeded=trainer.step >= trainer.total)
 
     run.phase("publishing")
     if group.rank == 0:

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from . import decoder, fused_lora, policy
 from .answers import Ending, context_length, end_tokens
@@ -55,7 +54,7 @@ def fixed_prompts(pairs: list[Pair], count: int, seed: int) -> list[Pair]:
     return list(chosen.values())
 
 
-class Watching(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+class Watching:
     """Writes ``samples.jsonl`` and metrics of the split "answers" as a run goes.
 
     ``kl``: the divergence of the policy from its reference in nats an answer,
@@ -101,12 +100,6 @@ class Watching(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         written = [int(row["step"]) for row in self.lines.rows()]
         shown = len(self.prompts[: settings.shown])
         self.done = {step for step in written if written.count(step) >= shown}
-
-    def on_train_begin(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        self.look(state.global_step)
-
-    def on_step_end(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        self.look(state.global_step)
 
     def look(self, step: int) -> None:
         """Write the answers of ``step``, if they are due and not there yet."""

@@ -68,6 +68,7 @@ def bare(kind: str, **changes: Any) -> Any:
     for layer in model.get_decoder().layers:
         if hasattr(layer.self_attn, "sinks"):
             torch.nn.init.normal_(layer.self_attn.sinks)
+    policy.keep_softcap(model)
     return model.requires_grad_(False)
 
 

@@ -208,18 +208,18 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
 ) -> None:
     from training.engine.__main__ import run_job
     from training.engine.process import StopRequest
-    from training.engine.trainer import EngineTrainer
+    from training.engine.trainer import Trainer
 
     folder = new_run("stopped", job(base), pairs=easy_pairs(64, held_out=24))
     stop = StopRequest()
-    step = EngineTrainer.training_step
+    step = Trainer.training_step
 
-    def stopping(self: EngineTrainer, *arguments: Any, **named: Any) -> Tensor:
-        if self.state.global_step == 4:
+    def stopping(self: Trainer, *arguments: Any, **named: Any) -> Tensor:
+        if self.step == 4:
             stop.set()
         return step(self, *arguments, **named)
 
-    monkeypatch.setattr(EngineTrainer, "training_step", stopping)
+    monkeypatch.setattr(Trainer, "training_step", stopping)
     assert run_job("reward", folder, stop) == EXIT_STOPPED
     monkeypatch.undo()
     assert run_engine("reward", folder) == EXIT_DONE

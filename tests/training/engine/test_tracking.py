@@ -13,7 +13,9 @@ from training.engine.config import DpoJob, Model
 from training.engine.rundir import RunDir
 from training.engine.tracking import Tracking
 
-event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
+event_pb2 = pytest.importorskip(
+    "tensorboardX.proto.event_pb2", reason="tensorboardX is not installed"
+)
 
 JOB = DpoJob(model=Model(base="some/model"))
 
