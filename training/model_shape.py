@@ -30,6 +30,8 @@ class Shape:
     hidden: int
     inner: int
     vocabulary: int
+    queries: int = 0  # heads times their size; 0: as wide as ``hidden``
+    keys: int = 0  # the same of keys and values; 0: as wide as the queries
 
 
 @lru_cache(maxsize=32)
@@ -52,6 +54,8 @@ def shape_of(base: str, revision: str | None) -> Shape | None:
         for name, shape in sizes.items()
         if len(shape) == 2 and not any(word in name for word in OUTER)
     ]
+    heads = int(told.get("num_attention_heads") or 1)
+    size = int(told.get("head_dim") or hidden // heads)
     experts = int(told.get("num_experts_per_tok") or 1)
     return Shape(
         parameters=sum(_product(shape) for shape in sizes.values()),
@@ -61,6 +65,8 @@ def shape_of(base: str, revision: str | None) -> Shape | None:
         hidden=hidden,
         inner=inner * experts,
         vocabulary=vocabulary,
+        queries=heads * size,
+        keys=int(told.get("num_key_value_heads") or heads) * size,
     )
 
 

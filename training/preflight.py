@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from training.engine.config import DpoJob, Lora, Optimisation, Precision, SftJob
-from training.engine.estimate import ON_CPU, kept_bytes, plan_memory, recomputed_bytes
+from training.engine.estimate import ON_CPU, Widths, kept_bytes, plan_memory, recomputed_bytes
 from training.hardware import Hardware
 from training.model_shape import Shape
 
@@ -132,12 +132,21 @@ def memory_of(shape: Shape, lengths: Lengths, settings: Settings, machine: Hardw
     longest, mean = max(sizes), sum(sizes) / len(sizes)
     optimisation = settings.optimisation
     budget = optimisation.token_budget if machine.is_gpu else min(optimisation.token_budget, ON_CPU)
-    kept = kept_bytes(shape.layers, shape.hidden, shape.inner, item)
+    queries = shape.queries or shape.hidden
+    widths = Widths(
+        shape.layers,
+        shape.hidden,
+        queries,
+        shape.keys or queries,
+        shape.inner,
+        fused=not (settings.lora.dropout or settings.load_in_4bit),
+    )
+    kept = kept_bytes(widths, item)
     free = machine.free_memory - base - adapter - overhead
     plan = plan_memory(budget, longest, kept, max(0, free))
     each = kept
     if plan.checkpointing:
-        each = recomputed_bytes(shape.layers, shape.hidden, shape.inner, item)
+        each = recomputed_bytes(widths, item)
     # A step's pairs may be fewer than the budget; and micro-batches shrink to the longest pair.
     in_step = max(longest, int(mean * optimisation.batch_size))
     tokens = min(max(plan.budget, longest), in_step)

@@ -9,9 +9,24 @@ import dataclasses
 SMALL = 1024  # tokens: micro-batches below this are slower than recomputing
 ON_CPU = 1024  # tokens: on a CPU larger micro-batches are no faster, and take memory
 SHARE = 0.7  # of the free memory that activations may take
-# Values a layer keeps for the backward pass, in widths: norms, residuals, q, k, v, attention's
-# output, LoRA's inputs; and the gate, up, their product and activation in the MLP.
-HIDDEN_KEPT, INNER_KEPT = 20, 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Widths:
+    """What the activations of a decoder depend on, in values a token.
+
+    ``queries`` and ``keys`` are heads times their size; ``norms`` how many a layer has. ``fused``:
+    LoRA computes in ``fused_lora``'s way, not in peft's, which keeps copies in fp32 (dropout and
+    4 bits need that one).
+    """
+
+    layers: int
+    hidden: int
+    queries: int
+    keys: int
+    inner: int
+    norms: int = 2
+    fused: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +49,24 @@ def plan_memory(budget: int, longest: int, bytes_per_token: int, available: int)
     )
 
 
-def kept_bytes(layers: int, hidden: int, inner: int, itemsize: int) -> int:
-    """What one token's activations take until the backward pass, over all layers."""
-    return layers * (HIDDEN_KEPT * hidden + INNER_KEPT * inner) * itemsize
+def kept_bytes(widths: Widths, itemsize: int) -> int:
+    """What one token's activations take until the backward pass, over all layers.
+
+    Counted on what autograd keeps of the shapes of Llama, Qwen3 and Gemma 3 (bf16, prompts twice
+    as long as answers; ``tests/training/engine/test_fake_cuda.py``): a norm keeps its input in
+    fp32 and its output; attention its queries before and after their own norm and its result; keys
+    and values, once for every branch; an MLP gate, up, activation and product. The estimate is at
+    or above the count, by at most a quarter.
+    """
+    w = widths
+    of_norms = 3 * w.norms * w.hidden
+    of_attention = 4 * w.queries + 7 * w.keys
+    of_mlp = 4 * w.inner
+    copies = 0 if w.fused else 10 * w.hidden + 2 * w.queries + 2 * w.inner
+    return w.layers * (of_norms + of_attention + of_mlp + copies) * itemsize
 
 
-def recomputed_bytes(layers: int, hidden: int, inner: int, itemsize: int) -> int:
+def recomputed_bytes(widths: Widths, itemsize: int) -> int:
     """The same where activations are recomputed: every layer's input, and one layer's own."""
-    return layers * hidden * itemsize + kept_bytes(1, hidden, inner, itemsize)
+    one_layer = dataclasses.replace(widths, layers=1)
+    return widths.layers * widths.hidden * itemsize + kept_bytes(one_layer, itemsize)

@@ -25,6 +25,11 @@ def tile_bytes_on(device: torch.device) -> int:
     return TILE_BYTES_CUDA if device.type == "cuda" else TILE_BYTES
 
 
+def working_bytes(device: torch.device) -> int:
+    """What ``token_logps`` takes for a while: a tile's logits, their logarithms and copies."""
+    return 3 * tile_bytes_on(device)
+
+
 def token_logps(
     hidden: Tensor,
     weight: Tensor,

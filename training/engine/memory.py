@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-from .estimate import ON_CPU, kept_bytes
+from .estimate import ON_CPU, Widths, kept_bytes
+
+FOUR_NORMS = {"gemma2", "gemma3_text"}  # around attention and MLP, on both sides
 
 
 def useful_budget(budget: int, device: torch.device) -> int:
@@ -20,13 +22,26 @@ def useful_budget(budget: int, device: torch.device) -> int:
     return min(budget, ON_CPU) if device.type == "cpu" else budget
 
 
-def bytes_per_token(config: Any, dtype: torch.dtype) -> int:
+def bytes_per_token(config: Any, dtype: torch.dtype, *, fused: bool = True) -> int:
     """What one token's activations take until the backward pass, over all layers."""
+    return kept_bytes(widths_of(config, fused=fused), dtype.itemsize)
+
+
+def widths_of(config: Any, *, fused: bool = True) -> Widths:
+    """The widths of a transformers configuration; ``fused`` as ``Widths`` has it."""
     text = config.get_text_config()
-    hidden = int(text.hidden_size)
+    hidden, heads = int(text.hidden_size), int(text.num_attention_heads)
+    size = int(getattr(text, "head_dim", None) or hidden // heads)
     inner = int(getattr(text, "intermediate_size", None) or 4 * hidden)
-    inner *= int(getattr(text, "num_experts_per_tok", None) or 1)
-    return kept_bytes(int(text.num_hidden_layers), hidden, inner, dtype.itemsize)
+    return Widths(
+        layers=int(text.num_hidden_layers),
+        hidden=hidden,
+        queries=heads * size,
+        keys=int(getattr(text, "num_key_value_heads", None) or heads) * size,
+        inner=inner * int(getattr(text, "num_experts_per_tok", None) or 1),
+        norms=4 if text.model_type in FOUR_NORMS else 2,
+        fused=fused,
+    )
 
 
 def available_bytes(device: torch.device) -> int:

@@ -27,6 +27,7 @@ from .errors import EngineError
 from .estimate import MemoryPlan, plan_memory
 from .examples import Examples
 from .group import Group
+from .head import working_bytes
 from .layout import Layout
 from .memory import available_bytes, bytes_per_token, useful_budget
 from .micro_batches import MicroBatches
@@ -220,8 +221,8 @@ def _fit(
     plan = plan_memory(
         useful_budget(job.optimisation.token_budget, device),
         max(layout.sizes(trees)),
-        bytes_per_token(base.config, dtype),
-        min(group.all(available_bytes(device))),
+        bytes_per_token(base.config, dtype, fused=not (job.lora.dropout or job.load_in_4bit)),
+        min(group.all(available_bytes(device) - working_bytes(device))),
     )
     if plan.checkpointing:
         log.warning("activations are recomputed: a tree would not fit into memory without that")
