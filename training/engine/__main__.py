@@ -22,9 +22,9 @@ from pathlib import Path
 
 from .config import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, KINDS, ConfigError, Job, read_job
 from .errors import EngineError, Stopped, explain
-from .locks import Device, take_run_dir
+from .locks import Device, take_run_dir, wait_for_word
 from .process import StopRequest, die_with_parent, obey_lease
-from .rundir import RunDir
+from .rundir import RunDir, write_json
 
 # Each kind's module has run(job, run_dir, stop) -> None.
 MODULES = {
@@ -36,6 +36,7 @@ MODULES = {
     "judge": "judge",
     "merge": "merge",
 }
+GROUP_TURN = "device-turn"  # where a group's first process says that the device is theirs
 log = logging.getLogger("engine")
 
 
@@ -95,8 +96,7 @@ def _run(kind: str, run: RunDir, stop: StopRequest, *, alone: bool) -> int:
         if alone:
             stop.leave = lambda: _leave(run)
         lock = os.environ.get("WHETSTONE_DEVICE_LOCK")
-        # A merge needs no device, and the rest of a group waits for its first process anyway.
-        if lock and run.writes and kind != "merge":
+        if lock and kind != "merge":  # which needs no device
             device = _hold_device(Path(lock), run, stop)
         run.phase("loading libraries")
         if alone:
@@ -129,16 +129,38 @@ def _attempt() -> int | None:
     return int(attempt) if attempt else None
 
 
-def _hold_device(lock: Path, run: RunDir, stop: StopRequest) -> Device:
+def _hold_device(lock: Path, run: RunDir, stop: StopRequest) -> Device | None:
+    """Wait for our turn on the device. A group's first process takes it for all of them.
+
+    The others wait here for its word, not in their first exchange: that would give up after ten
+    minutes (NCCL's time-out), and a turn can take hours to come.
+    """
+    turn = run.path / GROUP_TURN
+    grouped = os.environ.get("WORLD_SIZE", "1") != "1"
+    if not run.writes:
+        wait_for_word(turn, _launch(), stop)
+        return None
+    turn.unlink(missing_ok=True)
     device = Device(lock)
 
     def waiting() -> None:
         run.phase("waiting for the device")
 
     device.take(stop, waiting)
-    if os.environ.get("WHETSTONE_SHARE_DEVICE") and os.environ.get("WORLD_SIZE", "1") == "1":
+    if grouped:
+        write_json(turn, {"launch": _launch()}, sync=False)
+    elif os.environ.get("WHETSTONE_SHARE_DEVICE"):
         run.at_checkpoint = lambda: device.let_others(stop, waiting)
     return device
+
+
+def _launch() -> str:
+    """What all processes of one launch have in common, and those of another have not."""
+    names = ("WHETSTONE_ATTEMPT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    parts = [os.environ.get(name, "") for name in (*names, "MASTER_ADDR", "MASTER_PORT")]
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):
+        parts.append(str(os.getppid()))  # all on this machine: of one launcher
+    return " ".join(parts)
 
 
 def _leave(run: RunDir) -> None:

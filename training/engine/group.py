@@ -8,7 +8,7 @@ Knows nothing of models.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,16 +16,27 @@ import torch.distributed as dist
 from accelerate import PartialState  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from .errors import EngineError
+
 
 class Group:
     """``rank`` of ``world``; in a world of one every exchange gives back what it was given."""
 
     def __init__(self) -> None:
+        _check_devices()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
             PartialState(cpu=not torch.cuda.is_available())
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.world = dist.get_world_size() if together else 1
+
+    def once(self, compute: Callable[[], Any]) -> Any:
+        """What ``compute`` gives, worked out by the first process alone."""
+        if self.world == 1:
+            return compute()
+        found = [compute() if self.rank == 0 else None]
+        dist.broadcast_object_list(found, src=0)
+        return found[0]
 
     def all(self, value: Any) -> list[Any]:
         """Every process's ``value``, by rank."""
@@ -64,3 +75,16 @@ class Group:
         total = tensor.to(device)
         dist.all_reduce(total)
         return total.cpu()
+
+
+def _check_devices() -> None:
+    """Raise EngineError where more processes were launched here than there are GPUs."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and here > gpus:
+        raise EngineError(
+            "not_available",
+            f"{here} processes were launched here, for {gpus} GPU{'s' if gpus > 1 else ''}",
+            f"Launch at most {gpus} on this machine (--num_processes): two on one GPU only share "
+            "its memory.",
+        )

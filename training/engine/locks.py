@@ -117,6 +117,18 @@ def _started(pid: int) -> str | None:
 # --- turns on a device ---
 
 
+def wait_for_word(path: Path, launch: str, stop: StopRequest) -> None:
+    """Until ``path`` says that the first process of ``launch`` has the device."""
+    while True:
+        try:
+            if json.loads(path.read_text(encoding="utf-8")).get("launch") == launch:
+                return
+        except (OSError, ValueError):
+            pass  # not there yet, or of another launch and just being replaced
+        stop.check()
+        time.sleep(POLL_SECONDS)
+
+
 class Device:
     """Turns on a device, first come, first served.
 

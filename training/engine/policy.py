@@ -53,7 +53,7 @@ def load_tokenizer(model: Model) -> Any:
 def load_base(
     model: Model, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False
 ) -> Any:
-    """The frozen base on ``device``, without dropout, in eval mode.
+    """The frozen base on ``device``, without dropout, in eval mode; on "meta" its shape alone.
 
     ``four_bit``: its inner linear layers in NF4 with doubly quantised scales (QLoRA, Dettmers et
     al. 2023), computing in ``dtype``; embeddings, norms and head stay as they are.
@@ -77,6 +77,8 @@ def _load(
     four_bit: bool,
     **wanted: Any,
 ) -> tuple[Any, dict[str, Any]]:
+    if device.type == "meta":
+        return _shape_of(kind, model, dtype, **wanted), {"missing_keys": []}
     settings = _quantised(dtype, device) if four_bit else {}
     with _explained(model):
         base, found = kind.from_pretrained(
@@ -92,6 +94,18 @@ def _load(
     _without_dropout(base)
     keep_softcap(base)
     return (base.eval() if four_bit else base.to(device).eval()), found
+
+
+def _shape_of(kind: Any, model: Model, dtype: torch.dtype, **wanted: Any) -> Any:
+    """The base without its weights: whoever calls fills them in."""
+    with _explained(model):
+        config = AutoConfig.from_pretrained(model.base, **_source(model), **wanted)
+        with torch.device("meta"):
+            base = kind.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
+    base.requires_grad_(False)
+    _without_dropout(base)
+    keep_softcap(base)
+    return base.eval()
 
 
 def keep_softcap(base: Any) -> None:

@@ -35,7 +35,7 @@ from .objective import Dpo, Objective, Sft
 from .process import StopRequest
 from .provenance import check_expected, inputs_of, provenance, this_part
 from .reference import score_with_cache
-from .reference_cache import ReferenceCache, weights_identity
+from .reference_cache import ReferenceCache
 from .reward_objective import Reward
 from .rundir import RunDir
 from .telemetry import peak_memory_mib
@@ -74,15 +74,17 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     stop.check()
 
     run.phase("loading the model")
-    at_first = torch.device("cpu") if sharded else device
+    at_first = device
+    if sharded:  # the first process reads the weights, and gives each its part
+        at_first = torch.device("cpu" if group.rank == 0 else "meta")
     base, model = _load(job, dtype, at_first)
     fused_lora.install(model)
     if sharded:
-        held = sharding.shard(model, device, group.world)
+        held = sharding.shard(model, device, group)
         log.info(
             "layers are spread over %d processes: %d parameters are held here", group.world, held
         )
-    inputs = inputs_of(job, model, run)
+    inputs = group.once(lambda: inputs_of(job, model, run))
     check_expected(inputs, run)
     choose = reward_model.choose_layout if isinstance(job, RewardJob) else choose_layout
     layout, fallback = choose(model, chat.tokenizer.pad_token_id)
@@ -91,7 +93,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     micro_batches = MicroBatches(layout, memory.budget, in_step=sharded)
     scoring_began = time.monotonic()
     reference, cached = _reference(
-        job, model, micro_batches, chat, train + held_out, run, stop, group
+        job, model, micro_batches, chat, train + held_out, inputs["base"], run, stop, group
     )
     reference_seconds = time.monotonic() - scoring_began
     split = sum(len(tree.branches) for tree in train)
@@ -237,6 +239,7 @@ def _reference(
     micro_batches: MicroBatches,
     chat: Chat,
     trees: list[Tree],
+    base: str | None,
     run: RunDir,
     stop: StopRequest,
     group: Group,
@@ -257,7 +260,7 @@ def _reference(
         name = policy.REFERENCE
         model = policy.add_adapter(model, job.reference_adapter, name)
     folder = Path(job.reference_cache) if job.reference_cache else run.path / "reference"
-    cache = ReferenceCache(folder, reference_setting(job, model, micro_batches.layout, chat))
+    cache = ReferenceCache(folder, reference_setting(job, model, micro_batches.layout, chat, base))
     with policy.speaking_as(model, name):
         values, cached = score_with_cache(cache, micro_batches, model, trees, group, progress)
     if name:
@@ -272,11 +275,14 @@ def _reference(
     return values, cached
 
 
-def reference_setting(job: DpoJob, model: Any, layout: Layout, chat: Chat) -> dict[str, Any]:
-    """Everything that a reference value depends on besides its tokens."""
+def reference_setting(
+    job: DpoJob, model: Any, layout: Layout, chat: Chat, base: str | None
+) -> dict[str, Any]:
+    """Everything that a reference value depends on besides its tokens; ``base``: its weights'
+    identity."""
     lm = policy.causal_lm(model)
     return {
-        "base": weights_identity(job.model.base, lm.config),
+        "base": base,
         "config": hashlib.sha256(lm.config.to_json_string().encode()).hexdigest(),
         "adapter": policy.adapter_identity(job.reference_adapter),
         "tokenizer": chat.identity,

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.waiting import wait_for
+from training.engine import policy
 from training.engine.config import (
     EXIT_DONE,
     EXIT_STOPPED,
@@ -19,6 +21,10 @@ from training.engine.config import (
     Model,
     Optimisation,
 )
+from training.engine.errors import EngineError, Stopped
+from training.engine.group import Group
+from training.engine.locks import Device, wait_for_word
+from training.engine.process import StopRequest
 
 from .conftest import make_pairs, read_json, read_lines, run_engine, write_job, write_lines
 from .lives import Life, start_life
@@ -147,3 +153,55 @@ def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path
         for f in (folder, whole)
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_others_wait_for_the_first_ones_turn_on_the_device(
+    alone: Path, new_folder: NewFolder, tmp_path: Path
+) -> None:
+    """While somebody else has the device, no process of the group is in an exchange that ends."""
+    lock = tmp_path / "device"
+    device = Device(lock)
+    device.take(StopRequest(), lambda: None)
+    folder = new_folder("waiting")
+    processes = start_two(folder, WHETSTONE_DEVICE_LOCK=str(lock))
+    wait_for(lambda: "waiting for the device" in said(folder), "the first process in the queue")
+    assert all(process.poll() is None for process in processes)
+    assert "device cpu" not in said(folder)
+    device.give_back()
+    assert [process.wait() for process in processes] == [EXIT_DONE, EXIT_DONE]
+    one, two = (read_json(f / "result.json")["final"]["train"]["loss"] for f in (alone, folder))
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+def said(folder: Path) -> str:
+    log = folder / "engine.log"
+    return log.read_text() if log.exists() else ""
+
+
+def test_a_word_of_another_launch_counts_for_nothing(tmp_path: Path) -> None:
+    word = tmp_path / "device-turn"
+    word.write_text('{"launch": "yesterday\'s"}')
+    stop = StopRequest()
+    stop.set()
+    with pytest.raises(Stopped):
+        wait_for_word(word, "today's", stop)
+    wait_for_word(word, "yesterday's", stop)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(EngineError, match="2 processes were launched here, for 1 GPU"):
+        Group()
+
+
+def test_a_base_whose_weights_another_process_reads_has_its_shape_alone(base: Path) -> None:
+    model = Model(base=str(base))
+    shape = policy.load_base(model, torch.bfloat16, torch.device("meta"))
+    whole = policy.load_base(model, torch.bfloat16, torch.device("cpu"))
+    assert all(parameter.is_meta for parameter in shape.parameters())
+    assert {n: (p.shape, p.dtype) for n, p in shape.named_parameters()} == {
+        n: (p.shape, p.dtype) for n, p in whole.named_parameters()
+    }
