@@ -199,6 +199,7 @@ class SampleJob:
     sampling: Sampling = Sampling()
     batch_size: int = 128  # completions written at the same time
     precision: Precision = "auto"
+    load_in_4bit: bool = False
     show_partial: bool = False
 
 
@@ -211,6 +212,7 @@ class ScoreJob:
     reference_adapter: str | None = None
     max_length: int = 2048
     precision: Precision = "auto"
+    load_in_4bit: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -231,6 +233,7 @@ class JudgeJob:
     adapter: str  # as a "reward" job leaves it
     max_length: int = 2048
     precision: Precision = "auto"
+    load_in_4bit: bool = False
 
 
 TrainJob = DpoJob | SftJob | RewardJob

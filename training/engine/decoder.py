@@ -20,6 +20,8 @@ from torch import Tensor
 
 from . import architecture, kept, mixed_lora
 from .config import Sampling
+from .decode_graphs import DecodeGraphs, Step, cuda_graph
+from .decode_graphs import obstacle as graph_obstacle
 from .errors import is_out_of_memory
 from .gumbel import Race, draw
 from .memory import available_bytes
@@ -95,7 +97,15 @@ def evenly(answers: int, rows: int) -> int:
 class Decoder:
     """A model taken over for sampling; ``release`` gives it back."""
 
-    def __init__(self, model: Any, sampling: Sampling, rows: int, ended: Ended) -> None:
+    def __init__(
+        self,
+        model: Any,
+        sampling: Sampling,
+        rows: int,
+        ended: Ended,
+        record: Callable[[Step], Step] | None = None,
+    ) -> None:
+        """``record``: how a step is recorded to be replayed; None: with CUDA graphs on a GPU."""
         self._lm = causal_lm(model)
         self._head = self._lm.get_output_embeddings()
         self._softcap = getattr(self._lm.config, "final_logit_softcapping", None)
@@ -106,6 +116,9 @@ class Decoder:
         self._sampling, self._shaper, self._ended = sampling, Shaper(sampling), ended
         vocabulary = self._head.weight.shape[0]
         self._race = Race(vocabulary, self._device) if sampling.temperature else None
+        on_gpu = self._device.type == "cuda"
+        self._record = cuda_graph if record is None and on_gpu else record
+        self._graphs: DecodeGraphs | None = None
         self._rows_at_most = rows
         self._finished: list[Row] = []
         self._start(rows)
@@ -199,15 +212,25 @@ class Decoder:
         count = len(self._rows)
         written = np.fromiter((row.kept for row in self._rows), np.int64, count)
         newest = np.fromiter((row.tokens[-1] for row in self._rows), np.int64, count)
-        self._kept.expect_tokens(
-            slot=self._slot[:count],
-            place=self._place[:count],
-            prompt=self._prompt[:count],
-            written=written,
-        )
-        self._lora.select([row.question.adapter for row in self._rows])
-        hidden = self._hidden(newest[:, None], (self._prompt[:count] + written)[:, None])
-        self._take(self._logits(hidden[:, 0]), 0)
+        adapters = [row.question.adapter for row in self._rows]
+        numbers = {
+            "slot": self._slot[:count],
+            "place": self._place[:count],
+            "prompt": self._prompt[:count],
+            "written": written,
+        }
+        logits = self._graphs.logits(adapters, newest, **numbers) if self._graphs else None
+        if logits is None:
+            self._kept.expect_tokens(**numbers)
+            self._lora.select(adapters)
+            positions = self._prompt[:count] + written
+            logits = self._next_logits(self._on_device(newest), self._on_device(positions))
+        self._take(logits, 0)
+
+    def _next_logits(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Of one token a row, [R] or [R, 1] each, the logits after it [R, V]."""
+        hidden = self._hidden(ids.view(-1, 1), positions.view(-1, 1))
+        return self._logits(hidden[:, 0])
 
     def _take(self, logits: Tensor, first: int) -> None:
         """Draw a token for rows ``first``, …; finished ones leave."""
@@ -262,15 +285,19 @@ class Decoder:
             row[: len(question.tokens)] = question.tokens
         self._kept.expect_prompts(slots, width)
         self._lora.select([question.adapter for question in questions])
-        hidden = self._hidden(ids, np.tile(np.arange(width), (len(questions), 1)))
+        positions = np.tile(np.arange(width), (len(questions), 1))
+        hidden = self._hidden(self._on_device(ids), self._on_device(positions))
         ends = torch.tensor(lengths, device=self._device) - 1
         return self._logits(hidden[torch.arange(len(lengths), device=self._device), ends])
 
-    def _hidden(self, ids: np.ndarray, positions: np.ndarray) -> Tensor:
+    def _on_device(self, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(numbers).to(self._device)
+
+    def _hidden(self, ids: Tensor, positions: Tensor) -> Tensor:
         """ids and positions [B, T] -> hidden states [B, T, d]."""
         hidden: Tensor = self._lm.get_decoder()(
-            input_ids=torch.from_numpy(ids).to(self._device),
-            position_ids=torch.from_numpy(positions).to(self._device),
+            input_ids=ids,
+            position_ids=positions,
             use_cache=False,
             kept=self._kept,
         ).last_hidden_state
@@ -293,6 +320,11 @@ class Decoder:
         self._slot, self._place, self._prompt = (np.zeros(rows, np.int64) for _ in range(3))
         layers = int(self._lm.config.get_text_config().num_hidden_layers)
         self._kept = kept.Kept(layers, rows, rows, self._device)
+        self._graphs = None
+        if self._record is not None and not graph_obstacle(self._lm.config):
+            self._graphs = DecodeGraphs(
+                self._next_logits, self._kept, self._lora, rows, self._device, self._record
+            )
         self._seen = None
         if self._shaper.remembers:
             self._seen = self._shaper.fresh(rows, self._head.weight.shape[0], self._device)

@@ -46,7 +46,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     run.phase("loading the model")
     device = capability.device()
     dtype = capability.compute_dtype(job.precision, device)
-    base = reward_model.load_base(job.model, dtype, device)
+    base = reward_model.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
     model = reward_model.load_trained(base, job.adapter)
     layout, fallback = reward_model.choose_layout(model, chat.tokenizer.pad_token_id)
     written = len(done)

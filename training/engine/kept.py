@@ -57,7 +57,7 @@ class Kept:
     """Keys and values of the prompts and answers under way, and the shape of the batch at hand."""
 
     def __init__(self, layers: int, prompts: int, rows: int, device: torch.device) -> None:
-        self.prompt_slots, self.row_slots = prompts, rows
+        self.prompt_slots, self.row_slots = prompts + 1, rows  # one prompt that nobody reads
         self._device = device
         self._pools = [[Pool() for _ in range(4)] for _ in range(layers)]
         self._masks: dict[Any, Tensor] = {}
@@ -91,6 +91,41 @@ class Kept:
         of_slots[slot] = prompt
         self._prompt_pieces = pieces(of_slots.tolist())
         self._row_pieces = pieces((written + 1).tolist())
+
+    def expect_shape(
+        self,
+        slot: Tensor,
+        place: Tensor,
+        prompt: Tensor,
+        written: Tensor,
+        *,
+        prompts: int,
+        places: int,
+        prompt_tokens: int,
+        answer_tokens: int,
+    ) -> None:
+        """As ``expect_tokens``, for numbers [R] that are on the device and may change there.
+
+        Nothing here depends on their values: the shape is as large as is said.
+        """
+        self.decoding = True
+        self._masks.clear()
+        self._slot, self._place, self._prompt, self._written = slot, place, prompt, written
+        self._row = torch.arange(len(slot), device=self._device)
+        self._prompts, self._places = prompts, places
+        self._longest_prompt, self._longest = prompt_tokens, answer_tokens
+        self._prompt_pieces = [(0, prompts, prompt_tokens)]
+        self._row_pieces = [(0, len(slot), answer_tokens)]
+
+    def reserve(self, prompt_tokens: int, answer_tokens: int) -> list[int]:
+        """Make room for so long prompts and answers; returns where everything is kept."""
+        for layer in self._pools:
+            like = layer[0].data
+            for pool in layer[:2]:
+                pool.fit(self.prompt_slots, prompt_tokens, like)
+            for pool in layer[2:]:
+                pool.fit(self.row_slots, answer_tokens, like)
+        return [pool.data.data_ptr() for layer in self._pools for pool in layer]
 
     def move_row(self, source: int, target: int, written: int) -> None:
         for layer in self._pools:

@@ -93,6 +93,7 @@ def _load(
     base.requires_grad_(False)
     _without_dropout(base)
     keep_softcap(base)
+    _keep_differentiable(base)
     return (base.eval() if four_bit else base.to(device).eval()), found
 
 
@@ -119,6 +120,17 @@ def keep_softcap(base: Any) -> None:
     if bounded and base.config._attn_implementation == "sdpa":
         base.set_attn_implementation("eager")
         log.info("attention in plain steps: the fused one would leave out the bound on its scores")
+
+
+def _keep_differentiable(base: nn.Module) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights where a CPU multiplies bf16.
+
+    It does so in the first pass without gradients, for good, and the product with packed weights
+    has no backward: what is trained afterwards gets no gradient through the layers above it.
+    """
+    for module in base.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  # mypy knows no such
 
 
 def stored_dtype(model: Model) -> torch.dtype:

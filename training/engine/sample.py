@@ -45,7 +45,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     run.phase("loading the model")
     device = capability.device()
     dtype = capability.compute_dtype(job.precision, device)
-    base = policy.load_base(job.model, dtype, device)
+    base = policy.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
     context = context_length(base.config)
     _check_lengths(
         [prompts[place] for place in waiting], [ids[place] for place in waiting], context

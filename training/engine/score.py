@@ -42,7 +42,8 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 
     run.phase("loading the model")
     device = capability.device()
-    base = policy.load_base(job.model, capability.compute_dtype(job.precision, device), device)
+    dtype = capability.compute_dtype(job.precision, device)
+    base = policy.load_base(job.model, dtype, device, four_bit=job.load_in_4bit)
     model, names = with_adapters(base, job.adapters)
     reference = None
     if job.reference_adapter is not None:
@@ -81,6 +82,6 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
         fallback_reason=fallback,
         versions=versions(),
         seconds=round(time.monotonic() - began, 3),
-        dtype=str(next(base.parameters()).dtype).removeprefix("torch."),
+        dtype=str(dtype).removeprefix("torch."),
     )
     run.phase("done", step=written, total_steps=len(rows))

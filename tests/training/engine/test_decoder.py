@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from training.engine import decoder, policy
 from training.engine.answers import Ending
 from training.engine.chat import Chat
 from training.engine.config import Model, SampleJob, Sampling
+from training.engine.decode_graphs import Step
+from training.engine.decode_graphs import obstacle as graph_obstacle
 from training.engine.decoder import Decoder, Question, Wanted, evenly, in_order
 from training.engine.generated import Generated
 from training.engine.kept import pieces
@@ -20,7 +24,7 @@ from training.engine.policy import load_tokenizer, speaking_as
 from training.engine.sample import with_adapters
 
 from .conftest import read_json, read_lines, run_engine
-from .layouts import KINDS, bare
+from .layouts import KINDS, VOCABULARY, bare
 
 NewRun = Callable[..., Path]
 END = 2
@@ -67,9 +71,9 @@ def questions(adapters: list[str | None], samples: int, limit: int = 12) -> list
 
 
 def written(
-    model: Any, asked: list[Question], rows: int, sampling: Sampling = PLAIN
+    model: Any, asked: list[Question], rows: int, sampling: Sampling = PLAIN, **named: Any
 ) -> dict[int, list[int]]:
-    writer = Decoder(model, sampling, rows, lambda tokens: tokens[-1] == END)
+    writer = Decoder(model, sampling, rows, lambda tokens: tokens[-1] == END, **named)
     try:
         return {row.wanted.index: row.tokens for row in writer.write(asked)}
     finally:
@@ -289,3 +293,57 @@ def test_pieces(lengths: list[int], runs: list[tuple[int, int, int]]) -> None:
 )
 def test_waves_of_answers_are_even(answers: int, rows: int, taken: int) -> None:
     assert evenly(answers, rows) == taken
+
+
+# --- recorded steps: a GPU replays them; here "recording" keeps the function and its buffers ---
+
+
+class Recorder:
+    """Calls the same function on the same buffers again, as a CUDA graph would."""
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def __call__(self, step: Step) -> Step:
+        self.recorded += 1
+
+        def replay() -> Tensor:
+            self.replayed += 1
+            return step()
+
+        return replay
+
+
+@pytest.mark.parametrize(
+    ("rows", "sampling"), [(1, PLAIN), (3, Sampling(temperature=0)), (10, PLAIN), (64, PLAIN)]
+)
+def test_recorded_steps_write_the_same(model: Any, rows: int, sampling: Sampling) -> None:
+    """Rows that fill up, rounded lengths, memory that moves and adapters that change."""
+    asked = questions(["policy_0", None, "policy_1"], samples=2, limit=60)
+    recorder = Recorder()
+    assert written(model, asked, rows, sampling, record=recorder) == written(
+        model, asked, rows, sampling
+    )
+    assert 0 < recorder.recorded < recorder.replayed
+
+
+def test_a_step_that_cannot_be_recorded_is_computed(model: Any) -> None:
+    def refuse(_: Step) -> Step:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    asked = questions(["policy_0", None], samples=2)
+    assert written(model, asked, 8, record=refuse) == written(model, asked, 8)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gpt-oss"])
+def test_recorded_steps_of_every_architecture(kind: str) -> None:
+    asked = questions([None], samples=2)
+    asked = [
+        dataclasses.replace(q, tokens=[1 + token % (VOCABULARY - 1) for token in q.tokens])
+        for q in asked
+    ]
+    greedy, recorder = Sampling(temperature=0), Recorder()
+    model = bare(kind)
+    assert written(model, asked, 8, greedy, record=recorder) == written(model, asked, 8, greedy)
+    assert recorder.replayed
+    assert graph_obstacle(bare("gpt-oss").config)
