@@ -21,7 +21,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu bench-rank faults-rounds simulate clean
+.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu gpu-proof bench-rank faults-rounds simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
@@ -35,6 +35,7 @@ help:
 	@echo "make bench-render how long hostile and real text takes to render"
 	@echo "make bench-train  the training benchmark"
 	@echo "make bench-train-gpu  the same on a GPU, larger shapes"
+	@echo "make gpu-proof    is this CUDA card fit for rounds, and how fast; without one, what can be checked"
 	@echo "make bench-sample the sampling benchmark, beside transformers' two ways"
 	@echo "make bench-rate   the rating benchmark, beside Label Studio (installed when first run)"
 	@echo "make bench-rank   how often the ranking's intervals and the gate's verdicts are right"
@@ -91,6 +92,12 @@ bench-sample: $(VENV)/dev
 bench-train-gpu: $(VENV)/dev
 	$(BIN)/python -m benchmarks.train --gpu --shape 0.6B
 	$(BIN)/python -m benchmarks.train --gpu --shape 8B
+
+# PARTS=small,speed narrows it; GPU_PROOF_ARGS="--data FOLDER" brings HH-harmless. Also without make:
+# python3 -m benchmarks.gpu_proof
+PARTS ?=
+gpu-proof: $(VENV)/runtime
+	$(BIN)/python -m benchmarks.gpu_proof --parts "$(PARTS)" $(GPU_PROOF_ARGS)
 
 # Label Studio goes into a folder of its own under var/; without it: RATE_ARGS=
 RATE_ARGS ?= --label-studio

@@ -102,14 +102,10 @@ def long_pairs(tokenizer: Any, count: int) -> list[Row]:
     ]
 
 
-def make_base(folder: Path, texts: Iterator[str], settings: dict[str, Any]) -> Any:
-    """A base model of random weights and a byte-level BPE tokenizer of ``texts``, saved.
-
-    Where there is a GPU the weights are made there and kept in bf16.
-    """
-    import torch
+def make_tokenizer(folder: Path, texts: Iterator[str], words: int) -> Any:
+    """A byte-level BPE tokenizer of ``texts`` with a chat template, saved into ``folder``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -117,7 +113,7 @@ def make_base(folder: Path, texts: Iterator[str], settings: dict[str, Any]) -> A
     inner.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=settings["vocab_size"],
+            vocab_size=words,
             special_tokens=["<|pad|>", "<|im_start|>", "<|im_end|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -128,6 +124,18 @@ def make_base(folder: Path, texts: Iterator[str], settings: dict[str, Any]) -> A
     )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def make_base(folder: Path, texts: Iterator[str], settings: dict[str, Any]) -> Any:
+    """A base model of random weights and a tokenizer of ``texts``, saved.
+
+    Where there is a GPU the weights are made there and kept in bf16.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(folder, texts, settings["vocab_size"])
     torch.manual_seed(0)
     config = LlamaConfig(**settings, pad_token_id=0, eos_token_id=2, bos_token_id=None)
     cuda = torch.cuda.is_available()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,8 +59,9 @@ def gradients(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
                 found[id(leaf)] = given.get(0)
             continue
         edges = [edge for edge in node.next_functions if edge[0] is not None]
-        for (following, place), gradient in zip(edges, _backward(node, given), strict=True):
-            if gradient is not None:
+        for (following, place), passed in zip(edges, _backward(node, given), strict=True):
+            if passed is not None:
+                gradient = passed.to(following._input_metadata[place].dtype)  # as torch does
                 at = arrived.setdefault(following, {})
                 at[place] = at[place] + gradient if place in at else gradient
             waiting[following] -= 1
@@ -140,3 +142,39 @@ def moved(model: Any, device: torch.device) -> Any:
     if hasattr(model, "tie_weights"):
         model.tie_weights()
     return model
+
+
+class CountedKernel:
+    """torch's variable-length attention, and how often it was called."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+@contextlib.contextmanager
+def stand_ins() -> Iterator[CountedKernel]:
+    """Within, what would read a value from the device is answered as a card answers it.
+
+    The kernel's mask is taken for tried; copies go without pinned memory, which fake tensors lack.
+    """
+    from training.engine import attention_cuda, examples, transfer
+
+    counted = CountedKernel()
+    kernel = attention_cuda._kernel()
+    if kernel is None:
+        raise RuntimeError("this torch has no variable-length attention")
+
+    @functools.wraps(kernel)
+    def call(*arguments: Any, **named: Any) -> Any:
+        counted.calls += 1
+        return kernel(*arguments, **named)
+
+    before = attention_cuda._kernel, attention_cuda.aligned, transfer.moved, examples.moved
+    attention_cuda._kernel = lambda: call
+    attention_cuda.aligned = lambda _: True
+    transfer.moved = examples.moved = lambda tensor, device: tensor.to(device)
+    try:
+        yield counted
+    finally:
+        attention_cuda._kernel, attention_cuda.aligned = before[:2]
+        transfer.moved, examples.moved = before[2:]

@@ -78,7 +78,7 @@ class DecodeGraphs:
         self._seen: set[Key] = set()
         self._recorded: dict[Key, Step] = {}
         self._buffers: dict[int, Tensor] = {}  # by rows: ids, positions, slot, place, … [6, R]
-        self._memory: tuple[int, list[int]] = (-1, [])  # what the recorded steps read
+        self._memory = (-1, -1)  # what the recorded steps read: versions of adapters and keys
         self.replays = 0
         self.is_usable = True
 
@@ -160,9 +160,9 @@ class DecodeGraphs:
         buffer = self._buffers[rows]
         return buffer[0][:, None], buffer[1][:, None]
 
-    def _check_memory(self, places: list[int]) -> None:
+    def _check_memory(self, moves: int) -> None:
         """Give up what was recorded on memory that is not used any more."""
-        now = (self._lora.version, places)
+        now = (self._lora.version, moves)
         if now != self._memory:
             self._memory = now
             self._recorded.clear()

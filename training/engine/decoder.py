@@ -352,7 +352,7 @@ def _parts(question: Question) -> Iterator[Question]:
 def trial(model: Any, adapters: Sequence[str | None]) -> str | None:
     """Compare both ways on the loaded model itself; why this one is wrong, or None.
 
-    Two prompts of uneven length, two answers each, three greedy tokens: the log-probabilities of
+    Two prompts of uneven length, two answers each, three tokens: the log-probabilities of
     what was taken must be those of a plain forward pass over the whole.
     """
     lm = causal_lm(model)
@@ -384,7 +384,9 @@ def trial(model: Any, adapters: Sequence[str | None]) -> str | None:
             logits = lm(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
         logp = torch.log_softmax(logits.float(), -1)
         theirs = sum(float(one[token]) for one, token in zip(logp, row.tokens, strict=True))
-        worst = max(worst, abs(theirs - sum(row.logps)) / max(1.0, abs(theirs)))
+        # A sure model's log-probabilities are small, and as uncertain as the logits behind them.
+        scale = max(1.0, abs(theirs), float(logits.abs().max()))
+        worst = max(worst, abs(theirs - sum(row.logps)) / scale)
     if not worst <= architecture.TOLERANCE[lm.dtype]:
         return f"in a trial the two ways differ by a relative {worst:.1e}"
     return None

@@ -35,6 +35,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.data = torch.zeros(0, 0, 0, 0)
+        self.moves = 0  # how often it has come to lie elsewhere
 
     def fit(self, slots: int, length: int, like: Tensor) -> Tensor:
         """The pool, with room for so many slots of such a length; ``like`` is [., G, ., D]."""
@@ -44,6 +45,7 @@ class Pool:
                 length = max(length, int(old.shape[2] * GROWTH))
             slots, length = max(slots, old.shape[0]), max(length, old.shape[2])
             self.data = like.new_zeros(slots, like.shape[1], length, like.shape[3])
+            self.moves += 1
             if old.shape[0]:
                 self.data[: old.shape[0], :, : old.shape[2]] = old
         return self.data
@@ -117,15 +119,15 @@ class Kept:
         self._prompt_pieces = [(0, prompts, prompt_tokens)]
         self._row_pieces = [(0, len(slot), answer_tokens)]
 
-    def reserve(self, prompt_tokens: int, answer_tokens: int) -> list[int]:
-        """Make room for so long prompts and answers; returns where everything is kept."""
+    def reserve(self, prompt_tokens: int, answer_tokens: int) -> int:
+        """Make room for so long prompts and answers; returns how often anything has moved."""
         for layer in self._pools:
             like = layer[0].data
             for pool in layer[:2]:
                 pool.fit(self.prompt_slots, prompt_tokens, like)
             for pool in layer[2:]:
                 pool.fit(self.row_slots, answer_tokens, like)
-        return [pool.data.data_ptr() for layer in self._pools for pool in layer]
+        return sum(pool.moves for layer in self._pools for pool in layer)
 
     def move_row(self, source: int, target: int, written: int) -> None:
         for layer in self._pools:

@@ -139,13 +139,12 @@ class MixedLora:
                 self._in_place[key] = self._owned(signature)[:, None].to(x.device, x.dtype)
             return self._in_place[key]
         if signature not in self._masks:
-            mask = self._owned(signature)
-            whole = bool(mask.all())
-            self._masks[signature] = None if whole else mask[:, None].to(x.device, x.dtype)
+            owns_all = all(name == row for name, _ in signature for row in self._rows)
+            mask = None if owns_all else self._owned(signature)[:, None].to(x.device, x.dtype)
+            self._masks[signature] = mask
         return self._masks[signature]
 
     def _owned(self, signature: Signature) -> Tensor:
         """[B, ranks] on the CPU: whose each rank is."""
-        own = [[name == row for name, _ in signature] for row in self._rows]
-        ranks = torch.tensor([rank for _, rank in signature])
-        return torch.tensor(own).repeat_interleave(ranks, 1)
+        own = [[name == row for name, rank in signature for _ in range(rank)] for row in self._rows]
+        return torch.tensor(own)
