@@ -169,6 +169,7 @@ def _scorings(
                     "model": job.config["model"],
                     "adapters": {slug: found.policy.adapter_path or None},
                     "reference_adapter": found.reference.adapter_path or None,
+                    "load_in_4bit": job.config.get("load_in_4bit", False),
                 }
             )
         )

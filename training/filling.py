@@ -183,7 +183,7 @@ def _queue(
     for base, members in by_base.items():
         asked = [draw for pk in members for draw in named[pk]]
         policies = [pool[pk] for pk in members]
-        jobs.append(queue_for_engine(project, loop, base, policies, asked=asked))
+        jobs.append(queue_for_engine(project, loop, policies, asked=asked))
     return jobs
 
 

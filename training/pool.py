@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Policy, Project, User
 from annotate.withdrawing import put_back_comparisons, withdraw_comparisons
 from training.errors import NotNow
-from training.models import Gate, LoopSettings, Reign
+from training.models import Gate, LoopSettings, Reign, Round
 
 MOST_WEIGHT = 100
 
@@ -49,6 +49,23 @@ def ensure_base(*, project: Project) -> Policy:
         base_revision=loop.base_revision,
         state=Policy.State.ACTIVE if has_champion else Policy.State.CHAMPION,
     )
+
+
+def loads_in_4bit(project: Project, base_model: str) -> bool:
+    """Whether answers come from the base in 4 bits: as the last finished round trained on it.
+
+    All policies of a base are loaded alike, so that they differ by their adapters alone.
+    """
+    config = (
+        Round.objects.filter(
+            project=project, start__base_model=base_model, state=Round.State.SUCCEEDED
+        )
+        .exclude(kind=Round.Kind.REWARD)
+        .order_by("-number")
+        .values_list("config", flat=True)
+        .first()
+    )
+    return bool(config and config.get("load_in_4bit"))
 
 
 def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Policy]:

@@ -24,7 +24,7 @@ from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_
 from training.errors import NotNow
 from training.models import LoopSettings, SamplingJob
 from training.nudge import nudge
-from training.pool import ensure_base, loop_of, sampled_policies
+from training.pool import ensure_base, loads_in_4bit, loop_of, sampled_policies
 from training.versions import code_version
 
 SEED_BITS = 63
@@ -67,7 +67,7 @@ def start_sampling(
     if not by_base and not served:
         raise NotNow(_("Every policy in the pool has answered every prompt already."))
     return [
-        *(queue_for_engine(project, loop, base, members) for base, members in by_base.items()),
+        *(queue_for_engine(project, loop, members) for members in by_base.values()),
         *(queue_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
     ]
 
@@ -105,7 +105,6 @@ def queue_for_endpoint(
 def queue_for_engine(
     project: Project,
     loop: LoopSettings,
-    base: tuple[str, str],
     policies: list[Policy],
     *,
     asked: list[Draw] | None = None,
@@ -114,27 +113,12 @@ def queue_for_engine(
 
     Raises NotNow where the sampling settings are wrong.
     """
-    sampling, count = sampling_of(loop, policies[0]), loop.completions_per_prompt
-    try:
-        job = job_from_dict(
-            {
-                "kind": "sample",
-                "model": {
-                    "base": base[0],
-                    "revision": base[1] or None,
-                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
-                },
-                "adapters": {policy.slug: policy.adapter_path or None for policy in policies},
-                "sampling": sampling,
-            }
-        )
-    except ConfigError as error:
-        words = _("The sampling settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": error}) from error
+    config = engine_job(loop, policies)
+    sampling, count = config["sampling"], loop.completions_per_prompt
     made = SamplingJob.objects.create(
         project=project,
         completions_per_prompt=count,
-        config=job_to_dict(job),
+        config=config,
         code_version=code_version(),
         asked=asked,
         total_steps=(
@@ -150,6 +134,32 @@ def queue_for_engine(
     made.policies.set(policies)
     transaction.on_commit(lambda: nudge(made))
     return made
+
+
+def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]:
+    """The engine's job that samples ``policies``, all of one base model.
+
+    Raises NotNow where the sampling settings are wrong.
+    """
+    base = policies[0]
+    try:
+        job = job_from_dict(
+            {
+                "kind": "sample",
+                "model": {
+                    "base": base.base_model,
+                    "revision": base.base_revision or None,
+                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
+                },
+                "adapters": {policy.slug: policy.adapter_path or None for policy in policies},
+                "sampling": sampling_of(loop, base),
+                "load_in_4bit": loads_in_4bit(loop.project, base.base_model),
+            }
+        )
+    except ConfigError as error:
+        words = _("The sampling settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": error}) from error
+    return job_to_dict(job)
 
 
 def sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 import pytest
 
 from annotate.models import Completion, Policy
-from tests.factories import make_project, make_prompt
+from tests.factories import make_policy, make_project, make_prompt, make_user
 from training import filling, sampling
 from training.claims import claim
 from training.errors import NotNow
-from training.models import LoopSettings, SamplingJob
+from training.models import LoopSettings, Round, SamplingJob, Snapshot
+from training.playground.asking import ask
+from training.rewards.scorers import job_of
 
 pytestmark = pytest.mark.django_db
 
@@ -15,6 +17,9 @@ def project():
     project = make_project()
     LoopSettings.objects.create(project=project, base_model="some/model", completions_per_prompt=2)
     return project
+
+
+MESSAGES = [{"role": "user", "content": "Name a colour."}]
 
 
 def write(job, tmp_path, keep=None):
@@ -147,3 +152,42 @@ def test_draws_of_other_settings_are_told_apart_and_stored_as_asked(project, tmp
         sampling.start_sampling(project=project)
     stored = Completion.objects.order_by("pk").last()
     assert stored.sampling["stop_sequences"] == ["###"]
+
+
+@pytest.mark.parametrize("load_in_4bit", [True, False])
+def test_answers_come_from_the_base_as_the_last_round_had_it(project, load_in_4bit):
+    make_prompt(project)
+    base = make_policy(
+        project, "base", kind=Policy.Kind.BASE, base_model="some/model", state="champion"
+    )
+    trained = [
+        Round.objects.create(
+            project=project,
+            number=number,
+            snapshot=Snapshot.objects.create(
+                project=project, counts={}, sha256=str(number) * 64, path="absent"
+            ),
+            start=base,
+            reference=base,
+            policy=make_policy(
+                project,
+                f"round-{number}",
+                kind=Policy.Kind.ADAPTER,
+                parent=base,
+                base_model="some/model",
+                adapter_path="absent",
+            ),
+            state=Round.State.SUCCEEDED,
+            config={"kind": "dpo", "load_in_4bit": in_4bit},
+        )
+        for number, in_4bit in [(1, not load_in_4bit), (2, load_in_4bit)]
+    ]
+    (job,) = sampling.start_sampling(project=project)
+    assert job.config["load_in_4bit"] is load_in_4bit
+    policies = base, trained[0].policy
+    asked = ask(
+        project=project, asked_by=make_user(), messages=MESSAGES, policies=policies, blind=False
+    )
+    assert {one.config["load_in_4bit"] for one in asked.answers.all()} == {load_in_4bit}
+    assert job_of(trained[1])["load_in_4bit"] is load_in_4bit
+    assert job_of(trained[0])["load_in_4bit"] is not load_in_4bit  # a scorer scores as it learnt

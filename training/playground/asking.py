@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 
 from annotate.models import Message, Policy, Project, User
 from annotate.prompts import NewPrompt, StoredPrompts, store_prompts
 from training.endpoints.routing import endpoint_of, job_config
-from training.engine.config import ConfigError, job_from_dict, job_to_dict
-from training.errors import NotNow
 from training.models import LoopSettings
 from training.nudge import nudge
 from training.playground.models import Tryout, TryoutAnswer
 from training.pool import loop_of
-from training.sampling import sampling_of
+from training.sampling import engine_job, sampling_of
 
 _draw = random.SystemRandom()
 SEEDS = 2**31
@@ -70,27 +66,10 @@ def ask(
 
 
 def _config(policy: Policy, loop: LoopSettings) -> dict[str, Any]:
-    sampling = sampling_of(loop, policy)
     endpoint = endpoint_of(policy)
     if endpoint is not None:
-        return job_config(endpoint, policy, sampling)
-    try:
-        job = job_from_dict(
-            {
-                "kind": "sample",
-                "model": {
-                    "base": policy.base_model,
-                    "revision": policy.base_revision or None,
-                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
-                },
-                "adapters": {policy.slug: policy.adapter_path or None},
-                "sampling": sampling,
-            }
-        )
-    except ConfigError as error:
-        words = _("The sampling settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": error}) from error
-    return job_to_dict(job)
+        return job_config(endpoint, policy, sampling_of(loop, policy))
+    return engine_job(loop, [policy])
 
 
 def keep_prompt(*, tryout: Tryout) -> StoredPrompts:

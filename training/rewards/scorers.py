@@ -66,6 +66,7 @@ def job_of(scorer: Round) -> dict[str, Any]:
         },
         "max_length": trained.get("optimisation", {}).get("max_length", 2048),
         "precision": trained.get("precision", "auto"),
+        "load_in_4bit": trained.get("load_in_4bit", False),
     }
     if scorer.kind == Round.Kind.REWARD and scorer.reward_adapter:
         own: dict[str, Any] = {"kind": "judge", "adapter": scorer.reward_adapter}

@@ -23,7 +23,7 @@ def test_killed_at_random_moments_every_completion_exists_once(
     asked = [
         {**row, "id": f"{row['id']}/{draw}", "seed": 1000 * draw + row["seed"]}
         for row in prompts(16, ("base", "v1.0"))
-        for draw in range(3)
+        for draw in range(9)
     ]
     job = SampleJob(
         model=Model(base=str(base)),
