@@ -180,7 +180,7 @@ def _queue(
             by_base[policy.base_model, policy.base_revision].append(pk)
         else:
             jobs.append(queue_for_endpoint(project, loop, policy, endpoint, asked=draws))
-    for base, members in by_base.items():
+    for members in by_base.values():
         asked = [draw for pk in members for draw in named[pk]]
         policies = [pool[pk] for pk in members]
         jobs.append(queue_for_engine(project, loop, policies, asked=asked))
