@@ -21,14 +21,17 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up install doctor test test-thorough lint fmt screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu gpu-proof bench-rank faults-rounds simulate clean
+.PHONY: help up install doctor check test test-thorough lint fmt docs pins screenshots bench-rate bench-render bench-sample bench-train bench-train-gpu gpu-proof bench-rank faults-rounds simulate clean
 
 help:
 	@echo "make up           install what is needed and run Whetstone; Ctrl-C stops it"
+	@echo "make check        what to run before a commit: lint, types, boundaries, quick tests"
 	@echo "make test         every check and every test (PYTEST_ARGS='-k rating' narrows them)"
 	@echo "make test-thorough  the same, with more kills and every page in every theme and size"
 	@echo "make lint         the checks alone"
-	@echo "make fmt          put the code into its form"
+	@echo "make fmt          put code and templates into their form"
+	@echo "make docs         the docs as a site, in var/site"
+	@echo "make pins         requirements*.txt from requirements*.in (ARGS=--upgrade: the newest)"
 	@echo "make doctor       look for what is wrong with an installation"
 	@echo "make simulate     a running Whetstone, rated by simulated raters for two rounds"
 	@echo "make screenshots  pictures of the pages, taken in a real browser"
@@ -60,6 +63,11 @@ test: $(VENV)/dev lint
 	@echo "All tests:"
 	$(PYTEST) $(PYTEST_ARGS)
 
+# What to run before a commit: no browser, no worker, no peer, no second database.
+check: export OMP_NUM_THREADS := 1
+check: $(VENV)/dev lint
+	$(PYTEST) -q -m "not browser and not stack and not peer and not slow" $(PYTEST_ARGS)
+
 test-thorough: export WHETSTONE_THOROUGH := 1
 test-thorough: test
 
@@ -75,6 +83,26 @@ lint: $(VENV)/dev
 fmt: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/djlint templates --reformat --quiet
+
+docs: $(VENV)/dev
+	$(BIN)/python -m tests.generated_docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs var/site
+	@echo "The docs are in var/site/index.html"
+
+# The pins follow from requirements*.in. pip-tools has an environment of its own; ARGS=--upgrade
+# takes the newest of everything. torch is written without the suffix of the build that was found.
+COMPILE = $(SCRATCH)/pip-tools/bin/pip-compile --quiet --no-strip-extras --no-emit-index-url \
+	--no-emit-trusted-host --no-emit-find-links --annotation-style=line --allow-unsafe $(ARGS)
+pins: export CUSTOM_COMPILE_COMMAND := make pins
+pins: | $(BIN)/python
+	@test -x $(SCRATCH)/pip-tools/bin/pip-compile || { \
+		$(PYTHON) -m venv $(SCRATCH)/pip-tools && \
+		$(SCRATCH)/pip-tools/bin/pip install --quiet pip-tools==7.6.2; }
+	@for kind in "" -s3 -dev; do \
+		$(COMPILE) --output-file requirements$$kind.txt requirements$$kind.in && \
+		sed -i 's/+cpu//' requirements$$kind.txt || exit 1; \
+	done
 
 screenshots: $(VENV)/dev
 	$(BIN)/python -m tests.browser.screenshots
@@ -129,13 +157,10 @@ $(BIN)/python:
 		{ echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# What is never imported need not be compiled either: --no-compile saves a minute.
 $(VENV)/runtime: requirements.txt | $(BIN)/python
-	@echo "Installing what Whetstone runs on; the first time takes some minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements.txt
+	@$(BIN)/python config/launch/install.py requirements.txt
 	@touch $@
 
-$(VENV)/dev: requirements.txt requirements-s3.txt requirements-dev.txt | $(BIN)/python
-	@echo "Installing what the tests need; the first time takes some minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -r requirements-dev.txt
+$(VENV)/dev: requirements-dev.txt | $(BIN)/python
+	@$(BIN)/python config/launch/install.py requirements-dev.txt
 	@touch $@ $(VENV)/runtime

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
+from annotate.db.fast_rows import Reading
 from annotate.models import Membership, Project, User
-from annotate.rows import Reading
 
 Role = Membership.Role
 

@@ -16,13 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.train_data import make_base
+from benchmarks.train.data import make_base
 from training.demo import MODEL_DIR, world
 from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
 from training.engine.estimate import ON_CPU
-from training.hardware import Hardware
-from training.model_shape import shape_of
-from training.preflight import (
+from training.estimates.cost_model import (
     STEP,
     Lengths,
     Settings,
@@ -31,6 +29,8 @@ from training.preflight import (
     seconds_of,
     work_of,
 )
+from training.estimates.model_shape import shape_of
+from training.jobs.hardware import Hardware
 
 LARGER = {
     "vocab_size": 4000,

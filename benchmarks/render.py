@@ -31,8 +31,8 @@ def main() -> int:
 
 
 def _measure() -> int:
-    from annotate.difference import difference
-    from annotate.rendering import render
+    from annotate.rendering.diff import difference
+    from annotate.rendering.render import render
     from tests.hostile import CORPUS
     from tests.real_texts import real_pairs, real_texts
 

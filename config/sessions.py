@@ -1,5 +1,5 @@
 """Who is signed in, asked at every request: Django's sessions and accounts, read by two statements
-that are put together once (``annotate.rows``)."""
+that are put together once (``annotate.db.fast_rows``)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 
+from annotate.db.fast_rows import Reading
 from annotate.models import User
-from annotate.rows import Reading
 
 SESSION = Reading(
     "SELECT {session} FROM django_session AS session"

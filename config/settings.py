@@ -1,4 +1,4 @@
-"""All settings, read from the environment. The README lists them with their defaults."""
+"""All settings, read from the environment as ``config.environment`` declares it."""
 
 import secrets
 from pathlib import Path
@@ -8,13 +8,13 @@ import environ
 from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
 
-from config import private_redis, storage
+from config import environment, storage
+from config.launch import private_redis
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
 
 # --- the one data folder ---
-HOME = Path(env("WHETSTONE_HOME", default=str(BASE_DIR / "var"))).resolve()
+HOME = Path(environment.text("WHETSTONE_HOME", default=str(BASE_DIR / "var"))).resolve()
 HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
@@ -30,27 +30,27 @@ def _kept_secret() -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-SECRET_KEY = env("SECRET_KEY", default="") or _kept_secret()
-DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = environment.text("SECRET_KEY") or _kept_secret()
+DEBUG = environment.flag("DEBUG")
 
 # --- where it is reached ---
-HOST = env("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
-WEB_WORKERS = env.int("WEB_WORKERS", default=2)
-WEB_THREADS = env.int("WEB_THREADS", default=8)
+HOST = environment.text("HOST")
+PORT = environment.number("PORT")
+WEB_WORKERS = environment.number("WEB_WORKERS")
+WEB_THREADS = environment.number("WEB_THREADS")
 _everywhere = HOST in {"0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
 _own_name = "localhost" if _everywhere else f"[{HOST}]" if ":" in HOST else HOST
-PUBLIC_URL = env("WHETSTONE_URL", default=f"http://{_own_name}:{PORT}").rstrip("/")
+PUBLIC_URL = environment.text("WHETSTONE_URL", default=f"http://{_own_name}:{PORT}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 HTTPS = _public.scheme == "https"
-ALLOWED_HOSTS = env.list(
+ALLOWED_HOSTS = environment.names(
     "ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"]
 )
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
+SECURE_HSTS_SECONDS = environment.number("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-if env.bool("BEHIND_PROXY", default=False):
+if environment.flag("BEHIND_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 SECURE_REFERRER_POLICY = "same-origin"
@@ -122,7 +122,9 @@ TEMPLATES = [
 
 # --- the database ---
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{HOME / 'db.sqlite3'}"),
+    "default": environ.Env.db_url_config(
+        environment.text("DATABASE_URL", default=f"sqlite:///{HOME / 'db.sqlite3'}")
+    ),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Several processes write at once: IMMEDIATE + WAL is the one setting that loses none.
@@ -134,9 +136,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Opening the file and reading its tables takes longer than all that a request asks of it.
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+    DATABASES["default"]["CONN_MAX_AGE"] = environment.number("CONN_MAX_AGE")
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    if env.bool("DATABASE_PREPARE", default=True):
+    if environment.flag("DATABASE_PREPARE"):
         # PostgreSQL takes as long to plan a vote's statements as to answer them.
         DATABASES["default"].setdefault("OPTIONS", {}).update(
             {"server_side_binding": True, "prepare_threshold": 3}
@@ -144,8 +146,8 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- people ---
-ADMIN_NAME = env("ADMIN_NAME", default="admin")
-SEED_DEMO = env.bool("SEED_DEMO", default=True)
+ADMIN_NAME = environment.text("ADMIN_NAME")
+SEED_DEMO = environment.flag("SEED_DEMO")
 AUTH_USER_MODEL = "annotate.User"
 AUTHENTICATION_BACKENDS = [
     "config.sessions.Backend",
@@ -164,10 +166,10 @@ LOGIN_REDIRECT_URL = reverse_lazy("projects")
 LOGOUT_REDIRECT_URL = reverse_lazy("login")
 
 # --- mail ---
-EMAIL_URL = env("WHETSTONE_EMAIL_URL", default="")
-vars().update(env.email_url_config(EMAIL_URL or "consolemail://"))
+EMAIL_URL = environment.text("WHETSTONE_EMAIL_URL")
+vars().update(environ.Env.email_url_config(EMAIL_URL or "consolemail://"))
 EMAIL_TIMEOUT = 20
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env(
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.text(
     "WHETSTONE_EMAIL_FROM", default=f"whetstone@{_public.hostname or 'localhost'}"
 )
 
@@ -178,7 +180,7 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
-TIME_ZONE = env("TIME_ZONE", default="UTC")
+TIME_ZONE = environment.text("TIME_ZONE")
 USE_I18N = USE_TZ = True
 
 # --- our own files ---
@@ -188,13 +190,13 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "config.static_files.StaticFiles"},
-    "artifacts": storage.backend(env("WHETSTONE_STORAGE", default=str(HOME))),
+    "artifacts": storage.backend(environment.text("WHETSTONE_STORAGE", default=str(HOME))),
 }
-MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=200 * 1024 * 1024)
+MAX_UPLOAD_BYTES = environment.number("MAX_UPLOAD_BYTES")
 
 # --- the queue ---
 REDIS_SOCKET = private_redis.socket_path(HOME)
-REDIS_URL = env("REDIS_URL", default="")
+REDIS_URL = environment.text("REDIS_URL")
 CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{quote(str(REDIS_SOCKET))}"
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
@@ -211,7 +213,7 @@ CELERY_TASK_ROUTES = {
     "training.tasks.measure_machine": {"queue": "gpu"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-TASK_THREADS = env.int("TASK_THREADS", default=4)
+TASK_THREADS = environment.number("TASK_THREADS")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
@@ -230,25 +232,25 @@ RUNS_DIR = HOME / "runs"
 ADAPTERS_DIR = HOME / "adapters"
 SNAPSHOTS_DIR = HOME / "snapshots"
 REFERENCE_CACHE_DIR = HOME / "reference-cache"
-DEVICE_LOCK = Path(env("WHETSTONE_DEVICE_LOCK", default=str(HOME / "device.lock")))
-LAUNCHER = env("WHETSTONE_LAUNCHER", default="")
-ENGINE_THREADS = env.int("WHETSTONE_THREADS", default=0)
-TRACKERS = env.list("WHETSTONE_TRACKERS", default=[])
-TRACKING_PROJECT = env("WHETSTONE_TRACKING_PROJECT", default="whetstone")
-TRUST_REMOTE_CODE = env.bool("WHETSTONE_TRUST_REMOTE_CODE", default=False)
-ENDPOINT_HOSTS = env.list("WHETSTONE_ENDPOINT_HOSTS", default=[])
-KEY_FILE = env("WHETSTONE_KEY_FILE", default="")
-HUB_URL = env("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
-HUB_TOKEN = env("WHETSTONE_HUB_TOKEN", default="")
-PRICE_PER_HOUR = env.float("WHETSTONE_PRICE_PER_HOUR", default=0.0)
-PRICE_CURRENCY = env("WHETSTONE_PRICE_CURRENCY", default="EUR")
+DEVICE_LOCK = Path(environment.text("WHETSTONE_DEVICE_LOCK", default=str(HOME / "device.lock")))
+LAUNCHER = environment.text("WHETSTONE_LAUNCHER")
+ENGINE_THREADS = environment.number("WHETSTONE_THREADS")
+TRACKERS = environment.names("WHETSTONE_TRACKERS")
+TRACKING_PROJECT = environment.text("WHETSTONE_TRACKING_PROJECT")
+TRUST_REMOTE_CODE = environment.flag("WHETSTONE_TRUST_REMOTE_CODE")
+ENDPOINT_HOSTS = environment.names("WHETSTONE_ENDPOINT_HOSTS")
+KEY_FILE = environment.text("WHETSTONE_KEY_FILE")
+HUB_URL = environment.text("HF_ENDPOINT").rstrip("/")
+HUB_TOKEN = environment.text("WHETSTONE_HUB_TOKEN")
+PRICE_PER_HOUR = environment.decimal("WHETSTONE_PRICE_PER_HOUR")
+PRICE_CURRENCY = environment.text("WHETSTONE_PRICE_CURRENCY")
 MAX_ATTEMPTS = 3
 # An engine whose worker does not follow it any more ends within LEASE_SECONDS and 8 more, before
 # the sweep gives its row to another worker after STALE_SECONDS.
 LEASE_SECONDS = 10
 STALE_SECONDS = 20
 SILENT_SECONDS = 25
-SHARE_DEVICE = env.bool("WHETSTONE_SHARE_DEVICE", default=False)
+SHARE_DEVICE = environment.flag("WHETSTONE_SHARE_DEVICE")
 
 LOGGING = {
     "version": 1,
@@ -260,5 +262,5 @@ LOGGING = {
         name: {"level": "WARNING"}
         for name in ("httpx", "httpx2", "httpcore", "httpcore2", "openai")
     },
-    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": environment.text("LOG_LEVEL")},
 }

@@ -150,7 +150,7 @@ def redis_server() -> Iterator[str]:
     """A real private Redis where the settings look for it; its URL for redis-py."""
     import redis
 
-    from config import private_redis
+    from config.launch import private_redis
 
     def answers() -> bool:
         try:
@@ -176,8 +176,8 @@ def celery_workers(redis_server: str, transactional_db: None) -> Iterator[None]:
     """
     import redis
 
-    from config import processes
     from config.celery import app
+    from config.launch import processes
 
     with contextlib.closing(redis.Redis.from_url(redis_server)) as client:
         client.flushall()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from annotate.completions import store_completions
+from annotate.content.completions import store_completions
+from annotate.content.prompts import is_held_out, prompt_digest
 from annotate.models import (
     Comparison,
     Completion,
@@ -14,7 +15,6 @@ from annotate.models import (
     Prompt,
     User,
 )
-from annotate.prompts import is_held_out, prompt_digest
 
 _numbers = count(1)
 

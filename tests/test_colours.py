@@ -77,7 +77,7 @@ def test_the_systems_wish_for_contrast_gives_the_same_colours():
 
 
 def test_every_class_of_coloured_code_has_a_colour():
-    from annotate.highlighting import CLASSES
+    from annotate.rendering.code import CLASSES
 
     sheet = Path(__file__).parent.parent.joinpath("static/css/text.css").read_text("utf-8")
     assert {name for name in CLASSES.values() if f".{name}" not in sheet} == set()

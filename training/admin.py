@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from training import models
-from training.rewards.models import ScoringJob
+from training.models import ScoringJob
 
 admin.site.register(models.LoopSettings)
 

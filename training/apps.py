@@ -6,8 +6,8 @@ class TrainingConfig(AppConfig):
     verbose_name = "Training"
 
     def ready(self) -> None:
-        from annotate import serving
-        from training.explaining import explain_empty
+        from annotate.queue.empty_queue import explainers
+        from training.sampling.empty_queue import explain_empty
 
-        if explain_empty not in serving.explainers:
-            serving.explainers.append(explain_empty)
+        if explain_empty not in explainers:
+            explainers.append(explain_empty)

@@ -10,16 +10,20 @@ from celery.signals import worker_ready
 from celery.worker import state as worker_state
 from kombu.exceptions import OperationalError
 
-from annotate.lining_up import release_expired_orderings
-from annotate.serving import release_expired
-from training import claims, due, engine_process, filling, gates, machines, pausing, running
-from training.afterwards.models import HubPush, Merge
-from training.models import Job, Round, SamplingJob
-from training.notices import news
-from training.nudge import nudge
-from training.playground.models import TryoutAnswer
+from annotate.queue.leases import release_expired
+from annotate.queue.line_ups import release_expired_orderings
+from training.exports import worker as exports_worker
+from training.jobs import claims, engine_process, machines
+from training.jobs.dispatch import nudge
+from training.models import HubPush, Job, Merge, Round, SamplingJob, ScoringJob, TryoutAnswer
+from training.notifications import outbox
+from training.policies import gates
 from training.rewards import scoring
-from training.rewards.models import ScoringJob
+from training.rewards import worker as rewards_worker
+from training.rounds import worker as rounds_worker
+from training.sampling import refill
+from training.sampling import worker as sampling_worker
+from training.schedule import auto_start
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +48,19 @@ def look_around(**_: Any) -> None:
 @shared_task
 def run_round(pk: int) -> None:
     """Train one round (gpu queue)."""
-    running.run_round(pk, stopping=_worker_is_leaving)
+    rounds_worker.run_round(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_sampling(pk: int) -> None:
     """Write the completions of one sampling job (gpu queue)."""
-    running.run_sampling(pk, stopping=_worker_is_leaving)
+    sampling_worker.run_sampling(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_scoring(pk: int) -> None:
     """Give completions their rewards (gpu queue)."""
-    running.run_scoring(pk, stopping=_worker_is_leaving)
+    rewards_worker.run_scoring(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
@@ -68,45 +72,46 @@ def measure_machine() -> None:
 @shared_task
 def run_writing(pk: int) -> None:
     """Have an endpoint write the completions of one sampling job (default queue)."""
-    from training.endpoints import writing  # its client takes long to import, and not all need it
+    # Its client takes long to import, and not all need it.
+    from training.sampling import endpoint_worker
 
-    writing.run_writing(pk, stopping=_worker_is_leaving)
+    endpoint_worker.run_writing(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_answer(pk: int) -> None:
     """Have the engine write one answer of the playground (gpu queue)."""
-    from training.playground import answering  # for its client, as above
+    from training.playground import worker  # for its client, as above
 
-    answering.run_answer(pk, stopping=_worker_is_leaving)
+    worker.run_answer(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_served_answer(pk: int) -> None:
     """Have an endpoint write one answer of the playground (default queue)."""
-    from training.playground import answering
+    from training.playground import worker
 
-    answering.run_answer(pk, stopping=_worker_is_leaving)
+    worker.run_answer(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_merge(pk: int) -> None:
     """Have the engine merge an adapter into its base (gpu queue)."""
-    running.run_merge(pk, stopping=_worker_is_leaving)
+    exports_worker.run_merge(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def run_push(pk: int) -> None:
     """Push an adapter or a merged model to a hub (default queue)."""
-    from training.afterwards import pushing
+    from training.exports import hub_push
 
-    pushing.run_push(pk, stopping=_worker_is_leaving)
+    hub_push.run_push(pk, stopping=_worker_is_leaving)
 
 
 @shared_task
 def deliver(pk: int) -> None:
     """Send one notification (default queue)."""
-    from training.notices import sending
+    from training.notifications import sending
 
     sending.deliver(pk)
 
@@ -116,14 +121,14 @@ def sweep() -> None:
     """Every ten seconds: give back leases, revive dead jobs, send what got lost, tell news."""
     release_expired()
     release_expired_orderings()
-    pausing.sweep_asked()
+    claims.sweep_paused()
     models: tuple[type[Job], ...]
     models = (Round, SamplingJob, TryoutAnswer, Merge, HubPush, ScoringJob)
     for model in models:
         claims.sweep_dead(model)
         for pk in claims.due_for_nudge(model):
             nudge(model._default_manager.get(pk=pk))
-    news.sweep()
+    outbox.sweep()
 
 
 @shared_task
@@ -131,9 +136,9 @@ def tick() -> None:
     """Every minute: decide gates; start what is due by pairs, the clock, or for want of answers."""
     gates.arrange_due()
     gates.decide_due()
-    due.start_due_rounds()
-    filling.start_due_sampling()
+    auto_start.start_due_rounds()
+    refill.start_due_sampling()
     scoring.start_due_scoring()
     if machines.is_wanted():
         measure_machine.apply_async(retry=False, expires=60)
-    news.sweep(look_at_gates=True)
+    outbox.sweep(look_at_gates=True)

@@ -5,21 +5,15 @@ from django.urls import URLPattern, path
 from training.views import (
     endpoints,
     home,
-    notices,
-    pairs,
+    notifications,
     playground,
-    policies,
     projects,
-    ranking,
-    reports,
-    rewards,
-    round_form,
-    round_when,
-    rounds,
     sampling,
     screening,
     settings,
 )
+from training.views.policies import pairs, policies, ranking, rewards
+from training.views.rounds import new_round, reports, rounds, schedule
 
 urlpatterns: list[URLPattern] = [
     path("", projects.projects, name="projects"),
@@ -54,8 +48,8 @@ urlpatterns: list[URLPattern] = [
     ),
     path("p/<slug:slug>/playground/<int:pk>/keep/", playground.keep_tryout, name="keep_tryout"),
     path("p/<slug:slug>/rounds/", rounds.rounds, name="rounds"),
-    path("p/<slug:slug>/rounds/new/", round_form.new_round, name="new_round"),
-    path("p/<slug:slug>/rounds/when/", round_when.round_when, name="round_when"),
+    path("p/<slug:slug>/rounds/new/", new_round.new_round, name="new_round"),
+    path("p/<slug:slug>/rounds/when/", schedule.round_when, name="round_when"),
     path("p/<slug:slug>/rounds/start/", rounds.start_round, name="start_round"),
     path("p/<slug:slug>/rounds/<int:number>/", rounds.round_page, name="round"),
     path("p/<slug:slug>/rounds/<int:number>/live/", rounds.round_live, name="round_live"),
@@ -86,16 +80,22 @@ urlpatterns: list[URLPattern] = [
     ),
     path("p/<slug:slug>/rounds/<int:number>/merge/remove/", reports.unmerge, name="unmerge"),
     path("p/<slug:slug>/rounds/<int:number>/push/", reports.push, name="push"),
-    path("p/<slug:slug>/settings/notifications/", notices.notifications, name="notifications"),
-    path("p/<slug:slug>/settings/notifications/deliveries/", notices.deliveries, name="deliveries"),
+    path(
+        "p/<slug:slug>/settings/notifications/", notifications.notifications, name="notifications"
+    ),
+    path(
+        "p/<slug:slug>/settings/notifications/deliveries/",
+        notifications.deliveries,
+        name="deliveries",
+    ),
     path(
         "p/<slug:slug>/settings/notifications/deliveries/<int:pk>/again/",
-        notices.send_again,
+        notifications.send_again,
         name="send_again",
     ),
     path(
         "p/<slug:slug>/settings/notifications/<int:pk>/",
-        notices.change_recipient,
+        notifications.change_recipient,
         name="change_recipient",
     ),
     path("p/<slug:slug>/pool/best-of/", policies.add_best_of, name="add_best_of"),

@@ -11,15 +11,15 @@ from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from annotate.completions import sampling_digest, store_completions
+from annotate.content.completions import sampling_digest, store_completions
+from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.importing.lines import MAX_BYTES, Record
 from annotate.importing.records import CompletionRecord, completion_from
 from annotate.importing.refusal import FieldError, Problems
 from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Completion, Policy, Project
-from annotate.prompts import NewPrompt, store_prompts
-from annotate.rendering import render
+from annotate.rendering.render import render
 
 
 def import_completions(

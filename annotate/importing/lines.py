@@ -16,9 +16,9 @@ from typing import IO, Any, cast
 
 from django.utils.translation import gettext as _
 
+from annotate.content.prompts import unstorable
+from annotate.formatting import grouped
 from annotate.importing.refusal import FieldError, Problems
-from annotate.numbers import grouped
-from annotate.prompts import unstorable
 
 MAX_LINES = 1_000_000
 MAX_LINE_BYTES = 4 * 1024 * 1024

@@ -9,15 +9,15 @@ from typing import IO, Any
 from django.db import transaction
 from django.utils import timezone
 
-from annotate.completions import store_completions
-from annotate.demonstrations import seed_of
+from annotate.content.completions import store_completions
+from annotate.content.demonstrations import seed_of
+from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import PairRecord, pair_from
 from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project
-from annotate.prompts import NewPrompt, store_prompts
-from annotate.rendering import render
+from annotate.rendering.render import render
 
 PAIRS_POLICY = "imported-pairs"
 """The policy that wrote the answers of imported pairs; retired, so raters never see them."""

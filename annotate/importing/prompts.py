@@ -8,13 +8,13 @@ from typing import IO
 from django.db import transaction
 from django.utils.translation import ngettext
 
+from annotate.content.prompts import NewPrompt, store_prompts
+from annotate.formatting import grouped
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import FOLLOW_UPS, prompt_from
 from annotate.importing.report import ImportReport, Kind
 from annotate.importing.staging import checked_rows
 from annotate.models import Project
-from annotate.numbers import grouped
-from annotate.prompts import NewPrompt, store_prompts
 
 
 def import_prompts(

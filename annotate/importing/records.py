@@ -12,10 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotate.importing.lines import Record
-from annotate.importing.refusal import FieldError
-from annotate.models import Message
-from annotate.prompts import (
+from annotate.content.prompts import (
     MAX_TAG_CHARS,
     MAX_TAGS,
     MessagesError,
@@ -23,6 +20,9 @@ from annotate.prompts import (
     check_messages,
     too_long,
 )
+from annotate.importing.lines import Record
+from annotate.importing.refusal import FieldError
+from annotate.models import Message
 
 MAX_COMPLETION_CHARS = 200_000
 MAX_INT64 = 2**63 - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from annotate.numbers import grouped
+from annotate.formatting import grouped
 
 LINES_NAMED = 50
 

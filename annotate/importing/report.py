@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.db import models
 from django.utils.translation import gettext_lazy, ngettext
 
-from annotate.numbers import grouped
+from annotate.formatting import grouped
 
 
 class Kind(models.TextChoices):

@@ -10,7 +10,7 @@ from annotate.importing.pairs import import_pairs
 from annotate.importing.prompts import import_prompts
 from annotate.importing.report import ImportReport, Kind
 from annotate.models import Project
-from annotate.pairing import make_comparisons
+from annotate.pairing.comparisons import make_comparisons
 
 
 def import_file(

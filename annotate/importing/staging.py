@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 from django.utils.translation import gettext as _
 
-from annotate.completions import BATCH
+from annotate.content.completions import BATCH
 from annotate.importing.lines import Record, read_records
 from annotate.importing.refusal import FieldError, Problems
 from annotate.models import Policy, Project

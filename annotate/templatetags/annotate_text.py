@@ -3,9 +3,9 @@
 from django import template
 from django.utils.safestring import SafeString
 
-from annotate import completions
+from annotate.content import completions
 from annotate.models import Completion
-from annotate.rendering import render
+from annotate.rendering.render import render
 
 register = template.Library()
 

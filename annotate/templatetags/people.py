@@ -7,8 +7,8 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
-from annotate import texts
 from annotate.models import Membership, Project
+from annotate.onboarding import texts
 
 register = template.Library()
 

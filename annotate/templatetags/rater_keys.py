@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from annotate.preferences import (
+from annotate.people.preferences import (
     TEXT_SIZES,
     THEMES,
     Keys,

@@ -13,11 +13,10 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotate.access import project_for
-from annotate.forms_items import FORMS, FilterForm, item_form
-from annotate.gold import make_gold_item, retire_gold_item
-from annotate.models import Comparison, Judgement, Project, User
-from annotate.people import GoldItem, PracticeItem
-from annotate.practising import make_practice_item, retire_practice_item
+from annotate.forms.items import FORMS, FilterForm, item_form
+from annotate.models import Comparison, GoldItem, Judgement, PracticeItem, Project, User
+from annotate.quality.gold import make_gold_item, retire_gold_item
+from annotate.quality.practice import make_practice_item, retire_practice_item
 from annotate.views.exhibits import exhibit
 from annotate.views.requests import MemberRequest
 
@@ -130,11 +129,8 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         messages.success(request, saved[sent])
         return redirect("comparison", project.slug, found.pk)
     judgements = (
-        Judgement.objects.filter(
-            Q(comparison=found) | Q(comparison__gold_item__source=found),
-            outcome__isnull=False,
-            retracted_at=None,
-        )
+        Judgement.objects.standing()
+        .filter(Q(comparison=found) | Q(comparison__gold_item__source=found))
         .select_related("rater", "comparison")
         .order_by("-decided_at")
     )

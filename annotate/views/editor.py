@@ -12,10 +12,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate import texts
 from annotate.access import project_for
-from annotate.forms_project import EditorForm
+from annotate.forms.project import EditorForm
 from annotate.models import Project
+from annotate.onboarding import texts
 from annotate.views.exhibits import exhibit, newest_comparison
 from annotate.views.requests import MemberRequest
 

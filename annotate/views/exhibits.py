@@ -7,8 +7,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Comparison, Completion, Judgement, Project, Prompt
-from annotate.rendering import render
-from annotate.views.cards import card_context
+from annotate.rendering.render import render
+from annotate.views.rating.cards import card_context
 from annotate.views.requests import MemberRequest
 
 SAMPLE = {

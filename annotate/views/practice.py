@@ -11,12 +11,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate import practising
 from annotate.access import project_for
-from annotate.models import Membership
-from annotate.people import PracticeAnswer, PracticeItem
-from annotate.steps import next_step
-from annotate.verdicts import CHOICES, outcome_of
+from annotate.models import Membership, PracticeAnswer, PracticeItem
+from annotate.onboarding.steps import next_step
+from annotate.quality import practice as practising
+from annotate.queue.verdicts import CHOICES, outcome_of
 from annotate.views.exhibits import exhibit
 from annotate.views.requests import MemberRequest
 

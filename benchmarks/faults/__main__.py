@@ -27,8 +27,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .faults import HIT_THE_ENGINE, KINDS, Site, deliver, inject
-from .site import environment, fill, running_stack, small_disk, start_round
+from benchmarks.faults.faults import HIT_THE_ENGINE, KINDS, Site, deliver, inject
+from benchmarks.faults.site import environment, fill, running_stack, small_disk, start_round
 
 STEPS = 160  # of one round: 64 pairs, 10 epochs, 4 pairs a step
 MOMENTS = ("queued", "starting", "training")

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import redis
 
-from .watching import Watch
+from benchmarks.faults.watching import Watch
 
 Back = Callable[[], bool]
 """Whether the part that was hit is there again."""

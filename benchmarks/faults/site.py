@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .faults import Site
-from .watching import Watch
+from benchmarks.faults.faults import Site
+from benchmarks.faults.watching import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS_BYTES = 48 * 1024 * 1024
@@ -115,15 +115,15 @@ def start_round(project: Any, *, not_a_number: bool = False) -> Any:
     """Queue a round that computes the same as every other, whatever its number."""
     from django.db import transaction
 
-    from training import rounds
     from training.models import Round
-    from training.recipes import Recipe
+    from training.rounds import lifecycle
+    from training.rounds.recipes import Recipe
 
     config = dict(CONFIG)
     if not_a_number:
         config["optimisation"] = {**CONFIG["optimisation"], "learning_rate": 1e30}
     with transaction.atomic():
-        made = rounds.start_round(project=project, recipe=Recipe(start="base", settings=config))
+        made = lifecycle.start_round(project=project, recipe=Recipe(start="base", settings=config))
         Round.objects.filter(pk=made.pk).update(seed=SEED, config={**made.config, "seed": SEED})
     made.refresh_from_db()
     return made

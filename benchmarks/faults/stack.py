@@ -16,8 +16,8 @@ def main() -> None:
     django.setup()
     from django.conf import settings
 
-    from config.processes import all_processes
-    from config.supervision import keep_running
+    from config.launch.processes import all_processes
+    from config.launch.supervisor import keep_running
 
     processes = []
     for process in all_processes():

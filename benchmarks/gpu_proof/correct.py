@@ -69,14 +69,15 @@ def _both(kind: str, dtype: Any, device: str, way: str) -> tuple[Any, Any, int]:
 
     import torch
 
-    from training.engine import attention_cuda, fused_lora
-    from training.engine.padded import PaddedLayout
-    from training.engine.shared import SharedLayout
+    from training.engine.forward import tree_attention_cuda
+    from training.engine.forward.packed import PackedLayout
+    from training.engine.forward.padded import PaddedLayout
+    from training.engine.model import fused_lora
 
     model = adapted(kind, dtype, device)
     fused_lora.install(model)
     calls = 0
-    usable, found = attention_cuda.usable, attention_cuda._kernel
+    usable, found = tree_attention_cuda.usable, tree_attention_cuda._kernel
     kernel = found()
 
     @functools.wraps(kernel or print)
@@ -86,18 +87,18 @@ def _both(kind: str, dtype: Any, device: str, way: str) -> tuple[Any, Any, int]:
         return kernel(*arguments, **named)  # type: ignore[misc]
 
     if way == "loop":
-        attention_cuda.usable = lambda *_: False
+        tree_attention_cuda.usable = lambda *_: False
     elif kernel is not None:
-        attention_cuda._kernel = lambda: counted
+        tree_attention_cuda._kernel = lambda: counted
     try:
-        layout = PaddedLayout(0) if way == "padded" else SharedLayout(model)
+        layout = PaddedLayout(0) if way == "padded" else PackedLayout(model)
         trees = random_trees(6)
         logp = layout.logps(model, trees)
         pull = torch.tensor([1.0, -0.5] * len(trees), dtype=torch.float64, device=logp.device)
         parameters = [p for p in model.parameters() if p.requires_grad]
         gradient = torch.autograd.grad((logp * pull).sum(), parameters)
     finally:
-        attention_cuda.usable, attention_cuda._kernel = usable, found
+        tree_attention_cuda.usable, tree_attention_cuda._kernel = usable, found
     flat = torch.cat([g.flatten() for g in gradient])
     return logp.detach().cpu(), flat.double().cpu(), calls
 
@@ -106,7 +107,7 @@ def adapted(kind: str, dtype: Any, device: str) -> Any:
     """A small model with an adapter whose B is not zero; the same weights in every format."""
     import torch
 
-    from training.engine import policy
+    from training.engine.model import adapters as policy
 
     base = shapes.make(shapes.small_config(kind, WORDS), torch.float32, "cpu")
     base.requires_grad_(False)
@@ -123,7 +124,7 @@ def adapted(kind: str, dtype: Any, device: str) -> Any:
 
 def random_trees(count: int) -> Any:
     """Trees of uneven lengths, past the length up to which the loop computes a tree at once."""
-    from training.engine.chat import Tree
+    from training.engine.data.chat import Tree
 
     rng = random.Random(0)
 
@@ -159,12 +160,12 @@ def _against_trl(name: str, device: str) -> Figures:
     from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from training.engine import policy
-    from training.engine.chat import Chat
-    from training.engine.data import read_pairs
-    from training.engine.objective import Dpo
-    from training.engine.reference import score
-    from training.engine.shared import SharedLayout
+    from training.engine.data.chat import Chat
+    from training.engine.data.pairs import read_pairs
+    from training.engine.forward.packed import PackedLayout
+    from training.engine.forward.reference import score
+    from training.engine.losses.objective import Dpo
+    from training.engine.model import adapters as policy
 
     folder = Path(name)
     found: Figures = {}
@@ -222,7 +223,7 @@ def _against_trl(name: str, device: str) -> Figures:
         their_loss = theirs.compute_loss(theirs.model, batch)
         their_loss.backward()
 
-        layout = SharedLayout(mine)
+        layout = PackedLayout(mine)
         with policy.speaking_as(mine, None):
             reference = score(layout, mine, trees, 100_000)
         objective = Dpo(DpoJob(model=Model(base=name)))
@@ -254,13 +255,13 @@ def sampler(setting: Setting) -> Figures:
 def _sampler(device: str) -> Figures:
     import torch
 
-    from training.engine.decoder import Decoder, Question, Wanted
+    from training.engine.generate.decoder import Decoder, Question, Wanted
 
     found: Figures = {}
     rng = random.Random(0)
     for kind in shapes.SMALL:
         model = shapes.make(shapes.small_config(kind, WORDS), torch.float32, "cpu").to(device)
-        from training.engine import policy
+        from training.engine.model import adapters as policy
 
         policy.keep_softcap(model)
         prompts = [[rng.randrange(3, WORDS) for _ in range(rng.randint(3, 60))] for _ in range(12)]
@@ -374,8 +375,8 @@ def _takes_turns(folder: str, lock: str) -> bool:
     import sys
     import time
 
-    from training.engine.locks import Device
-    from training.engine.process import StopRequest
+    from training.engine.runtime.locks import Device
+    from training.engine.runtime.process import StopRequest
 
     device = Device(Path(lock))
     device.take(StopRequest(), lambda: None)
@@ -437,7 +438,7 @@ def _limited(folder: str, gib: float) -> Figures:
 
     from benchmarks.gpu_proof.speed import made_on_the_card
     from training.engine.config import read_job
-    from training.engine.memory import bytes_per_token
+    from training.engine.runtime.memory import bytes_per_token
 
     if gib:
         total = torch.cuda.get_device_properties(0).total_memory

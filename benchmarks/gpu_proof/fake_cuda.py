@@ -157,10 +157,12 @@ def stand_ins() -> Iterator[CountedKernel]:
 
     The kernel's mask is taken for tried; copies go without pinned memory, which fake tensors lack.
     """
-    from training.engine import attention_cuda, examples, transfer
+    from training.engine.data import examples
+    from training.engine.forward import tree_attention_cuda
+    from training.engine.runtime import transfer
 
     counted = CountedKernel()
-    kernel = attention_cuda._kernel()
+    kernel = tree_attention_cuda._kernel()
     if kernel is None:
         raise RuntimeError("this torch has no variable-length attention")
 
@@ -169,12 +171,17 @@ def stand_ins() -> Iterator[CountedKernel]:
         counted.calls += 1
         return kernel(*arguments, **named)
 
-    before = attention_cuda._kernel, attention_cuda.aligned, transfer.moved, examples.moved
-    attention_cuda._kernel = lambda: call
-    attention_cuda.aligned = lambda _: True
+    before = (
+        tree_attention_cuda._kernel,
+        tree_attention_cuda.aligned,
+        transfer.moved,
+        examples.moved,
+    )
+    tree_attention_cuda._kernel = lambda: call
+    tree_attention_cuda.aligned = lambda _: True
     transfer.moved = examples.moved = lambda tensor, device: tensor.to(device)
     try:
         yield counted
     finally:
-        attention_cuda._kernel, attention_cuda.aligned = before[:2]
+        tree_attention_cuda._kernel, tree_attention_cuda.aligned = before[:2]
         transfer.moved, examples.moved = before[2:]

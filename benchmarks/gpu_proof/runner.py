@@ -18,7 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["torch", "transformers", "peft", "training.engine.train", "training.engine.sample"]
+PRELOADED = [
+    "torch",
+    "transformers",
+    "peft",
+    "training.engine.commands.train",
+    "training.engine.commands.sample",
+]
 TAIL_LINES = 12
 Figures = dict[str, Any]
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from benchmarks.train_data import LONG_ANSWER, LONG_PROMPT, drawn, hh_pairs, make_tokenizer
+from benchmarks.train.data import LONG_ANSWER, LONG_PROMPT, drawn, hh_pairs, make_tokenizer
 
 VOCABULARY = 151_936
 # Words of a prompt and of the two answers in HH-harmless: every tenth of the way up.

@@ -46,7 +46,7 @@ def imports(setting: Setting) -> Figures:
 def _card() -> Figures:
     import torch
 
-    import training.engine.train  # noqa: F401  # all that the engine imports
+    import training.engine.commands.train  # noqa: F401  # all that the engine imports
 
     if not torch.cuda.is_available():
         return {"gpu": None}
@@ -80,16 +80,16 @@ def kernels(setting: Setting) -> Figures:
 def _kernels(device: str) -> Figures:
     import torch
 
-    from training.engine import attention_cuda
+    from training.engine.forward import tree_attention_cuda
 
-    kernel = attention_cuda._kernel()
+    kernel = tree_attention_cuda._kernel()
     found: Figures = {
         "varlen_attn": kernel is not None,
-        "grouped": kernel is not None and attention_cuda.groups_queries(kernel),
+        "grouped": kernel is not None and tree_attention_cuda.groups_queries(kernel),
     }
     if device == "cpu":
         return found
-    found["aligned"] = attention_cuda.aligned(torch.device(device, 0))
+    found["aligned"] = tree_attention_cuda.aligned(torch.device(device, 0))
     if not found["aligned"]:
         raise RuntimeError(f"prompts would be attended to by the loop: {found}")
     found["graphs"] = _replayed(device)
@@ -99,7 +99,7 @@ def _kernels(device: str) -> Figures:
 def _replayed(device: str) -> bool:
     import torch
 
-    from training.engine.decode_graphs import cuda_graph
+    from training.engine.generate.cuda_graphs import cuda_graph
 
     x = torch.ones(4, device=device)
     step = cuda_graph(lambda: x * 2)

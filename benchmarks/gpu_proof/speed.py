@@ -46,10 +46,10 @@ def made_on_the_card() -> Iterator[Made]:
     import torch
     from transformers import AutoConfig
 
-    from training.engine import policy
+    from training.engine.model import adapters
 
     made = Made()
-    load = policy.load_base
+    load = adapters.load_base
 
     def make(model: Model, dtype: Any, device: Any, *, four_bit: bool = False) -> Any:  # noqa: ARG001
         began = time.monotonic()
@@ -61,11 +61,11 @@ def made_on_the_card() -> Iterator[Made]:
         made.seconds += time.monotonic() - began
         return base
 
-    policy.load_base = make
+    adapters.load_base = make
     try:
         yield made
     finally:
-        policy.load_base = load
+        adapters.load_base = load
 
 
 def train_06b(setting: Setting) -> Figures:
@@ -148,10 +148,10 @@ def _ours(
 def _ours_in_child(folder: str, max_length: int) -> Figures:
     import torch
 
-    from training.engine import policy
-    from training.engine.chat import Chat
     from training.engine.config import read_job
-    from training.engine.data import read_pairs
+    from training.engine.data.chat import Chat
+    from training.engine.data.pairs import read_pairs
+    from training.engine.model import adapters
 
     began = time.monotonic()
     with made_on_the_card() as made:
@@ -160,7 +160,7 @@ def _ours_in_child(folder: str, max_length: int) -> Figures:
     run = Path(folder)
     (base,) = made.models
     rows = [r["values"] for r in engine_runs.lines(run / "metrics.jsonl") if r["split"] == "train"]
-    chat = Chat(policy.load_tokenizer(read_job(run).model))
+    chat = Chat(adapters.load_tokenizer(read_job(run).model))
     trees = chat.pair_trees(read_pairs(run / "pairs.jsonl"), max_length)
     # The first step also tries kernels and reserves memory.
     steady = rows[1:] or rows
@@ -322,10 +322,10 @@ def _generate(folder: str, way: str, tokens: int, device: str) -> float:
     import torch
     from transformers import AutoConfig, AutoTokenizer
 
-    from training.engine.answers import Ending
-    from training.engine.chat import Chat
-    from training.engine.decoder import Decoder, Question, Wanted
-    from training.engine.generated import Generated
+    from training.engine.data.chat import Chat
+    from training.engine.data.endings import Ending
+    from training.engine.generate.decoder import Decoder, Question, Wanted
+    from training.engine.generate.hf_generate import Generated
 
     base = Path(folder)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16

@@ -77,9 +77,10 @@ def estimate_over_kept() -> dict[str, float]:
     import transformers
 
     from benchmarks.gpu_proof.fake_cuda import Kept, fake_cuda, moved
-    from training.engine import fused_lora, policy
-    from training.engine.memory import bytes_per_token
-    from training.engine.shared import SharedLayout
+    from training.engine.forward.packed import PackedLayout
+    from training.engine.model import adapters as policy
+    from training.engine.model import fused_lora
+    from training.engine.runtime.memory import bytes_per_token
 
     layers = 4
     ratios = {}
@@ -102,7 +103,7 @@ def estimate_over_kept() -> dict[str, float]:
             with fake_cuda() as device:
                 moved(model, device).train()
                 fused_lora.install(model)
-                layout = SharedLayout(model)
+                layout = PackedLayout(model)
                 trees = [_tree(i, 150, 70) for i in range(4)]
                 kept = Kept(model)
                 with kept.counting():
@@ -113,7 +114,7 @@ def estimate_over_kept() -> dict[str, float]:
 
 
 def _tree(name: int, prompt: int, branch: int) -> Any:
-    from training.engine.chat import Tree
+    from training.engine.data.chat import Tree
 
     return Tree(str(name), [3] * prompt, ([3] * branch, [3] * branch), 1.0)
 
@@ -124,7 +125,7 @@ def adapted(kind: str, device: Any, dropout: float = 0.0) -> Any:
     import transformers
 
     from benchmarks.gpu_proof.fake_cuda import moved
-    from training.engine import policy
+    from training.engine.model import adapters as policy
 
     config = shapes.small_config(kind, WORDS)
     with torch.device("meta"):
@@ -135,7 +136,7 @@ def adapted(kind: str, device: Any, dropout: float = 0.0) -> Any:
 
 
 def random_trees(count: int, longest: int = 400) -> Any:
-    from training.engine.chat import Tree
+    from training.engine.data.chat import Tree
 
     rng = random.Random(0)
 
@@ -148,11 +149,11 @@ def random_trees(count: int, longest: int = 400) -> Any:
 def _trained(kind: str, device: Any, dropout: float = 0.0, checkpointing: bool = False) -> None:
     """One micro-batch of DPO; every trained parameter gets a gradient like itself."""
     from benchmarks.gpu_proof.fake_cuda import gradients
-    from training.engine import fused_lora
-    from training.engine.examples import Examples
-    from training.engine.objective import Dpo
-    from training.engine.policy import causal_lm
-    from training.engine.shared import SharedLayout
+    from training.engine.data.examples import Examples
+    from training.engine.forward.packed import PackedLayout
+    from training.engine.losses.objective import Dpo
+    from training.engine.model import fused_lora
+    from training.engine.model.adapters import causal_lm
 
     model = adapted(kind, device, dropout)
     fused_lora.install(model)
@@ -160,7 +161,7 @@ def _trained(kind: str, device: Any, dropout: float = 0.0, checkpointing: bool =
         causal_lm(model).gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     trees = random_trees(3)
-    layout = SharedLayout(model)
+    layout = PackedLayout(model)
     logp = layout.logps(model, trees)
     _check(str(logp.device) == str(device), f"{kind}: log-probabilities are on {logp.device}")
     import torch
@@ -186,9 +187,10 @@ def _decoded(kind: str, device: Any) -> None:
     import numpy as np
     import torch
 
-    from training.engine import kept, mixed_lora
-    from training.engine.decode_graphs import DecodeGraphs
-    from training.engine.policy import causal_lm
+    from training.engine.generate import kv_cache as kept
+    from training.engine.generate.cuda_graphs import DecodeGraphs
+    from training.engine.model import mixed_lora
+    from training.engine.model.adapters import causal_lm
 
     model = adapted(kind, device)
     lm = causal_lm(model)
@@ -229,7 +231,8 @@ def _rewarded(device: Any) -> None:
     import transformers
 
     from benchmarks.gpu_proof.fake_cuda import gradients, moved
-    from training.engine import policy, reward_model
+    from training.engine.forward import reward_model
+    from training.engine.model import adapters as policy
 
     config = shapes.small_config("llama", WORDS)
     config.num_labels = 1

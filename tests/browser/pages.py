@@ -6,27 +6,30 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from annotate import consenting, inviting, members, texts
-from annotate.gold import make_gold_item
-from annotate.lining_up import make_line_up
-from annotate.models import Comparison, Judgement, Membership, Policy, Project, User
-from annotate.people import Invitation
-from annotate.practising import make_practice_item
-from annotate.settling import settle_comparison
+from annotate.models import Comparison, Invitation, Judgement, Membership, Policy, Project, User
+from annotate.onboarding import consent, texts
+from annotate.people import invitations, members
+from annotate.quality.gold import make_gold_item
+from annotate.quality.practice import make_practice_item
+from annotate.queue.line_ups import make_line_up
+from annotate.queue.settle import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
-from training.afterwards.models import HubPush
-from training.endpoints.models import Endpoint
 from training.models import (
+    Delivery,
+    Endpoint,
+    Event,
     Gate,
+    HubPush,
     LoopSettings,
     Metric,
+    Recipient,
     Reign,
     Round,
     SamplingJob,
     Snapshot,
+    Tryout,
+    TryoutAnswer,
 )
-from training.notices.models import Delivery, Event, Recipient
-from training.playground.models import Tryout, TryoutAnswer
 
 MIXED = (
     """# A heading
@@ -349,10 +352,10 @@ def _people(project: Project) -> None:
     ):
         texts.write(project=project, kind=kind, text=text, note=note, author=manager.user)
     for membership in (manager, first):
-        consenting.give_consent(membership=membership, number=1)
+        consent.give_consent(membership=membership, number=1)
     members.pause(membership=second, reason="On holiday until the end of the month")
     for days in (7, -1):
-        inviting.invite(
+        invitations.invite(
             project=project,
             role=Membership.Role.RATER,
             by=manager.user,
@@ -391,7 +394,7 @@ def _judge(comparison: Comparison, *raters: User) -> None:
 
 
 def _invite(project: Project, *, by: User) -> None:
-    invitation, _ = inviting.invite(
+    invitation, _ = invitations.invite(
         project=project, role=Membership.Role.RATER, by=by, lasts=timedelta(days=7)
     )
-    Invitation.objects.filter(pk=invitation.pk).update(token_hash=inviting.hash_of(TOKEN))
+    Invitation.objects.filter(pk=invitation.pk).update(token_hash=invitations.hash_of(TOKEN))

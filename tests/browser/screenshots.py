@@ -285,12 +285,12 @@ def serving() -> Iterator[str]:
         environment.pop("DEBUG", None)
         build = (
             "from tests.browser import scene; "
-            "from tests.browser.scene_texts import show_texts; "
-            "from tests.browser.scene_people import show_people; "
-            "from tests.browser.scene_served import show_served; "
-            "from tests.browser.scene_rounds import show_rounds; "
-            "from tests.browser.scene_after import show_after; "
-            "from tests.browser.scene_rewards import show_rewards; "
+            "from tests.browser.scenes.texts import show_texts; "
+            "from tests.browser.scenes.people import show_people; "
+            "from tests.browser.scenes.endpoints import show_served; "
+            "from tests.browser.scenes.rounds import show_rounds; "
+            "from tests.browser.scenes.exports import show_after; "
+            "from tests.browser.scenes.rewards import show_rewards; "
             "from annotate.models import User; "
             f"ada = scene.build(password={PASSWORD!r}); scene.show_long_answers(); "
             "scene.show_line_up(); show_rounds(); "

@@ -19,13 +19,22 @@ from django.template.loader import get_template
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.urls import reverse
 
-from annotate import inviting, texts
-from annotate.gold import make_gold_item
 from annotate.models import Comparison, Membership, Policy
-from annotate.practising import make_practice_item
+from annotate.onboarding import texts
+from annotate.people import invitations
+from annotate.quality.gold import make_gold_item
+from annotate.quality.practice import make_practice_item
 from tests.factories import make_comparison, make_policy
-from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
-from training.notices.models import Delivery, Event, Recipient
+from training.models import (
+    Delivery,
+    Event,
+    LoopSettings,
+    Metric,
+    Recipient,
+    Round,
+    SamplingJob,
+    Snapshot,
+)
 
 FOLDER = Path(settings.BASE_DIR, "locale/de/LC_MESSAGES")
 PACKAGES = ("annotate", "training", "config")
@@ -238,7 +247,7 @@ def at_work(cast):
     make_gold_item(comparison=comparison, expected=["tie"], by=manager)
     for text in ("Eins.", "Zwei."):
         texts.write(project=project, kind=texts.Kind.GUIDELINES, text=text, author=manager)
-    inviting.invite(
+    invitations.invite(
         project=project, role=Membership.Role.RATER, by=manager, lasts=timedelta(days=7)
     )
     return comparison

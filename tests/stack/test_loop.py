@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from annotate import serving
 from annotate.models import Comparison, Completion, Policy, PreferencePair
-from annotate.pairing import make_comparisons
+from annotate.pairing.comparisons import make_comparisons
+from annotate.queue.cards import serve_next
+from annotate.queue.record import record_verdict
 from tests.conftest import wait_for
 from tests.factories import join, make_completion, make_project, make_prompt, make_user
-from training import claims, rounds, sampling
 from training.demo import MODEL_DIR
 from training.demo.world import prompts
+from training.jobs import claims
 from training.models import LoopSettings, Metric, Round, SamplingJob
-from training.pool import ensure_base
-from training.recipes import Recipe
+from training.policies.pool import ensure_base
+from training.rounds import lifecycle
+from training.rounds.recipes import Recipe
+from training.sampling import jobs as sampling_jobs
 from training.tasks import sweep
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
@@ -50,7 +53,7 @@ def ended(job):
 
 
 def sample(project):
-    (job,) = sampling.start_sampling(project=project)
+    (job,) = sampling_jobs.start_sampling(project=project)
     job = ended(job)
     assert job.state == "succeeded", (job.error, job.log_tail)
     return job
@@ -71,12 +74,10 @@ def recipe(kind, start):
 
 def judge_everything(project):
     rater = join(project, make_user())
-    while (card := serving.serve_next(project=project, rater=rater)) is not None:
+    while (card := serve_next(project=project, rater=rater)) is not None:
         a, b = card.comparison.a.text, card.comparison.b.text
         longer_is_left = (len(a) > len(b)) != card.swapped
-        serving.record_verdict(
-            code=card.code, rater=rater, choice="right" if longer_is_left else "left"
-        )
+        record_verdict(code=card.code, rater=rater, choice="right" if longer_is_left else "left")
 
 
 def test_one_whole_turn(celery_workers, project):
@@ -91,7 +92,7 @@ def test_one_whole_turn(celery_workers, project):
     pairs = PreferencePair.objects.count()
     assert pairs
 
-    made = ended(rounds.start_round(project=project))
+    made = ended(lifecycle.start_round(project=project))
     assert made.state == "succeeded", (made.error, made.log_tail)
     assert made.policy.parent == base
     assert Path(made.policy.adapter_path, "adapter_model.safetensors").exists()
@@ -115,7 +116,7 @@ def test_one_whole_turn(celery_workers, project):
 def test_a_warm_up_and_then_a_round_that_is_held_close_to_it(celery_workers, project):
     answered(project)
     judge_everything(project)
-    warm = rounds.start_round(project=project, recipe=recipe(Round.Kind.SFT, "base"))
+    warm = lifecycle.start_round(project=project, recipe=recipe(Round.Kind.SFT, "base"))
     # Its message is lost, for all that the row says: the sweep sends another.
     Round.objects.filter(pk=warm.pk, state="queued").update(nudged_at=None)
     sweep()
@@ -125,7 +126,7 @@ def test_a_warm_up_and_then_a_round_that_is_held_close_to_it(celery_workers, pro
     assert losses.last().value < losses.first().value  # it imitates the chosen answers
     assert not Metric.objects.filter(round=warm, name="train/reward_accuracy").exists()
 
-    made = ended(rounds.start_round(project=project, recipe=recipe(Round.Kind.DPO, "latest")))
+    made = ended(lifecycle.start_round(project=project, recipe=recipe(Round.Kind.DPO, "latest")))
     assert made.state == "succeeded", (made.error, made.log_tail)
     assert made.start == made.reference == made.policy.parent == warm.policy
     first = Metric.objects.filter(round=made, name="train/loss").order_by("step").first()
@@ -147,7 +148,7 @@ def test_a_running_round_is_cancelled_and_leaves_no_policy(celery_workers, proje
     LoopSettings.objects.update(
         round_config={"optimisation": {**SMALL["optimisation"], "epochs": 2000}}
     )
-    made = rounds.start_round(project=project)
+    made = lifecycle.start_round(project=project)
 
     def stepping():
         made.refresh_from_db()
@@ -168,7 +169,7 @@ def test_a_failure_shows_its_reason_and_the_last_words(celery_workers, project, 
     judge_everything(project)
     Policy.objects.update(base_model=str(tmp_path / "nowhere"))
     LoopSettings.objects.update(base_model=str(tmp_path / "nowhere"))
-    made = ended(rounds.start_round(project=project))
+    made = ended(lifecycle.start_round(project=project))
     assert made.state == "failed"
     assert "nowhere" in made.error
     assert made.log_tail

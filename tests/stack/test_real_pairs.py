@@ -9,9 +9,9 @@ from django.core.management import call_command
 from annotate.models import PreferencePair
 from tests.factories import make_project
 from tests.stack.test_loop import ended
-from training import rounds
 from training.demo import MODEL_DIR
 from training.models import LoopSettings, Metric
+from training.rounds import lifecycle
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 PAIRS = 60
@@ -32,7 +32,7 @@ def test_a_round_trains_on_imported_hh_pairs(celery_workers, shared_data, tmp_pa
     call_command("import_pairs", str(file), project="hh")
     assert PreferencePair.objects.count() == PAIRS
 
-    made = ended(rounds.start_round(project=project))
+    made = ended(lifecycle.start_round(project=project))
     assert made.state == "succeeded", (made.error, made.log_tail)
     assert sum(made.snapshot.counts.values()) == PAIRS
     assert made.snapshot.counts["held_out"] > 0

@@ -8,11 +8,11 @@ import psutil
 import pytest
 from django.conf import settings
 
-from config import processes
+from config.launch import processes
 from tests.conftest import THOROUGH, child_environment, running, wait_for
 from tests.stack.test_loop import SMALL, answered, ended, judge_everything, project  # noqa: F401
-from training import rounds
 from training.models import LoopSettings, Round
+from training.rounds import lifecycle
 from training.tasks import sweep
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
@@ -43,7 +43,7 @@ def test_the_round_goes_on_with_another_worker_and_no_engine_is_orphaned(
         LoopSettings.objects.update(
             round_config={"optimisation": {**SMALL["optimisation"], "epochs": 25}}
         )
-        made = rounds.start_round(project=project)
+        made = lifecycle.start_round(project=project)
 
         def stepping():
             made.refresh_from_db()

@@ -16,13 +16,15 @@ from django.utils import timezone
 from config.storage import backend
 from tests.conftest import ROOT, child_environment, wait_for
 from tests.factories import make_project
-from training import artifacts, claims, rounds
-from training.afterwards import merging
 from training.demo import MODEL_DIR
+from training.exports import merge as merging
+from training.jobs import claims
 from training.models import LoopSettings, Round
+from training.rounds import lifecycle
+from training.storage import artifacts
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
-WORK = "import sys, django; django.setup(); from training import running; running.%s(%d)"
+WORK = "import sys, django; django.setup(); from training.%s import worker; worker.%s(%d)"
 
 
 @pytest.fixture
@@ -38,12 +40,17 @@ def shared(tmp_path, settings):
 
 def worker(home: Path, shared: Path, pk: int, work: str = "run_round") -> subprocess.Popen:
     """What a gpu worker does with a message, on a machine with the data folder ``home``."""
+    room = {"run_round": "rounds", "run_merge": "exports"}[work]
     env = child_environment(
         WHETSTONE_HOME=str(home), WHETSTONE_STORAGE=str(shared), WHETSTONE_THREADS="1"
     )
     with (home.parent / f"{home.name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", WORK % (work, pk)], cwd=ROOT, env=env, stdout=log, stderr=log
+            [sys.executable, "-c", WORK % (room, work, pk)],
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=log,
         )
 
 
@@ -65,7 +72,7 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     call_command("import_pairs", str(file), project="far", verbosity=0)
-    made = rounds.start_round(project=project)
+    made = lifecycle.start_round(project=project)
 
     first = worker(tmp_path / "one", shared, made.pk)
     wait_for(

@@ -17,12 +17,11 @@ from annotate.models import Completion, Policy
 from tests.config.conftest import free_port
 from tests.conftest import NO_VLLM, running, wait_for
 from tests.factories import make_policy, make_project, make_prompt
-from training import sampling
-from training.afterwards.loading import with_vllm
 from training.demo import MODEL_DIR
-from training.endpoints.models import Endpoint
-from training.endpoints.writing import run_writing
-from training.models import LoopSettings
+from training.exports.load_snippets import with_vllm
+from training.models import Endpoint, LoopSettings
+from training.sampling import jobs as sampling_jobs
+from training.sampling.endpoint_worker import run_writing
 
 PYTHON = os.environ.get("WHETSTONE_VLLM_PYTHON", "")
 pytestmark = [
@@ -117,7 +116,7 @@ def test_it_loads_a_rounds_adapter_and_writes_what_peft_writes(address, adapter,
         base_model=str(MODEL_DIR),
         adapter_path=str(adapter),
     )
-    (job,) = sampling.start_sampling(project=project)
+    (job,) = sampling_jobs.start_sampling(project=project)
     run_writing(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error, job.stored) == ("succeeded", "", 2)

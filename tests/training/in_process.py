@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.engine.__main__ import run_job
-from training.engine_process import Ending, Progress, Wish, read_progress
+from training.jobs.engine_process import Ending, Progress, Wish, read_progress
 
 
 def run_engine(
     *, kind: str, run_dir: Path, follow: Callable[[Progress], Wish], **_: object
 ) -> Ending:
-    """As ``training.engine_process.run_engine``, which starts the same job in a process of its own.
+    """As ``training.jobs.engine_process.run_engine``, but within this process.
 
     What that process is told, such as its attempt, is left aside.
     """

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from annotate.models import Comparison, Judgement, Policy, Project, Prompt, User
-from annotate.settling import settle_comparison
+from annotate.queue.settle import settle_comparison
 from tests.factories import make_comparison, make_completion, make_prompt
 
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from training.endpoints.answers import Answer, Trouble, read_answer, trouble_of, usage_of
 from training.endpoints.guard import GuardedTransport, Origin, Refused, Rules, TooLarge, origin_of
 from training.endpoints.keys import Key, KeyUnreadable, unseal
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 CONNECT_SECONDS = 10.0
 BYTES = 1 << 20

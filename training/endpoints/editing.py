@@ -13,7 +13,7 @@ from annotate.models import Policy, Project
 from training.endpoints.answers import Answer, Trouble
 from training.endpoints.guard import Refused, origin_of
 from training.endpoints.keys import seal
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 TRIAL_SECONDS = 20
 TRIAL = [{"role": "user", "content": "Say hello in one short sentence."}]

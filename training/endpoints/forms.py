@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, Project
 from training.endpoints.guard import Refused, Rules, origin_of
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 MOST_STOPS = 4

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from annotate.models import Policy
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 
 def endpoint_of(policy: Policy) -> Endpoint | None:

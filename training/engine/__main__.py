@@ -20,11 +20,19 @@ import os
 import sys
 from pathlib import Path
 
-from .config import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, KINDS, ConfigError, Job, read_job
-from .errors import EngineError, Stopped, explain
-from .locks import Device, take_run_dir, wait_for_word
-from .process import StopRequest, die_with_parent, obey_lease
-from .rundir import RunDir, write_json
+from training.engine.config import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    KINDS,
+    ConfigError,
+    Job,
+    read_job,
+)
+from training.engine.errors import EngineError, Stopped, explain
+from training.engine.runtime.locks import Device, take_run_dir, wait_for_word
+from training.engine.runtime.process import StopRequest, die_with_parent, obey_lease
+from training.engine.runtime.run_dir import RunDir, write_json
 
 # Each kind's module has run(job, run_dir, stop) -> None.
 MODULES = {
@@ -102,11 +110,11 @@ def _run(kind: str, run: RunDir, stop: StopRequest, *, alone: bool) -> int:
         if alone:
             leave_out(needless(job))
         _use_threads()
-        module = importlib.import_module(f".{MODULES[kind]}", __package__)
+        module = importlib.import_module(f".commands.{MODULES[kind]}", __package__)
         stop.leave = None
         stop.check()
         if alone and run.writes:
-            importlib.import_module(".machine", __package__).describe(run.path)
+            importlib.import_module(".runtime.machine", __package__).describe(run.path)
         module.run(job, run, stop)
     except Stopped:
         log.info("stopped on request")

@@ -8,9 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from annotate.content.prompts import MAX_MESSAGE_CHARS, MessagesError, check_messages
 from annotate.models import Message, Policy, Project
-from annotate.prompts import MAX_MESSAGE_CHARS, MessagesError, check_messages
-from training.playground.asking import policies_that_answer
+from training.playground.tryouts import policies_that_answer
 
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]

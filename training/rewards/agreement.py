@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from training.shares import Share
+from training.stats.win_rates import Share
 
 EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MOST_TAGS = 8

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from annotate.models import Policy, Project
-from training.models import Round
-from training.rewards.models import Score
-from training.shares import THIN
+from training.models import Round, Score
+from training.stats.win_rates import THIN
 
 FEWEST = 2
 """Prompts without which no interval is told."""

@@ -6,7 +6,7 @@ A completion is scored once by a scorer: the database says so, whoever asks how 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from annotate.models import Completion, PreferencePair
-from training.claims import Claim
 from training.errors import NotNow
-from training.models import LoopSettings, Round
-from training.nudge import nudge
-from training.rewards.models import Score, ScoringJob
-from training.rewards.pieces import pieces
+from training.jobs.claims import Claim
+from training.jobs.dispatch import nudge
+from training.models import LoopSettings, Round, Score, ScoringJob
 from training.rewards.scorers import beta_of, job_of, usual
-from training.versions import code_version
+from training.storage.code_version import code_version
 
 AT_ONCE = 20_000
 """Completions in one job. What is left needs another."""
@@ -158,3 +156,13 @@ def score_of(scorer: int, completion: int, line: dict[str, Any], beta: float | N
         token_count=line["token_count"],
         **implicit,
     )
+
+
+MOST = 5_000
+
+
+def pieces(keys: Iterable[int], most: int = MOST) -> Iterator[list[int]]:
+    """The keys, ``most`` at a time."""
+    rest = list(keys)
+    for start in range(0, len(rest), most):
+        yield rest[start : start + most]

@@ -14,11 +14,11 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
-from annotate.hidden import show_hidden
-from annotate.numbers import grouped
-from training.phases import phase_in_words
-from training.progress import in_words
-from training.shares import THIN, Share, in_percent, interval_in_percent
+from annotate.formatting import grouped
+from annotate.rendering.hidden_characters import show_hidden
+from training.jobs.phases import phase_in_words
+from training.jobs.progress import in_words
+from training.stats.win_rates import THIN, Share, in_percent, interval_in_percent
 
 register = template.Library()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django import template
 
-from training.due import Outlook
-from training.estimating import gib
-from training.words import moment_words
-from training.words import outlook_words as in_words
+from training.estimates.estimate import gib
+from training.schedule.auto_start import Outlook
+from training.schedule.wording import moment_words
+from training.schedule.wording import outlook_words as in_words
 
 register = template.Library()
 

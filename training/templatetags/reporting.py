@@ -6,9 +6,9 @@ from django import template
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from training.afterwards.report import Report
-from training.afterwards.side_by_side import Manner
-from training.shares import Share
+from training.exports.report import Report
+from training.exports.side_by_side import Manner
+from training.stats.win_rates import Share
 
 register = template.Library()
 

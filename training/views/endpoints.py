@@ -20,7 +20,7 @@ from annotate.views.requests import MemberRequest
 from training.endpoints.answers import Trouble
 from training.endpoints.editing import save_endpoint, try_out
 from training.endpoints.forms import EndpointForm
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 SHOWN = 120
 

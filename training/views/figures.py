@@ -12,12 +12,19 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from annotate.numbers import grouped
-from training.charts import Estimate, Estimates, Line, Point, estimate_chart, line_chart
+from annotate.formatting import grouped
+from training.jobs.phases import STEPPING
 from training.models import Round
-from training.overview import Meeting
-from training.phases import STEPPING
-from training.shares import Share, in_percent, interval_in_percent
+from training.projects.overview import Meeting
+from training.stats.win_rates import Share, in_percent, interval_in_percent
+from training.views.rounds.charts import (
+    Estimate,
+    Estimates,
+    Line,
+    Point,
+    estimate_chart,
+    line_chart,
+)
 
 NAMES = ("loss", "reward_accuracy", "reward_margin", "logp_chosen", "logp_rejected")
 OF_STEPS = ("grad_norm", "learning_rate", "tokens_per_second", "examples_per_second")

@@ -15,13 +15,15 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
+from annotate.formatting import grouped
 from annotate.models import Membership, Policy, Project
-from annotate.numbers import grouped
 from annotate.views.requests import MemberRequest
-from training import gates, overview, rounds
-from training.headline import Facts, headline, next_step
-from training.models import Round
-from training.pool import loop_of, sampled_policies
+from training.models import Round, loop_of
+from training.policies.pool import sampled_policies
+from training.projects import overview
+from training.projects.headline import Facts, headline, next_step
+from training.rewards import pairing
+from training.rounds import lifecycle
 from training.views.figures import time_left_of, win_rate_chart
 
 
@@ -71,7 +73,7 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
 def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     """Let completions that have met nothing yet meet each other."""
     project, _ = project_for(request, slug, manage=True)
-    made = gates.pair_up(project=project, waits=False)
+    made = pairing.pair_up(project=project, waits=False)
     if made:
         words = ngettext(
             "%(count)s new comparison is in the queue.",
@@ -90,7 +92,7 @@ def _live(project: Project) -> dict[str, Any]:
     met = overview.bouts(project)
     meetings = overview.meetings(project, met)
     training, sampling = overview.under_way(project)
-    plan = rounds.plan(project)
+    plan = lifecycle.plan(project)
     loop = loop_of(project)
     newest = project.rounds.order_by("-number").first()
     last = meetings[-1] if meetings else None

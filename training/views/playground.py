@@ -15,11 +15,11 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.views.requests import MemberRequest
-from training.claims import request_cancel
 from training.errors import NotNow
-from training.playground import asking
+from training.jobs.claims import request_cancel
+from training.models import Tryout
+from training.playground import tryouts
 from training.playground.forms import AskForm
-from training.playground.models import Tryout
 
 TRYOUTS_SHOWN = 8
 
@@ -33,7 +33,7 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
     form = AskForm(request.POST if request.method == "POST" else None, project=project)
     if form.is_valid():
         try:
-            made = asking.ask(
+            made = tryouts.ask(
                 project=project,
                 asked_by=request.user,
                 messages=form.messages,
@@ -48,7 +48,7 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
         "project": project,
         "membership": membership,
         "form": form,
-        "can_answer": asking.policies_that_answer(project).exists(),
+        "can_answer": tryouts.policies_that_answer(project).exists(),
         "tryouts": project.tryouts.select_related("asked_by")[:TRYOUTS_SHOWN],
     }
     return render(request, "training/playground.html", context)
@@ -108,7 +108,7 @@ def stop_tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 def keep_tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Send the prompt into the project."""
     found, _ = _found(request, slug, pk)
-    stored = asking.keep_prompt(tryout=found)
+    stored = tryouts.keep_prompt(tryout=found)
     if not stored.new:
         messages.info(request, gettext("The project has this prompt already."))
     elif stored.held_out:

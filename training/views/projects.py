@@ -9,9 +9,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotate.access import projects_of
 from annotate.views.requests import MemberRequest
-from training import overview
-from training.forms import NewProjectForm
-from training.projects import found_project
+from training.projects import overview
+from training.projects.create import found_project
+from training.projects.forms import NewProjectForm
 
 
 @login_required

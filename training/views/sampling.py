@@ -17,18 +17,17 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
-from annotate.completions import kept_out
-from annotate.models import Completion, Policy, Project
-from annotate.screening import Rule
+from annotate.content.completions import kept_out
+from annotate.models import Completion, Policy, Project, Rule
 from annotate.views.requests import MemberRequest
-from training import sampling as service
-from training.claims import request_cancel
 from training.errors import NotNow
-from training.filling import fill_queue
-from training.forms import WeightsForm
-from training.models import SamplingJob
-from training.pool import loop_of, sampled_policies, set_weights
-from training.progress import percent
+from training.jobs.claims import request_cancel
+from training.jobs.progress import percent
+from training.models import SamplingJob, loop_of
+from training.policies.pool import sampled_policies, set_weights
+from training.projects.forms import WeightsForm
+from training.sampling import jobs as service
+from training.sampling.refill import fill_queue
 
 JOBS_SHOWN = 6
 COMPLETIONS_A_PAGE = 10

@@ -11,12 +11,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import project_for
-from annotate.completions import kept_out, screen_anew
-from annotate.forms_screening import MEANINGS, ScreeningForm
-from annotate.numbers import grouped
-from annotate.screening import Rule
+from annotate.content.completions import kept_out, screen_anew
+from annotate.formatting import grouped
+from annotate.forms.screening import MEANINGS, ScreeningForm
+from annotate.models import Rule
 from annotate.views.requests import MemberRequest
-from training.gates import pair_up
+from training.rewards.pairing import pair_up
 
 
 @login_required

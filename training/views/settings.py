@@ -11,8 +11,8 @@ from django.views.decorators.http import require_http_methods
 
 from annotate.access import project_for
 from annotate.views.requests import MemberRequest
-from training.forms import LoopForm, ProjectForm
-from training.pool import loop_of
+from training.models import loop_of
+from training.projects.forms import LoopForm, ProjectForm
 
 
 @login_required

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotate.exporting import pair_lines, pairs_of
+from annotate.content.export import pair_lines, pairs_of
 from annotate.management.import_command import project_named
 
 

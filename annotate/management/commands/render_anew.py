@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from annotate.completions import render_anew
+from annotate.content.completions import render_anew
 
 
 class Command(BaseCommand):

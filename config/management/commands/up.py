@@ -15,8 +15,7 @@ from django.db import connections
 from django.urls import reverse
 
 from annotate.models import User
-from config.login_links import login_link
-from config.preparing import (
+from config.launch.prepare import (
     NoAdministratorError,
     PortTakenError,
     check_port,
@@ -25,10 +24,11 @@ from config.preparing import (
     migrate,
     seed,
 )
-from config.private_redis import NoPrivateRedisError
-from config.processes import all_processes
-from config.sole import AlreadyRunningError, sole
-from config.supervision import keep_running
+from config.launch.private_redis import NoPrivateRedisError
+from config.launch.processes import all_processes
+from config.launch.single_instance import AlreadyRunningError, sole
+from config.launch.supervisor import keep_running
+from config.login_links import login_link
 
 PATIENCE_SECONDS = 60
 

@@ -11,8 +11,7 @@ from tests.factories import make_policy, make_project
 from tests.training.endpoints.stub import Stub, running_stub
 from training.endpoints.guard import origin_of
 from training.endpoints.keys import seal
-from training.endpoints.models import Endpoint
-from training.models import LoopSettings
+from training.models import Endpoint, LoopSettings
 
 KEY = "sk-very-secret-0123456789"
 

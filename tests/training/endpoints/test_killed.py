@@ -14,10 +14,10 @@ from annotate.models import Completion
 from tests.conftest import child_environment, running, wait_for
 from tests.factories import make_prompt
 from tests.training.endpoints import stub as does
-from training.claims import sweep_dead
 from training.endpoints.routing import job_config
-from training.endpoints.writing import run_writing
+from training.jobs.claims import sweep_dead
 from training.models import SamplingJob
+from training.sampling.endpoint_worker import run_writing
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 
@@ -37,7 +37,7 @@ def test_a_killed_job_goes_on_and_writes_nothing_twice(endpoint, stub):
     job.policies.set([endpoint.policy])
     command = [
         *(sys.executable, "manage.py", "shell", "-v0", "-c"),
-        f"from training.endpoints.writing import run_writing; run_writing({job.pk})",
+        f"from training.sampling.endpoint_worker import run_writing; run_writing({job.pk})",
     ]
     environment = child_environment(WHETSTONE_ENDPOINT_HOSTS="127.0.0.1")
     with running(command, log=settings.HOME / "killed.log", env=environment) as child:

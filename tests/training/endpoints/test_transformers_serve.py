@@ -16,12 +16,11 @@ from django.conf import settings as django_settings
 from annotate.models import Completion, Policy
 from tests.conftest import running, wait_for
 from tests.factories import make_policy, make_project, make_prompt
-from training import sampling
 from training.demo import MODEL_DIR
 from training.endpoints.editing import try_out
-from training.endpoints.models import Endpoint
-from training.endpoints.writing import run_writing
-from training.models import LoopSettings
+from training.models import Endpoint, LoopSettings
+from training.sampling import jobs as sampling_jobs
+from training.sampling.endpoint_worker import run_writing
 
 pytestmark = [pytest.mark.stack, pytest.mark.django_db]
 
@@ -65,7 +64,7 @@ def test_the_built_in_model_answers_over_http(address, settings):
         sent=["temperature", "top_p", "seed"],
     )
     assert try_out(endpoint).answer.text
-    (job,) = sampling.start_sampling(project=project)
+    (job,) = sampling_jobs.start_sampling(project=project)
     run_writing(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error, job.stored) == ("succeeded", "", 4)

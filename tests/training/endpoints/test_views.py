@@ -10,7 +10,7 @@ from tests.training.endpoints.conftest import KEY
 from tests.training.endpoints.stub import running_stub
 from training.endpoints.guard import origin_of
 from training.endpoints.keys import unseal
-from training.endpoints.models import Endpoint
+from training.models import Endpoint
 
 pytestmark = pytest.mark.django_db
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.engine import policy
-from training.engine.chat import Tree
 from training.engine.config import Lora
-from training.engine.layout import Layout
+from training.engine.data.chat import Tree
+from training.engine.forward.layout import Layout
+from training.engine.model import adapters
 
 VOCABULARY = 90
 SIZES: dict[str, Any] = {
@@ -68,13 +68,13 @@ def bare(kind: str, **changes: Any) -> Any:
     for layer in model.get_decoder().layers:
         if hasattr(layer.self_attn, "sinks"):
             torch.nn.init.normal_(layer.self_attn.sinks)
-    policy.keep_softcap(model)
+    adapters.keep_softcap(model)
     return model.requires_grad_(False)
 
 
 def adapted(kind: str, **changes: Any) -> Any:
     """The same with an adapter whose B is not zero: a fresh one would hide mistakes."""
-    model = policy.fresh_adapter(bare(kind, **changes), Lora(r=4, alpha=8), seed=0)
+    model = adapters.fresh_adapter(bare(kind, **changes), Lora(r=4, alpha=8), seed=0)
     draw = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad:

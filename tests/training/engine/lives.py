@@ -11,7 +11,11 @@ import os
 import time
 from pathlib import Path
 
-PRELOADED = ["training.engine.train", "training.engine.sample", "transformers.models.llama"]
+PRELOADED = [
+    "training.engine.commands.train",
+    "training.engine.commands.sample",
+    "transformers.models.llama",
+]
 
 
 def _live(kind: str, folder: str, environment: dict[str, str]) -> None:

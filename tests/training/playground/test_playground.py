@@ -9,11 +9,11 @@ from annotate.models import Completion, Membership, Policy, Prompt
 from tests.factories import make_policy
 from tests.training.endpoints import stub as does
 from tests.training.endpoints.conftest import KEY
-from training.claims import request_cancel
 from training.demo import MODEL_DIR
-from training.playground import asking
-from training.playground.answering import run_answer
-from training.playground.models import Tryout, TryoutAnswer
+from training.jobs.claims import request_cancel
+from training.models import Tryout, TryoutAnswer
+from training.playground import tryouts
+from training.playground.worker import run_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def manager(cast, endpoint, client_of):
 
 
 def ask(cast, endpoint, *policies, blind=False, **fields) -> Tryout:
-    return asking.ask(
+    return tryouts.ask(
         project=endpoint.project,
         asked_by=cast.manager,
         messages=[{"role": "user", "content": "What is the capital of France?"}],

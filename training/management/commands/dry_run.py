@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
 from annotate.models import Project
-from training import due
-from training.words import moment_words, outlook_words
+from training.schedule import auto_start
+from training.schedule.wording import moment_words, outlook_words
 
 STATES = {"met": "+", "not met": "-", "not asked": " "}
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         found = Project.objects.filter(slug=project).first()
         if found is None:
             raise CommandError(_("There is no project %(name)s.") % {"name": project})
-        seen = due.dry_run(found)
+        seen = auto_start.dry_run(found)
         self.stdout.write(outlook_words(seen))
         self.stdout.write("")
         for one in seen.verdict.conditions:

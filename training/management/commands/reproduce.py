@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from training.engine_process import Progress
+from training.jobs.engine_process import Progress
 from training.models import Round
-from training.reproducing import ReproduceError, lines, run_again, warnings_before
+from training.rounds.reproduce import ReproduceError, lines, run_again, warnings_before
 
 
 class Command(BaseCommand):

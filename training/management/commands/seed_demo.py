@@ -7,13 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from annotate import texts
+from annotate.content.prompts import is_held_out, prompt_digest
 from annotate.models import Membership, Project, Prompt, User
-from annotate.prompts import is_held_out, prompt_digest
+from annotate.onboarding import texts
 from training.demo import MODEL_DIR
 from training.demo.world import prompts
 from training.models import LoopSettings
-from training.pool import ensure_base
+from training.policies.pool import ensure_base
 
 PROMPTS = 400
 GUIDELINES = """\

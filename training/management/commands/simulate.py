@@ -14,13 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
-from annotate import texts
 from annotate.models import Completion, Membership, Policy, Project, User
+from annotate.onboarding import texts
 from training.demo.manners import better
 from training.demo.measuring import Share, manner_shares, win_rate
+from training.demo.simulated_raters import SimulatedRater, Visitor, judge_together
 from training.demo.world import MANNERS
 from training.models import Round, SamplingJob
-from training.simulated_raters import SimulatedRater, Visitor, judge_together
 
 PATIENCE_SECONDS = 1200
 

@@ -1,0 +1,198 @@
+"""Prompts: what a valid one is, when two are the same, and which are held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from django.db import transaction
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+
+from annotate.db.write_lock import in_turn
+from annotate.formatting import grouped
+from annotate.models import Message, Project, Prompt
+from annotate.rendering.render import VERSION, render
+
+ROLES = ("system", "user", "assistant")
+MAX_MESSAGES = 200
+MAX_MESSAGE_CHARS = 100_000
+MAX_PROMPT_CHARS = 200_000
+MAX_TAGS = 20
+MAX_TAG_CHARS = 50
+
+
+class MessagesError(ValueError):
+    """Messages that cannot be a prompt: ``field`` says where, ``reason`` says why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+
+
+def check_messages(value: object) -> list[Message]:
+    """``value`` as chat messages, each with exactly its role and its content, byte for byte.
+
+    A system message may only come first, the last one must be from the user, and every content
+    is text that both databases can hold. Keys other than role and content are left behind.
+    Raises MessagesError.
+    """
+    if not isinstance(value, list):
+        raise MessagesError("", _("expected a list of messages"))
+    if not value:
+        raise MessagesError("", _("the list of messages is empty"))
+    if len(value) > MAX_MESSAGES:
+        words = _("%(count)s messages, at most %(most)s are taken")
+        raise MessagesError("", words % {"count": len(value), "most": MAX_MESSAGES})
+    messages = [_check_message(item, f"[{index}]") for index, item in enumerate(value)]
+    for index, message in enumerate(messages):
+        if message["role"] == "system" and index > 0:
+            words = _("a system message may only come first")
+            raise MessagesError(f"[{index}].role", words)
+    if messages[-1]["role"] != "user":
+        words = _("the last message must be from the user, not from the %(role)s")
+        raise MessagesError(f"[{len(messages) - 1}].role", words % {"role": messages[-1]["role"]})
+    size = sum(len(message["content"]) for message in messages)
+    if size > MAX_PROMPT_CHARS:
+        raise MessagesError("", too_long(size, MAX_PROMPT_CHARS))
+    return messages
+
+
+def _check_message(value: object, place: str) -> Message:
+    if not isinstance(value, dict):
+        raise MessagesError(place, _("expected an object with role and content"))
+    role = value.get("role")
+    if role not in ROLES:
+        raise MessagesError(
+            f"{place}.role", _("must be one of %(roles)s") % {"roles": ", ".join(ROLES)}
+        )
+    content = value.get("content")
+    if not isinstance(content, str):
+        raise MessagesError(f"{place}.content", _("must be text"))
+    if not content.strip():
+        raise MessagesError(f"{place}.content", _("is empty"))
+    if len(content) > MAX_MESSAGE_CHARS:
+        raise MessagesError(f"{place}.content", too_long(len(content), MAX_MESSAGE_CHARS))
+    if problem := unstorable(content):
+        raise MessagesError(f"{place}.content", problem)
+    return {"role": role, "content": content}
+
+
+def too_long(characters: int, most: int) -> str:
+    """Why a text of that length is not taken."""
+    words = _("%(count)s characters, at most %(most)s are taken")
+    return words % {"count": grouped(characters), "most": grouped(most)}
+
+
+def unstorable(text: str) -> str:
+    """Why a database could not hold ``text``, or nothing."""
+    if "\0" in text:
+        return _("has a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _("has half of a surrogate pair")
+    return ""
+
+
+def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The messages as ``role`` and safe ``html``; made where the row has none of today's."""
+    if prompt.html_version != VERSION:
+        prompt.html = [str(render(message["content"])) for message in prompt.messages]
+        prompt.html_version = VERSION
+        with in_turn():
+            Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
+    return [
+        {"role": message["role"], "html": mark_safe(html)}  # noqa: S308
+        for message, html in zip(prompt.messages, prompt.html, strict=True)
+    ]
+
+
+def prompt_digest(messages: Sequence[Message]) -> str:
+    """SHA-256 in hex of what makes two prompts the same: roles and words.
+
+    Composed and decomposed letters count as equal (NFC), and so does any run of white space.
+    Only the digest is normalised; the stored messages keep every byte for training.
+    """
+    same = [
+        [message["role"], " ".join(unicodedata.normalize("NFC", message["content"]).split())]
+        for message in messages
+    ]
+    return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+
+
+def is_held_out(digest: str, percent: int) -> bool:
+    """Whether the prompt of ``digest`` is kept from every round, at ``percent`` held out.
+
+    Decided by the digest alone: the same in every project and on every machine, whatever
+    arrives before or after. A larger percentage keeps all that a smaller one does.
+    """
+    return int(digest[:16], 16) % 100 < percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPrompt:
+    """A checked prompt on its way into a project."""
+
+    messages: list[Message]
+    tags: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        return prompt_digest(self.messages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPrompts:
+    """What became of some prompts: all their rows by digest, and how many were new."""
+
+    ids: dict[str, int]
+    new: int
+    held_out: int
+
+
+@transaction.atomic
+def store_prompts(
+    *, project: Project, prompts: Iterable[NewPrompt], source: str = ""
+) -> StoredPrompts:
+    """Store those ``prompts`` that ``project`` does not have, by digest; keep the others as is.
+
+    ``held_out`` counts among the new ones. Meant for some hundreds of prompts at a time.
+    """
+    # Two imports at once must count right: the second waits here for the first.
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    wanted: dict[str, NewPrompt] = {}
+    for prompt in prompts:
+        wanted.setdefault(prompt.digest, prompt)
+    stored = _ids_by_digest(project, wanted)
+    new = [
+        Prompt(
+            project=project,
+            messages=prompt.messages,
+            digest=digest,
+            source=source[:200],
+            tags=prompt.tags,
+            details=prompt.details,
+            is_held_out=is_held_out(digest, project.held_out_percent),
+        )
+        for digest, prompt in wanted.items()
+        if digest not in stored
+    ]
+    Prompt.objects.bulk_create(new)
+    return StoredPrompts(
+        ids=stored | {prompt.digest: prompt.pk for prompt in new},
+        new=len(new),
+        held_out=sum(prompt.is_held_out for prompt in new),
+    )
+
+
+def _ids_by_digest(project: Project, digests: Iterable[str]) -> dict[str, int]:
+    rows = Prompt.objects.filter(project=project, digest__in=list(digests))
+    return dict(rows.values_list("digest", "pk"))

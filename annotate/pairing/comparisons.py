@@ -1,0 +1,260 @@
+"""Which completions meet. ``plan_pairs`` is the rule; ``make_comparisons`` writes the rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from django.db import transaction
+
+from annotate.content.already_compared import has_met
+from annotate.models import Comparison, Completion, Policy, Project
+from annotate.pairing.pair_preference import Selection, by_margin, places
+from annotate.queue.line_ups import make_line_up
+
+PROMPTS_AT_ONCE = 200
+QUEUE = 2**31
+"""Places in the random order of the queue."""
+_draw = random.SystemRandom()
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One completion of a prompt, as far as pairing cares.
+
+    ``used``: it has met another; ``gated``: in a gate alone, which makes no policy less new.
+    """
+
+    pk: int
+    policy: int
+    text: str
+    used: bool = False
+    gated: bool = False
+
+
+Meeting = tuple[Candidate, Candidate]
+Choose = Callable[[Iterable[Meeting]], Meeting | None]
+"""Which of the meetings that may be comes next; None where there is none."""
+
+
+def the_first(meetings: Iterable[Meeting]) -> Meeting | None:
+    """Whatever comes first, without looking at the answers."""
+    return next(iter(meetings), None)
+
+
+def plan_pairs(
+    candidates: Sequence[Candidate],
+    parents: Mapping[int, int | None],
+    imports: Collection[int] = (),
+    choose: Choose = the_first,
+) -> list[tuple[int, int]]:
+    """Pairs of completions of one prompt that are to meet, as (pk, pk).
+
+    A policy's first completion meets one of its parent's, so that every round is measured
+    against what it came from. A newly imported policy meets those imported before it with all
+    of its completions, though theirs have met others already: that is what it was imported
+    for. What is left meets across policies first, then within one. Apart from that no
+    completion is used twice, and equal texts never meet. Where several could meet, ``choose``
+    says which.
+    """
+    by_policy: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_policy[candidate.policy].append(candidate)
+    left = {
+        policy: [one for one in ones if not one.used] for policy, ones in sorted(by_policy.items())
+    }
+    pairs: list[tuple[int, int]] = []
+
+    def meet(met: Meeting | None) -> bool:
+        if met is None:
+            return False
+        pairs.append((met[0].pk, met[1].pk))
+        for one in met:
+            left[one.policy] = [kept for kept in left[one.policy] if kept.pk != one.pk]
+        return True
+
+    for policy in list(left):
+        is_new = not any(one.used and not one.gated for one in by_policy[policy])
+        parent = parents.get(policy)
+        if is_new and parent is not None:
+            theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
+            meet(choose(_different(left[policy], theirs)))
+        if is_new and policy in imports:
+            earlier = [
+                one
+                for other in imports
+                if other != policy
+                for one in by_policy.get(other, [])
+                if one.used
+            ]
+            while met := choose(_different(left[policy], earlier)):
+                meet(met)
+                earlier.remove(met[1])
+    while meet(choose(_meetings(left))):
+        pass
+    return pairs
+
+
+def plan_line_ups(candidates: Sequence[Candidate], size: int) -> list[list[int]]:
+    """Groups of ``size`` unused completions of one prompt with different texts, as (pk, …).
+
+    Each takes from the policies with most of them left, so that many meet. None where ``size``
+    is 0; what makes no full group is left for pairs.
+    """
+    groups: list[list[int]] = []
+    left: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        if not candidate.used:
+            left[candidate.policy].append(candidate)
+    while size:
+        group: list[Candidate] = []
+        texts: set[str] = set()
+        rest = {policy: list(ones) for policy, ones in left.items()}
+        while len(group) < size and any(rest.values()):
+            policy = min(
+                (policy for policy in rest if rest[policy]),
+                key=lambda one: (sum(met.policy == one for met in group), -len(rest[one]), one),
+            )
+            candidate = rest[policy].pop(0)
+            text = " ".join(candidate.text.split())
+            if text not in texts:
+                texts.add(text)
+                group.append(candidate)
+        if len(group) < size:
+            break
+        groups.append([one.pk for one in group])
+        for one in group:
+            left[one.policy].remove(one)
+    return groups
+
+
+def _meetings(left: Mapping[int, list[Candidate]]) -> Iterator[Meeting]:
+    """All that unused completions make, from the policies with most of them; one policy's own at
+    last."""
+    fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
+    for index, policy in enumerate(fullest):
+        for other in fullest[index + 1 :]:
+            yield from _different(left[policy], left[other])
+    for policy in fullest:
+        ones = left[policy]
+        for index, one in enumerate(ones):
+            yield from _different([one], ones[index + 1 :])
+
+
+def _different(ones: Iterable[Candidate], others: Sequence[Candidate]) -> Iterator[Meeting]:
+    for one in ones:
+        for other in others:
+            if " ".join(one.text.split()) != " ".join(other.text.split()):
+                yield one, other
+
+
+def make_comparisons(*, project: Project, selection: Selection | None = None) -> int:
+    """Pair up the pool's completions that have not met anything yet, or line them up where the
+    project does that. Returns how many comparisons and line-ups there are more.
+
+    Newer policies come first in the raters' queue, so that judgements stay fresh. ``selection``
+    prefers some pairs to others, both in who meets and in what is served first among those of
+    the same priority; a share of the prompts is paired as if it were not there.
+    """
+    pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
+    ages = generations(project)
+    fresh = (
+        Completion.objects.filter(
+            ~has_met(), prompt__project=project, policy__in=pool, rejected_for=""
+        )
+        .order_by("prompt_id")
+        .values_list("prompt_id", flat=True)
+        .distinct()
+    )
+    made = 0
+    for prompts in _chunks(list(fresh), PROMPTS_AT_ONCE):
+        made += _pair_up(
+            project=project, prompts=prompts, pool=pool, ages=ages, selection=selection
+        )
+    return made
+
+
+@transaction.atomic
+def _pair_up(
+    *,
+    project: Project,
+    prompts: list[int],
+    pool: list[Policy],
+    ages: Mapping[int, int],
+    selection: Selection | None,
+) -> int:
+    Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
+    by_prompt: dict[int, list[Candidate]] = defaultdict(list)
+    policy_of: dict[int, int] = {}
+    for pk, prompt, policy, text, used, apart in (
+        Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
+        .annotate(used=has_met(), apart=has_met(Comparison.Purpose.GATE))
+        .order_by("pk")
+        .values_list("pk", "prompt_id", "policy_id", "text", "used", "apart")
+    ):
+        by_prompt[prompt].append(Candidate(pk, policy, text, used, used and not apart))
+        policy_of[pk] = policy
+    parents = {policy.pk: policy.parent_id for policy in pool}
+    imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
+    rewards = selection.rewards(policy_of) if selection else {}
+    rows = []
+    picked: list[tuple[Comparison, float]] = []
+    lined_up = 0
+    for prompt, candidates in by_prompt.items():
+        if selection and selection.waits:
+            candidates = [one for one in candidates if one.used or one.pk in rewards]
+        for group in plan_line_ups(candidates, project.line_up_size):
+            make_line_up(
+                project=project,
+                prompt_id=prompt,
+                completions=group,
+                priority=max(ages[policy_of[pk]] for pk in group),
+            )
+            lined_up += 1
+            candidates = [
+                dataclasses.replace(one, used=one.used or one.pk in group) for one in candidates
+            ]
+        choose: Choose = the_first
+        if selection and _draw.random() >= selection.random_share:
+            choose = by_margin(rewards, selection.prefer)
+        for pair in plan_pairs(candidates, parents, imports, choose):
+            a, b = pair if _draw.random() < 0.5 else pair[::-1]
+            row = Comparison(
+                project=project,
+                prompt_id=prompt,
+                a_id=a,
+                b_id=b,
+                priority=max(ages[policy_of[a]], ages[policy_of[b]]),
+                shuffle=_draw.randrange(QUEUE),
+                judgements_wanted=project.judgements_wanted,
+            )
+            if selection and choose is not the_first and a in rewards and b in rewards:
+                row.picked = selection.prefer
+                picked.append((row, rewards[a] - rewards[b]))
+            rows.append(row)
+    if selection:
+        order = places([margin for _, margin in picked], selection.prefer)
+        for (row, _), place in zip(picked, order, strict=True):
+            row.shuffle = int((place + _draw.random()) / len(picked) * (QUEUE - 1))
+    return lined_up + len(Comparison.objects.bulk_create(rows))
+
+
+def generations(project: Project) -> dict[int, int]:
+    """For every policy, how many ancestors it has."""
+    parents = dict(Policy.objects.filter(project=project).values_list("pk", "parent_id"))
+    ages: dict[int, int] = {}
+    for pk in parents:
+        age = 0
+        ancestor: int | None = parents[pk]
+        while ancestor is not None:
+            age += 1
+            ancestor = parents.get(ancestor)
+        ages[pk] = age
+    return ages
+
+
+def _chunks(items: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

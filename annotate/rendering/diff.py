@@ -1,0 +1,113 @@
+"""What differs between two answers, word by word, side by side.
+
+What only the left text has stands in ``<del>``, what only the right one has in ``<ins>``; the
+rest is as it was written, escaped, with its white space. The work is bounded by the number of
+words, whatever they are: where there are too many, lines are compared instead, and where there
+are too many lines nothing is marked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Literal
+
+from rapidfuzz.distance import Indel
+
+from annotate.rendering.hidden_characters import show_hidden
+
+MAX_PRODUCT = 150_000_000
+"""Parts of one text times parts of the other; the comparison takes this many bits of memory."""
+
+ISLAND = 2
+"""A run of fewer equal words than this, between changes, is taken for a chance."""
+
+MAX_CHARS = 400_000
+"""Longer texts are not compared."""
+
+_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # written without spaces: each sign is a word
+_WORDS = re.compile(rf"(\A\s+|[{_CJK}]|[^\W{_CJK}]+|[^\w\s])(\s*)")
+_LINES = re.compile(r"([^\n]+|\A)(\n*)")
+
+Part = tuple[str, str]
+"""A word or a line, and the white space after it, which is not compared."""
+
+Level = Literal["same", "words", "lines", "all"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Both texts as safe HTML, and how finely they were compared ("all": not at all)."""
+
+    left: str
+    right: str
+    level: Level
+
+
+def difference(left: str, right: str) -> Difference:
+    """``left`` and ``right`` with their differences marked."""
+    if left == right:
+        return Difference(_shown(left), _shown(right), "same")
+    if len(left) + len(right) <= MAX_CHARS:
+        for level, pattern in (("words", _WORDS), ("lines", _LINES)):
+            parts = pattern.findall(left), pattern.findall(right)
+            if len(parts[0]) * len(parts[1]) <= MAX_PRODUCT:
+                return _marked(*parts, level=level)  # type: ignore[arg-type]
+    return Difference(_wrapped(left, "del"), _wrapped(right, "ins"), "all")
+
+
+def _marked(left: list[Part], right: list[Part], *, level: Level) -> Difference:
+    island = ISLAND if level == "words" else 1
+    runs = _equal_runs([word for word, _ in left], [word for word, _ in right], island=island)
+    return Difference(
+        _side(left, [(start, start + size) for start, _, size in runs], "del"),
+        _side(right, [(start, start + size) for _, start, size in runs], "ins"),
+        level,
+    )
+
+
+def _equal_runs(
+    left: Sequence[str], right: Sequence[str], *, island: int
+) -> list[tuple[int, int, int]]:
+    """(place in left, place in right, length) of what both have in common, in order."""
+    numbers: dict[str, int] = {}
+    a, b = ([numbers.setdefault(part, len(numbers)) for part in side] for side in (left, right))
+    found = [
+        (one.src_start, one.dest_start, one.src_end - one.src_start)
+        for one in Indel.opcodes(a, b)
+        if one.tag == "equal"
+    ]
+    ends = (len(left), len(right))
+    return [
+        (i, j, size)
+        for i, j, size in found
+        if size >= island or (i, j) == (0, 0) or (i + size, j + size) == ends
+    ]
+
+
+def _side(parts: Sequence[Part], equal: Sequence[tuple[int, int]], tag: str) -> str:
+    html, place = [], 0
+    for start, end in [*equal, (len(parts), len(parts))]:
+        changed, kept = parts[place:start], parts[start:end]
+        html += [_wrapped(_joined(changed), tag), _shown(_joined(kept))]
+        place = end
+    return "".join(html)
+
+
+def _joined(parts: Sequence[Part]) -> str:
+    return "".join(word + space for word, space in parts)
+
+
+def _wrapped(text: str, tag: str) -> str:
+    """``text`` within ``tag``, apart from the white space around it."""
+    words = text.strip()
+    if not words:
+        return _shown(text)
+    before, after = text[: text.index(words)], text[text.index(words) + len(words) :]
+    return f"{_shown(before)}<{tag}>{_shown(words)}</{tag}>{_shown(after)}"
+
+
+def _shown(text: str) -> str:
+    return show_hidden(escape(text))

@@ -1,0 +1,100 @@
+"""Words that differ are marked; everything else is as it was written."""
+
+import html
+import re
+from itertools import pairwise
+
+import pytest
+
+from annotate.rendering.diff import MAX_CHARS, difference
+from tests.conftest import NO_SHARED_DATA, SHARED_DATA
+from tests.hostile import CORPUS
+from tests.real_texts import real_pairs
+
+
+def marks(one):
+    """The marked words of both sides."""
+    return (
+        [html.unescape(word) for word in re.findall(r"<del>(.*?)</del>", one.left, re.S)],
+        [html.unescape(word) for word in re.findall(r"<ins>(.*?)</ins>", one.right, re.S)],
+    )
+
+
+def bare(marked, tag):
+    return html.unescape(re.sub(f"</?{tag}>", "", marked))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("a red fox ran", "a blue fox ran", (["red"], ["blue"])),
+        ("same", "same", ([], [])),
+        ("", "new words", ([], ["new words"])),
+        ("old words", "", (["old words"], [])),
+        ("", "", ([], [])),
+        ("one two three", "one two three four", ([], ["four"])),
+        ("x < y", "x > y", (["<"], [">"])),
+        ("a\n\nb c d", "a\n\nb c e", (["d"], ["e"])),
+        ("東京は大きい", "京都は大きい", (["東京"], ["京都"])),
+    ],
+)
+def test_changed_words_are_marked(left, right, expected):
+    found = difference(left, right)
+    assert marks(found) == expected
+    assert bare(found.left, "del") == left
+    assert bare(found.right, "ins") == right
+
+
+def test_equal_words_between_changes_are_not_left_as_islands():
+    found = difference("we met at the old inn", "they sat in the new bar")
+    assert marks(found) == (["we met at the old inn"], ["they sat in the new bar"])
+
+
+def test_white_space_is_kept_and_never_marked():
+    found = difference("a  b\n\n\tc", "a  x\n\n\tc")
+    assert found.left == "a  <del>b</del>\n\n\tc"
+    assert found.right == "a  <ins>x</ins>\n\n\tc"
+
+
+def test_hidden_characters_are_shown():
+    assert "⟦U+202E⟧" in difference("a\u202eb", "a").left
+
+
+def test_tags_in_the_text_stay_text():
+    assert difference("<ins>x", "<ins>y").left == "&lt;ins&gt;<del>x</del>"
+
+
+def test_long_answers_are_compared_by_words():
+    one = "The quick brown fox jumps over the lazy dog. " * 1_100
+    found = difference(one + "Red.", one + "Blue.")
+    assert found.level == "words"
+    assert marks(found) == (["Red"], ["Blue"])
+
+
+def test_more_words_than_that_are_compared_by_lines():
+    line = "漢字かな交じり文の長い行。\n"
+    found = difference(line * 2_000 + "終わり\n", line * 2_000 + "完\n")
+    assert found.level == "lines"
+    assert marks(found) == (["終わり"], ["完"])
+
+
+def test_more_than_that_is_marked_whole():
+    assert difference("a" * MAX_CHARS, "b").level == "all"
+    assert difference("a\n" * 50_000, "b\n" * 50_000).level == "all"
+
+
+def test_hostile_text_brings_no_tag_of_its_own():
+    names = [name for name, text in CORPUS.items() if len(text) < 100_000]
+    for name, other in pairwise(names):
+        found = difference(CORPUS[name], CORPUS[other])
+        assert set(re.findall(r"<[^>]*>?", found.left)) <= {"<del>", "</del>"}, name
+        assert set(re.findall(r"<[^>]*>?", found.right)) <= {"<ins>", "</ins>"}, other
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=NO_SHARED_DATA)
+def test_real_pairs_come_out_whole():
+    for _, left, right in real_pairs():
+        found = difference(left, right)
+        if (left + right).isascii():
+            assert bare(found.left, "del") == left
+            assert bare(found.right, "ins") == right

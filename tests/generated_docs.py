@@ -1,0 +1,65 @@
+"""Pages of the docs that follow from the code: ``python -m tests.generated_docs`` writes them."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+from config.environment import as_markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PACKAGES = ("config", "annotate", "training", "benchmarks")
+UNSAID = {"__init__.py", "apps.py", "wsgi.py"}
+
+SETTINGS = """# Settings
+
+All come from the environment. A list is written with commas. This page is made from
+`config/environment.py` by `python -m tests.generated_docs`.
+
+{tables}
+For the tests and CI alone: `CHROMIUM` names a browser, `WHETSTONE_CI=1` makes a skip without a
+known reason fail, `PYTEST_ARGS` narrows `make test`, `WORKERS` is the number of its processes,
+`PYTHON` says which Python makes the environment.
+"""
+MODULES = """# Modules
+
+Every file of code with the first line of what it says of itself, by folder. This page is made from
+the code by `python -m tests.generated_docs`.
+
+{tables}"""
+
+
+def first_line(path: Path) -> str:
+    """The first line of a module's docstring, or of a command's help text."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").split("\n")[0]
+
+
+def modules() -> str:
+    """One table for each folder."""
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.name not in UNSAID and "migrations" not in path.parts:
+                folders[path.parent].append(path)
+    tables = [
+        f"## {folder.relative_to(ROOT)}\n\n| file | what it is for |\n|---|---|\n"
+        + "".join(f"| `{path.relative_to(ROOT)}` | {first_line(path)} |\n" for path in paths)
+        for folder, paths in sorted(folders.items())
+    ]
+    return MODULES.format(tables="\n".join(tables))
+
+
+def pages() -> dict[Path, str]:
+    """Each generated page as it is to be."""
+    return {
+        DOCS / "settings.md": SETTINGS.format(tables=as_markdown()),
+        DOCS / "modules.md": modules(),
+    }
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8")

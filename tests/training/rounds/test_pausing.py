@@ -1,0 +1,168 @@
+"""Pausing and taking up: who has the device, what the sweep leaves alone, what is never doubled."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.training.views.test_rounds import make_round
+from training import tasks
+from training.errors import NotNow
+from training.jobs import claims
+from training.jobs.engine_process import Ending, Progress
+from training.jobs.worker import EngineWorker
+from training.models import Round
+from training.rounds import pausing
+
+pytestmark = pytest.mark.django_db
+S = Round.State
+
+
+@pytest.fixture
+def queued(cast):
+    return make_round(cast.project, state=S.QUEUED, step=0, total_steps=0)
+
+
+def fresh(round_):
+    return Round.objects.get(pk=round_.pk)
+
+
+def age(round_, seconds=1000):
+    Round.objects.filter(pk=round_.pk).update(
+        heartbeat_at=timezone.now() - timedelta(seconds=seconds)
+    )
+
+
+def other(round_, **fields):
+    return Round.objects.create(
+        project=round_.project,
+        number=2,
+        snapshot=round_.snapshot,
+        start=round_.start,
+        reference=round_.reference,
+        **fields,
+    )
+
+
+def test_a_queued_round_pauses_at_once_and_no_worker_gets_it(queued):
+    pausing.request_pause(round_=queued)
+    assert fresh(queued).state == S.PAUSED
+    assert claims.claim(Round, queued.pk) is None
+    assert queued.pk not in claims.due_for_nudge(Round)
+
+
+def at_work(queued, run_dir):
+    """A worker that has claimed the round."""
+
+    class AnyRoundWorker(EngineWorker[Round]):
+        model = Round
+
+    worker = AnyRoundWorker(*claims.claim(Round, queued.pk))
+    worker.run_dir = run_dir
+    return worker
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        (Ending(75, None, None), S.PAUSED),
+        (Ending(-9, None, None), S.PAUSED),  # it took too long over its checkpoint
+        (Ending(1, None, {"message": "The disk is full."}), S.FAILED),
+    ],
+)
+def test_a_running_round_is_paused_once_its_engine_has_stopped(queued, tmp_path, ending, state):
+    worker = at_work(queued, tmp_path)
+    assert worker.follow(Progress("training", 3, 8)) == "go on"
+    pausing.request_pause(round_=queued)
+    assert worker.follow(Progress("training", 4, 8)) == "stop"
+    worker.record_ending(ending)
+    found = fresh(queued)
+    assert found.state == state
+    if state == S.PAUSED:
+        assert (found.pause_requested_at, found.attempt, found.stops) == (None, 1, 1)
+
+
+def test_cancelling_wins_over_pausing(queued, tmp_path):
+    worker = at_work(queued, tmp_path)
+    pausing.request_pause(round_=queued)
+    claims.request_cancel(job=queued)
+    worker.record_ending(Ending(75, None, None))
+    assert fresh(queued).state == S.CANCELLED
+
+
+def test_a_paused_round_is_cancelled_at_once(queued):
+    pausing.request_pause(round_=queued)
+    claims.request_cancel(job=queued)
+    assert fresh(queued).state == S.CANCELLED
+
+
+def test_no_sweep_revives_a_paused_round(queued, monkeypatch):
+    monkeypatch.setattr("training.tasks.nudge", lambda job: pytest.fail(f"{job} was nudged"))
+    claims.claim(Round, queued.pk)
+    pausing.request_pause(round_=queued)
+    age(queued)
+    tasks.sweep()  # its worker died before it could pause
+    assert fresh(queued).state == S.PAUSED
+    age(queued)
+    tasks.sweep()
+    assert fresh(queued).state == S.PAUSED
+
+
+@pytest.mark.parametrize("state", [S.PAUSED, S.CANCELLED, S.FAILED])
+def test_a_round_is_taken_up_with_its_attempts_counted_anew(queued, state, settings):
+    finished = None if state == S.PAUSED else timezone.now()
+    Round.objects.filter(pk=queued.pk).update(
+        state=state,
+        attempt=3,
+        stops=0,
+        finished_at=finished,
+        cancel_requested_at=finished,
+        error="The worker died." if state == S.FAILED else "",
+        run_dir="runs/here",
+    )
+    pausing.take_up(round_=fresh(queued))
+    found = fresh(queued)
+    assert (found.state, found.finished_at, found.cancel_requested_at) == (S.QUEUED, None, None)
+    assert (found.error, found.run_dir) == ("", "runs/here")
+    for _ in range(settings.MAX_ATTEMPTS - 1):
+        assert claims.claim(Round, queued.pk) is not None
+        age(queued)
+        claims.sweep_dead(Round)
+        assert fresh(queued).state == S.QUEUED
+
+
+@pytest.mark.parametrize("state", [S.QUEUED, S.RUNNING])
+def test_what_is_under_way_is_not_taken_up_again(queued, state):
+    Round.objects.filter(pk=queued.pk).update(state=state)
+    with pytest.raises(NotNow, match="neither paused"):
+        pausing.take_up(round_=fresh(queued))
+    assert fresh(queued).state == state
+
+
+@pytest.mark.parametrize("unfinished", [S.QUEUED, S.RUNNING, S.PAUSED])
+def test_two_rounds_are_never_unfinished_together(queued, unfinished):
+    Round.objects.filter(pk=queued.pk).update(state=S.CANCELLED)
+    other(queued, state=unfinished)
+    assert not pausing.can_be_taken_up(fresh(queued))
+    with pytest.raises(NotNow, match="Round 2 has not finished"):
+        pausing.take_up(round_=fresh(queued))
+    assert fresh(queued).state == S.CANCELLED
+
+
+def test_a_worker_from_before_the_pause_writes_nothing_any_more(queued):
+    _, first = claims.claim(Round, queued.pk)
+    claims.pause(first)
+    pausing.take_up(round_=fresh(queued))
+    claims.claim(Round, queued.pk)
+    assert not first.update(step=7)
+    assert not first.end(S.FAILED)
+
+
+def test_only_whole_checkpoints_count_as_kept(tmp_path):
+    assert pausing.newest_kept(tmp_path) is None
+    for step, is_whole in ((10, True), (20, True), (30, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if is_whole:
+            (folder / "manifest.json").write_text("{}")
+    assert pausing.newest_kept(tmp_path) == 20

@@ -1,0 +1,175 @@
+"""Two rounds beside each other: what was set otherwise, what they learnt from, what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from annotate.models import PreferencePair
+from training.engine.config import flat
+from training.exports.report import Before, Report
+from training.models import Round, Snapshot
+from training.stats.win_rates import Share
+
+PAIRS_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting that differs; None is one that a round does not have."""
+
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One result of both: as a share with its interval, or in words."""
+
+    name: str
+    a: Share | str | None
+    b: Share | str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Pairs that one of the two has alone: how many, and some of them."""
+
+    train: int
+    held_out: int
+    shown: Sequence[PreferencePair]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataDifference:
+    both: int
+    a: Side
+    b: Side
+    same_held_out: bool
+
+    @property
+    def is_same(self) -> bool:
+        return not (self.a.train or self.a.held_out or self.b.train or self.b.held_out)
+
+
+def settings_that_differ(a: Round, b: Round) -> list[Setting]:
+    """Of the engine's jobs, the policies they name, and the code."""
+    ours, theirs = _told(a), _told(b)
+    names = list(dict.fromkeys([*ours, *theirs]))
+    return [
+        Setting(name, ours.get(name), theirs.get(name))
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _told(one: Round) -> dict[str, Any]:
+    versions = one.result.get("versions") or {}
+    told = {
+        "start": one.start.slug,
+        "reference": one.reference.slug,
+        **flat(one.config),
+        "code": one.code_version,
+        "device": one.result.get("device"),
+        "dtype": one.result.get("dtype"),
+        **{f"versions.{name}": value for name, value in versions.items()},
+    }
+    # Said by start and reference already, and better.
+    for name in ("start_adapter", "reference_adapter", "reference_cache"):
+        told.pop(name, None)
+    return told
+
+
+def figures_of(a: Report, b: Report) -> list[Figure]:
+    """Results side by side; what neither has is left out."""
+    pairs = [
+        Figure(_("Held-out loss, first and last"), _change(a.loss), _change(b.loss)),
+        *(
+            Figure(
+                name,
+                getattr(a.accuracy, field) if a.accuracy else None,
+                getattr(b.accuracy, field) if b.accuracy else None,
+            )
+            for field, name in (
+                ("rewarded", _("Reward accuracy")),
+                ("ranked", _("Ranking accuracy")),
+                ("ranked_at_start", _("Ranking accuracy where it began")),
+                ("ranked_by_reference", _("Ranking accuracy of the reference")),
+            )
+        ),
+        Figure(_("Middle reward margin"), _margin(a), _margin(b)),
+        Figure(_("Mean length in characters"), _length(a), _length(b)),
+        Figure(
+            _("Answers that loop"),
+            a.manners[-1].looping if a.manners else None,
+            b.manners[-1].looping if b.manners else None,
+        ),
+        Figure(
+            _("Computing time in seconds"),
+            _number(a.cost.device_seconds, 0),
+            _number(b.cost.device_seconds, 0),
+        ),
+        Figure(
+            _("Tokens a second while training"),
+            _number(a.cost.tokens_per_second, 0),
+            _number(b.cost.tokens_per_second, 0),
+        ),
+        Figure(
+            _("Peak memory in MiB"),
+            _number(a.cost.peak_memory_mib, 0),
+            _number(b.cost.peak_memory_mib, 0),
+        ),
+    ]
+    return [one for one in pairs if one.a is not None or one.b is not None]
+
+
+def data_difference(a: Snapshot, b: Snapshot) -> DataDifference:
+    """Which pairs only one of the two snapshots has."""
+    ours, theirs = _side(a, b), _side(b, a)
+    return DataDifference(
+        both=a.pairs.filter(pk__in=b.pairs.values("pk")).count(),
+        a=ours,
+        b=theirs,
+        same_held_out=not (ours.held_out or theirs.held_out),
+    )
+
+
+def _side(one: Snapshot, other: Snapshot) -> Side:
+    alone: QuerySet[PreferencePair] = one.pairs.exclude(pk__in=other.pairs.values("pk"))
+    held_out = alone.filter(comparison__prompt__is_held_out=True).count()
+    return Side(
+        train=alone.count() - held_out,
+        held_out=held_out,
+        shown=list(alone.select_related("comparison__prompt").order_by("-pk")[:PAIRS_SHOWN]),
+    )
+
+
+def _change(value: Before | None) -> str | None:
+    if value is None:
+        return None
+    return f"{_number(value.first, 3)} → {_number(value.last, 3)}"
+
+
+def _margin(report: Report) -> str | None:
+    return _number(dict(report.margins).get("50"), 3)
+
+
+def _length(report: Report) -> str | None:
+    if not report.manners:
+        return None
+    now = report.manners[-1]
+    error = _number(now.length_error, 0)
+    return f"{_number(now.length, 0)}{f' ± {error}' if error else ''}"
+
+
+def _number(value: float | None, digits: int) -> str | None:
+    if value is None:
+        return None
+    told = number_format(round(value, digits), decimal_pos=digits, force_grouping=True)
+    return told.replace("-", "\N{MINUS SIGN}")

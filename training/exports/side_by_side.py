@@ -1,0 +1,95 @@
+"""Answers of two policies to the same held-out prompts, as texts to read and as measures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+
+from annotate.models import Completion, Policy
+from training.stats.answer_measures import loops, refuses
+from training.stats.win_rates import Share
+
+READ = 5
+MEASURED = 1000
+"""As many answers of each policy are measured, on prompts that both have answered."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manner:
+    """How a policy writes: lengths in characters, shares of its answers."""
+
+    policy: str
+    answers: int
+    length: float
+    length_error: float | None
+    """Half of the mean length's 95 % interval; None for fewer than two answers."""
+    looping: Share
+    refusing: Share
+    cut_off: Share
+
+
+def manner_of(name: str, answers: Sequence[tuple[str, str]]) -> Manner | None:
+    """Of (text, finish reason); None without answers."""
+    if not answers:
+        return None
+    lengths = [len(text) for text, _reason in answers]
+    error = None
+    if len(lengths) > 1:
+        error = 1.96 * statistics.stdev(lengths) / math.sqrt(len(lengths))
+    return Manner(
+        policy=name,
+        answers=len(answers),
+        length=statistics.fmean(lengths),
+        length_error=error,
+        looping=_share([loops(text) for text, _reason in answers]),
+        refusing=_share([refuses(text) for text, _reason in answers]),
+        cut_off=_share([reason == "length" for _text, reason in answers]),
+    )
+
+
+def manners(before: Policy, now: Policy) -> list[Manner]:
+    """Of both, on held-out prompts that both have answered; empty where there are none."""
+    found = []
+    for policy, other in ((before, now), (now, before)):
+        rows = (
+            Completion.objects.filter(policy=policy, prompt__is_held_out=True)
+            .filter(prompt__completions__policy=other)
+            .distinct()
+            .order_by("pk")
+            .values_list("pk", "text", "finish_reason")[:MEASURED]
+        )
+        manner = manner_of(policy.slug, [(text, reason) for _pk, text, reason in rows])
+        if manner is None:
+            return []
+        found.append(manner)
+    return found
+
+
+def answers(before: Policy, now: Policy, *, most: int = READ) -> list[dict[str, Completion]]:
+    """Up to ``most`` held-out prompts that both have answered, with the first answer of each."""
+    found = (
+        Completion.objects.filter(
+            policy=now, prompt__is_held_out=True, prompt__completions__policy=before
+        )
+        .select_related("prompt")
+        .order_by("prompt_id", "pk")
+    )
+    rows: dict[int, Completion] = {}
+    for one in found[: 8 * most]:
+        rows.setdefault(one.prompt_id, one)
+    chosen = list(rows.values())[:most]
+    others: dict[int, Completion] = {}
+    for one in Completion.objects.filter(
+        policy=before, prompt__in=[one.prompt_id for one in chosen]
+    ).order_by("pk"):
+        others.setdefault(one.prompt_id, one)
+    return [
+        {"now": one, "before": others[one.prompt_id]} for one in chosen if one.prompt_id in others
+    ]
+
+
+def _share(flags: Sequence[bool]) -> Share:
+    yes = sum(flags)
+    return Share(yes, len(flags) - yes)

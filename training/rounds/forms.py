@@ -1,0 +1,561 @@
+"""The form of a round: every setting with its explanation, and the recipe that comes of it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import operator
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import reduce
+from typing import Any, cast
+
+from django import forms
+from django.conf import settings
+from django.http import QueryDict
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import Policy, Project
+from training.engine.config import KINDS, ConfigError, DpoJob, Model, job_from_dict, job_to_dict
+from training.jobs.hardware import Hardware
+from training.models import LoopSettings, Round
+from training.rounds.pair_selection import Selection
+from training.rounds.recipes import ANCHOR, CHAMPION, START, Recipe
+
+BASE_CHOICES = LoopSettings.StartFrom
+MOST_PROCESSES = 64
+PLACES = {
+    "loss": "loss",
+    "beta": "beta",
+    "label_smoothing": "label_smoothing",
+    "dpop_lambda": "dpop_lambda",
+    "length_alpha": "length_alpha",
+    "sft_weight": "sft_weight",
+    "lora_r": "lora.r",
+    "lora_alpha": "lora.alpha",
+    "lora_dropout": "lora.dropout",
+    "lora_targets": "lora.target_modules",
+    "learning_rate": "optimisation.learning_rate",
+    "epochs": "optimisation.epochs",
+    "batch_size": "optimisation.batch_size",
+    "max_length": "optimisation.max_length",
+    "warmup_percent": "optimisation.warmup_fraction",
+    "weight_decay": "optimisation.weight_decay",
+    "max_grad_norm": "optimisation.max_grad_norm",
+    "token_budget": "optimisation.token_budget",
+    "eval_percent": "optimisation.eval_fraction",
+    "patience": "optimisation.patience",
+    "precision": "precision",
+    "load_in_4bit": "load_in_4bit",
+}
+"""Where in a job each field is."""
+PERCENTS = ("warmup_percent", "eval_percent")
+
+
+class PlainNumber(forms.NumberInput):
+    """Writes 0.00001 and 1, not 1e-05 and 1.0."""
+
+    def format_value(self, value: Any) -> str | None:
+        if isinstance(value, float):
+            plain = format(Decimal(repr(value)), "f")
+            return plain.rstrip("0").rstrip(".") if "." in plain else plain
+        return cast("str | None", super().format_value(value))
+
+
+def _number(label: Any, help_text: Any, **limits: Any) -> forms.FloatField:
+    limits.setdefault("min_value", 0)
+    return forms.FloatField(
+        label=label,
+        help_text=help_text,
+        widget=PlainNumber(attrs={"step": "any"}),
+        **limits,
+    )
+
+
+def _whole(label: Any, help_text: Any, **limits: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, help_text=help_text, **limits)
+
+
+class RoundForm(forms.Form):
+    """A round to be started. ``recipe()`` is what it asks for."""
+
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        help_text=_(
+            "DPO learns from which answer was preferred. An SFT warm-up merely imitates the chosen "
+            "answers: useful before the first DPO round, when the base model does not yet speak "
+            "the way that it should."
+        ),
+    )
+    start = forms.ChoiceField(
+        label=_("Goes on from"),
+        help_text=_(
+            "The latest policy builds on all that was learnt, the champion on what has proved "
+            "itself; the base model learns anew. A trained policy keeps its adapter's rank."
+        ),
+    )
+    reference = forms.ChoiceField(
+        label=_("Reference"),
+        help_text=_(
+            "The frozen model that the policy is compared with, and kept near to. The warm-up or "
+            "the base keeps all rounds on one leash; the start lets each round go as far again."
+        ),
+        choices=[
+            (ANCHOR, _("the warm-up it descends from, or else the base")),
+            ("base", _("the base model")),
+            (START, _("what it goes on from")),
+            (CHAMPION, _("the champion")),
+        ],
+    )
+
+    pairs_from = forms.ChoiceField(
+        label=_("Pairs"),
+        help_text=_("Held-out pairs are never trained on, whatever is chosen here."),
+        choices=[("all", _("all of them")), ("recent", _("those of the last rounds"))],
+        widget=forms.RadioSelect,
+    )
+    last_rounds = _whole(
+        _("How many last rounds"),
+        _("1: only pairs that came since the last round. For the second choice above."),
+        min_value=1,
+        max_value=1000,
+        required=False,
+    )
+    replay_percent = _number(
+        _("Older pairs besides, in per cent of all"),
+        _(
+            "So many of the pairs are drawn from older ones, so that what was learnt is not "
+            "forgotten. For the second choice above; 20 is usual."
+        ),
+        max_value=90,
+        required=False,
+    )
+    half_life = _number(
+        _("A pair weighs half after"),
+        _("Newer pairs count for more. Empty: all weigh the same, however old."),
+        min_value=0.1,
+        required=False,
+    )
+    half_life_unit = forms.ChoiceField(
+        label=_("Counted in"),
+        help_text=_("A pair's age: the rounds that succeeded since it was settled, or the days."),
+        choices=[("rounds", _("rounds")), ("days", _("days"))],
+    )
+    tags = forms.CharField(
+        label=_("Only prompts with one of these tags"),
+        help_text=_("Separated by commas. Empty: all prompts."),
+        max_length=1000,
+        required=False,
+    )
+    min_agreement = _number(
+        _("Raters agreed at least, in per cent"),
+        _("The share of a comparison's votes that went to the chosen answer. 0: any."),
+        max_value=100,
+        required=False,
+    )
+    since = forms.DateField(
+        label=_("Settled on this day or later"),
+        help_text=_("Empty: from the first pair on."),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    until = forms.DateField(
+        label=_("Settled on this day or earlier"),
+        help_text=_("Empty: up to now."),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    policies = forms.MultipleChoiceField(
+        label=_("Only pairs with an answer by one of these"),
+        help_text=_("None ticked: by anybody."),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    loss = forms.ChoiceField(
+        label=_("Loss"),
+        help_text=_("What the policy is pulled by. DPO's own is the usual choice."),
+        choices=[
+            ("sigmoid", _("DPO")),
+            ("dpop", _("DPO that keeps chosen answers likely (DPOP)")),
+            ("length_regularised", _("DPO that discounts length (R-DPO)")),
+            ("robust", _("DPO for wrong labels (robust)")),
+            ("ipo", _("IPO: a margin to reach, not to outgrow")),
+            ("hinge", _("Hinge (SLiC)")),
+        ],
+    )
+    beta = _number(
+        "β",
+        _(
+            "How tight the leash to the reference is. Larger stays nearer. 0.1 is usual; the small "
+            "built-in model needs 0.3."
+        ),
+    )
+    label_smoothing = _number(
+        _("Label smoothing"),
+        _(
+            "The share of pairs that are taken to be labelled wrongly, from 0 to below 0.5. Only "
+            "for DPO and robust DPO."
+        ),
+    )
+    dpop_lambda = _number(
+        _("DPOP's λ"), _("How hard chosen answers are kept as likely as before. For DPOP alone.")
+    )
+    length_alpha = _number(
+        _("R-DPO's α"), _("How much of a preference length explains, a token. For R-DPO alone.")
+    )
+    sft_weight = _number(
+        _("SFT term"),
+        _("Weight of imitating the chosen answer besides. 0: none; 0.1 holds against drift."),
+    )
+
+    learning_rate = _number(
+        _("Learning rate"),
+        _(
+            "How far each step goes. 0.00001 to 0.00005 for a model of billions of parameters; "
+            "small ones need more."
+        ),
+    )
+    epochs = _number(
+        _("Epochs"),
+        _("How often every pair is seen. Over-fitting often begins before the first one ends."),
+        max_value=1000,
+    )
+    batch_size = _whole(
+        _("Pairs in a step"),
+        _("More make each step surer and the steps fewer. Takes no more memory."),
+        min_value=1,
+        max_value=100_000,
+    )
+    max_length = _whole(
+        _("Maximum length, in tokens"),
+        _(
+            "Of prompt and answer. Longer prompts lose their beginning. What most decides how much "
+            "memory a round takes."
+        ),
+        min_value=8,
+        max_value=1_000_000,
+    )
+    warmup_percent = _number(
+        _("Warm-up, in per cent of the steps"),
+        _("The rate rises to its full size over these, and falls from there."),
+        max_value=99,
+    )
+    weight_decay = _number(_("Weight decay"), _("Pulls the adapter's weights to 0. 0: not at all."))
+    max_grad_norm = _number(
+        _("Largest gradient"), _("A step's gradient is scaled down to this norm, if it is above.")
+    )
+
+    lora_r = _whole(
+        _("Rank"),
+        _("The adapter's size: how much a round can learn. 8 to 64 are usual."),
+        min_value=1,
+        max_value=4096,
+    )
+    lora_alpha = _whole(
+        _("Alpha"),
+        _("The adapter's effect is scaled by alpha ÷ rank. Twice the rank is usual."),
+        min_value=1,
+        max_value=65_536,
+    )
+    lora_dropout = _number(
+        _("Dropout"), _("The share of the adapter's inputs that is dropped while training.")
+    )
+    lora_targets = forms.CharField(
+        label=_("Layers"),
+        help_text=_("all-linear, or names such as q_proj, v_proj, separated by commas."),
+        max_length=500,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+
+    eval_percent = _number(
+        _("Evaluate every so many per cent"),
+        _("Held-out pairs are measured after each such part of the round."),
+        min_value=0.1,
+        max_value=100,
+    )
+    patience = _whole(
+        _("Stop after so many evaluations without gain"),
+        _(
+            "When the held-out margin has not grown for so many evaluations, the round ends. The "
+            "adapter of the best one is kept. 0: it goes to its end, and the last one is kept."
+        ),
+        min_value=0,
+        max_value=1000,
+    )
+
+    seed = _whole(
+        _("Seed"),
+        _("Draws the order of the pairs. Empty: the round's number."),
+        min_value=0,
+        max_value=2**31 - 1,
+        required=False,
+    )
+    precision = forms.ChoiceField(
+        label=_("Precision"),
+        help_text=_("Of the frozen base. By itself: 16 bits where the hardware multiplies them."),
+        choices=[("auto", _("by itself")), ("bf16", "bf16"), ("fp32", "fp32")],
+    )
+    load_in_4bit = forms.BooleanField(
+        label=_("Base in 4 bits (QLoRA)"),
+        help_text=_(
+            "A quarter of the memory for the base, a little slower. Needs a GPU and bitsandbytes."
+        ),
+        required=False,
+    )
+    token_budget = _whole(
+        _("Tokens computed at once"),
+        _("Less takes less memory and is slower. Does not change the result."),
+        min_value=1,
+        max_value=10_000_000,
+    )
+    processes = _whole(
+        _("GPUs"), _("One training process each."), min_value=1, max_value=MOST_PROCESSES
+    )
+    keep = forms.BooleanField(
+        label=_("Rounds that start by themselves shall be like this one"),
+        help_text=_("Keeps these settings as the project's, once the round has been queued."),
+        required=False,
+    )
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        project: Project,
+        startable: list[Policy],
+        machine: Hardware | None,
+        recipe: Recipe,
+        changes: Mapping[str, Any],
+    ) -> None:
+        """``recipe``: what the project says; ``changes``: what a preset changes in the form."""
+        super().__init__(data, initial=values_of(recipe) | dict(changes))
+        self.machine, self.beyond = machine, beyond(recipe.settings)
+        self.settings: dict[str, Any] = {}
+        self.choice("kind").choices = Round.Kind.choices
+        self.choice("start").choices = [
+            *BASE_CHOICES.choices,
+            *((one.slug, one.slug) for one in startable),
+        ]
+        slugs = Policy.objects.filter(project=project).order_by("pk").values_list("slug", flat=True)
+        self.choice("policies").choices = [(slug, slug) for slug in slugs]
+        self._say_processes()
+
+    def choice(self, name: str) -> forms.ChoiceField:
+        return cast(forms.ChoiceField, self.fields[name])
+
+    def _say_processes(self) -> None:
+        field = self.fields["processes"]
+        if settings.LAUNCHER:
+            field.disabled = True
+            field.help_text = _(
+                "The operator's launcher (WHETSTONE_LAUNCHER) decides how many processes train."
+            )
+        elif self.machine is None:
+            field.help_text = _(
+                "One training process each. How many there are is known once a worker has run."
+            )
+        elif not self.machine.is_gpu:
+            field.help_text = _("The worker that ran last has none: one process trains on its CPU.")
+        else:
+            words = _("One training process each. The worker that ran last has %(n)s.")
+            field.help_text = words % {"n": self.machine.devices}
+
+    def clean_processes(self) -> int:
+        wanted: int = self.cleaned_data["processes"]
+        if settings.LAUNCHER or self.machine is None or wanted == 1:
+            return wanted
+        if wanted > max(1, self.machine.devices):
+            words = gettext("The worker that ran last has %(n)s: choose no more.")
+            raise forms.ValidationError(words % {"n": max(1, self.machine.devices)})
+        return wanted
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("pairs_from") == "recent" and not cleaned.get("last_rounds"):
+            self.add_error("last_rounds", gettext("Say of how many rounds."))
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and since > until:
+            self.add_error("until", gettext("This day is before the first one."))
+        if cleaned.get("keep") and cleaned.get("start") not in BASE_CHOICES.values:
+            self.add_error(
+                "keep",
+                gettext(
+                    "Rounds that start by themselves go on from the base model, the champion or "
+                    "the latest policy; choose one of these, or do not keep the settings."
+                ),
+            )
+        if not self.errors:
+            self._check_job(cleaned)
+        return cleaned
+
+    def _check_job(self, cleaned: dict[str, Any]) -> None:
+        """The engine's own rules, each said beside its field."""
+        self.settings = wishes_of(cleaned, self.beyond)
+        kind = cleaned["kind"]
+        fields = {field.name for field in dataclasses.fields(KINDS[kind])}
+        wishes = {name: value for name, value in self.settings.items() if name in fields}
+        try:
+            job_from_dict({**wishes, "kind": kind, "model": {"base": "any"}})
+        except ConfigError as error:
+            place, _colon, words = str(error).partition(": ")
+            name = next((name for name, where in PLACES.items() if where == place), None)
+            self.add_error(name, words if name else str(error))
+
+    def untouched(self) -> QueryDict:
+        """What a browser would send if nothing were changed."""
+        sent = QueryDict(mutable=True)
+        for name in self.fields:
+            value = self[name].value()
+            if isinstance(value, list):
+                sent.setlist(name, value)
+            elif value is not None and value is not False:
+                sent[name] = value
+        return sent
+
+    def recipe(self) -> Recipe:
+        """What a valid form asks for."""
+        given = self.cleaned_data
+        recent = given["pairs_from"] == "recent"
+        return Recipe(
+            kind=given["kind"],
+            start=given["start"],
+            reference=given["reference"],
+            selection=Selection(
+                half_life=given["half_life"] or None,
+                half_life_unit=given["half_life_unit"] if given["half_life"] else "rounds",
+                last_rounds=given["last_rounds"] if recent else None,
+                replay_share=(given["replay_percent"] or 0) / 100 if recent else 0.0,
+                tags=tuple(word.strip() for word in given["tags"].split(",") if word.strip()),
+                min_agreement=(given["min_agreement"] or 0) / 100,
+                since=given["since"],
+                until=given["until"],
+                policies=tuple(given["policies"]),
+            ),
+            settings=self.settings,
+            processes=1 if settings.LAUNCHER else given["processes"],
+            seed=given["seed"],
+        )
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The fields under their headings; what few need is folded, unless it is wrong."""
+        groups: list[tuple[str, list[str], bool]] = [
+            (gettext("What it is"), ["kind", "start", "reference"], False),
+            (
+                gettext("Which pairs"),
+                ["pairs_from", "last_rounds", "replay_percent", "half_life", "half_life_unit"],
+                False,
+            ),
+            (
+                gettext("A filter on the pairs"),
+                ["tags", "min_agreement", "since", "until", "policies"],
+                True,
+            ),
+            (gettext("The loss"), ["loss", "beta"], False),
+            (
+                gettext("More about the loss"),
+                ["label_smoothing", "dpop_lambda", "length_alpha", "sft_weight"],
+                True,
+            ),
+            (
+                gettext("Learning"),
+                ["learning_rate", "epochs", "batch_size", "max_length"],
+                False,
+            ),
+            (
+                gettext("More about learning"),
+                ["warmup_percent", "weight_decay", "max_grad_norm"],
+                True,
+            ),
+            (
+                gettext("The adapter"),
+                ["lora_r", "lora_alpha", "lora_dropout", "lora_targets"],
+                True,
+            ),
+            (gettext("Watching and stopping"), ["eval_percent", "patience"], False),
+            (
+                gettext("The machine"),
+                ["precision", "load_in_4bit", "token_budget", "processes", "seed"],
+                True,
+            ),
+        ]
+        return [
+            {
+                "title": title,
+                "fields": [self[name] for name in names],
+                "is_folded": folded,
+                "is_open": any(name in self.errors for name in names) or self._is_used(names),
+            }
+            for title, names, folded in groups
+        ]
+
+    def _is_used(self, names: list[str]) -> bool:
+        """Whether a folded group narrows the pairs: what nobody should overlook."""
+        narrowing = ("tags", "min_agreement", "since", "until", "policies")
+        usual: tuple[Any, ...] = (None, "", "0", 0, [])
+        return any(name in narrowing and self[name].value() not in usual for name in names)
+
+
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as the form's values: its own settings, and the engine's defaults for the rest."""
+    usual = job_to_dict(DpoJob(model=Model(base="any")))
+    chosen = recipe.selection
+    values: dict[str, Any] = {
+        "kind": recipe.kind,
+        "start": recipe.start,
+        "reference": recipe.reference,
+        "pairs_from": "recent" if chosen.last_rounds else "all",
+        "last_rounds": chosen.last_rounds,
+        "replay_percent": _plain(100 * chosen.replay_share) if chosen.last_rounds else None,
+        "half_life": chosen.half_life,
+        "half_life_unit": chosen.half_life_unit,
+        "tags": ", ".join(chosen.tags),
+        "min_agreement": _plain(100 * chosen.min_agreement),
+        "since": chosen.since,
+        "until": chosen.until,
+        "policies": list(chosen.policies),
+        "processes": recipe.processes,
+        "seed": recipe.seed,
+    }
+    for name, place in PLACES.items():
+        path = place.split(".")
+        try:
+            value = reduce(operator.getitem, path, cast(Any, recipe.settings))
+        except (KeyError, TypeError):
+            value = reduce(operator.getitem, path, usual)
+        values[name] = _plain(100 * value) if name in PERCENTS else value
+    return values
+
+
+def wishes_of(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values as fields of a job: those that are not the engine's defaults, and
+    ``others`` that the form does not have."""
+    usual = job_to_dict(DpoJob(model=Model(base="any")))
+    wishes: dict[str, Any] = copy.deepcopy(dict(others))
+    for name, place in PLACES.items():
+        value = given[name] / 100 if name in PERCENTS else given[name]
+        path = place.split(".")
+        if value == reduce(operator.getitem, path, usual):
+            continue
+        reduce(lambda inner, key: inner.setdefault(key, {}), path[:-1], wishes)[path[-1]] = value
+    return wishes
+
+
+def beyond(wishes: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Those of a project's settings that the form has no field for."""
+    found: dict[str, Any] = {}
+    for name, value in wishes.items():
+        place = f"{path}{name}"
+        if isinstance(value, dict):
+            if inner := beyond(value, f"{place}."):
+                found[name] = inner
+        elif place not in PLACES.values():
+            found[name] = value
+    return found
+
+
+def _plain(number: float) -> float | int:
+    """10, not 10.000000000000002."""
+    rounded = round(number, 6)
+    return int(rounded) if rounded == int(rounded) else rounded

@@ -1,0 +1,86 @@
+"""Pausing a round, and taking one up again that was paused, cancelled or has failed.
+
+A paused round has given the device back: its engine has written a checkpoint and ended, and no
+sweep revives it. Taking a round up puts it into the queue again; its engine goes on from the
+newest checkpoint of its run directory, or begins anew where there is none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from training.errors import NotNow
+from training.jobs.dispatch import nudge
+from training.models import Job, Round
+
+TAKEN_UP = (Round.State.PAUSED, Round.State.CANCELLED, Round.State.FAILED)
+"""The states that a round can be taken up from."""
+
+
+def request_pause(*, round_: Round) -> None:
+    """Ask a round to pause. A queued one pauses at once, a running one after a checkpoint."""
+    rows = Round.objects.filter(pk=round_.pk)
+    rows.filter(state=Round.State.QUEUED).update(
+        state=Round.State.PAUSED, pause_requested_at=None, phase=""
+    )
+    rows.filter(state=Round.State.RUNNING, pause_requested_at=None).update(
+        pause_requested_at=timezone.now()
+    )
+
+
+def take_up(*, round_: Round) -> None:
+    """Put a paused, cancelled or failed round into the queue again.
+
+    Its attempts are counted anew. Raises NotNow, in words, where another round of the project
+    has not finished, or where this one cannot be taken up.
+    """
+    try:
+        with transaction.atomic():
+            taken = Round.objects.filter(pk=round_.pk, state__in=TAKEN_UP).update(
+                state=Round.State.QUEUED,
+                stops=F("attempt"),
+                cancel_requested_at=None,
+                pause_requested_at=None,
+                finished_at=None,
+                nudged_at=None,
+                phase="",
+                error="",
+            )
+            transaction.on_commit(lambda: _nudge_queued(round_.pk))
+    except IntegrityError as error:
+        other = round_.project.rounds.filter(state__in=Round.UNFINISHED).first()
+        words = _("Round %(number)s has not finished yet; two rounds never run at once.")
+        raise NotNow(words % {"number": other.number if other else "?"}) from error
+    if not taken:
+        words = _("Round %(number)s is neither paused, cancelled nor failed.")
+        raise NotNow(words % {"number": round_.number})
+
+
+def can_be_taken_up(round_: Round) -> bool:
+    """Whether a button offers it: no other round of the project is unfinished."""
+    if round_.state == Round.State.PAUSED:
+        return True
+    if round_.state not in TAKEN_UP:
+        return False
+    return not round_.project.rounds.filter(state__in=Round.UNFINISHED).exists()
+
+
+def newest_kept(run_dir: Path) -> int | None:
+    """The step of the newest checkpoint in a run directory that was sealed whole."""
+    steps = [
+        int(name)
+        for manifest in run_dir.glob("checkpoint-*/manifest.json")
+        if (name := manifest.parent.name.rpartition("-")[2]).isdigit()
+    ]
+    return max(steps, default=None)
+
+
+def _nudge_queued(pk: int) -> None:
+    found = Round.objects.filter(pk=pk, state=Job.State.QUEUED).first()
+    if found is not None:
+        nudge(found)

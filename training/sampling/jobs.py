@@ -1,0 +1,310 @@
+"""Sampling: which completions are missing, and how the engine's lines become rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotate.content.completions import sampling_digest, store_completions
+from annotate.models import Completion, Policy, Project, Prompt
+from training.endpoints.routing import endpoint_of, job_config
+from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
+from training.errors import NotNow
+from training.jobs.claims import Claim
+from training.jobs.dispatch import nudge
+from training.models import Endpoint, LoopSettings, SamplingJob, loop_of
+from training.policies.pool import ensure_base, loads_in_4bit, sampled_policies
+from training.sampling import best_of
+from training.storage.code_version import code_version
+
+SEED_BITS = 63
+Draw = tuple[int, int, int]
+"""A draw that a job names: prompt, policy, seed."""
+
+
+def draw_seed(*, prompt_digest: str, policy: str, draw: int) -> int:
+    """The seed of one draw: the same for the same prompt, policy and number, on any machine."""
+    digest = hashlib.sha256(f"{prompt_digest}\n{policy}\n{draw}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
+
+
+def start_sampling(
+    *, project: Project, policies: Sequence[Policy] | None = None
+) -> list[SamplingJob]:
+    """Queue the completions that the pool (or ``policies``) still owes to the prompts.
+
+    One job for each base model, and one for each policy that an endpoint answers for. Raises
+    NotNow where nothing is missing or nothing can write.
+    """
+    if policies is None:
+        policies = sampled_policies(project)
+        if loop_of(project).base_model or not policies:
+            ensure_base(project=project)
+            policies = sampled_policies(project)
+    if not project.prompts.exists():
+        raise NotNow(_("There are no prompts yet. Import some first."))
+    loop = loop_of(project)
+    by_base: dict[tuple[str, str], list[Policy]] = {}
+    served: list[tuple[Policy, Endpoint]] = []
+    for policy in policies:
+        if not _owes(project, policy, loop):
+            continue
+        endpoint = endpoint_of(policy)
+        if endpoint is not None:
+            served.append((policy, endpoint))
+        else:
+            by_base.setdefault((policy.base_model, policy.base_revision), []).append(policy)
+    if not by_base and not served:
+        raise NotNow(_("Every policy in the pool has answered every prompt already."))
+    return [
+        *(queue_for_engine(project, loop, members) for members in by_base.values()),
+        *(queue_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
+    ]
+
+
+@transaction.atomic
+def queue_for_endpoint(
+    project: Project,
+    loop: LoopSettings,
+    policy: Policy,
+    endpoint: Endpoint,
+    *,
+    asked: list[Draw] | None = None,
+) -> SamplingJob:
+    """Queue what ``policy`` owes, or the draws that are named."""
+    sampling, count = sampling_of(loop, policy), loop.completions_per_prompt
+    made = SamplingJob.objects.create(
+        project=project,
+        endpoint=endpoint,
+        completions_per_prompt=count,
+        config=job_config(endpoint, policy, sampling),
+        code_version=code_version(),
+        asked=asked,
+        total_steps=(
+            sum(1 for _ in _missing(project, policy, sampling=sampling, count=count))
+            if asked is None
+            else len(asked)
+        ),
+    )
+    made.policies.set([policy])
+    transaction.on_commit(lambda: nudge(made))
+    return made
+
+
+@transaction.atomic
+def queue_for_engine(
+    project: Project,
+    loop: LoopSettings,
+    policies: list[Policy],
+    *,
+    asked: list[Draw] | None = None,
+) -> SamplingJob:
+    """Queue what the policies of one base model owe, or the draws that are named.
+
+    Raises NotNow where the sampling settings are wrong.
+    """
+    config = engine_job(loop, policies)
+    sampling, count = config["sampling"], loop.completions_per_prompt
+    made = SamplingJob.objects.create(
+        project=project,
+        completions_per_prompt=count,
+        config=config,
+        code_version=code_version(),
+        asked=asked,
+        total_steps=(
+            sum(
+                1
+                for policy in policies
+                for _ in _missing(project, policy, sampling=sampling, count=count)
+            )
+            if asked is None
+            else len(asked)
+        ),
+    )
+    made.policies.set(policies)
+    transaction.on_commit(lambda: nudge(made))
+    return made
+
+
+def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]:
+    """The engine's job that samples ``policies``, all of one base model.
+
+    Raises NotNow where the sampling settings are wrong.
+    """
+    base = policies[0]
+    try:
+        job = job_from_dict(
+            {
+                "kind": "sample",
+                "model": {
+                    "base": base.base_model,
+                    "revision": base.base_revision or None,
+                    "trust_remote_code": settings.TRUST_REMOTE_CODE,
+                },
+                "adapters": {policy.slug: policy.adapter_path or None for policy in policies},
+                "sampling": sampling_of(loop, base),
+                "load_in_4bit": loads_in_4bit(loop.project, base.base_model),
+            }
+        )
+    except ConfigError as error:
+        words = _("The sampling settings do not fit: %(error)s.")
+        raise NotNow(words % {"error": error}) from error
+    return job_to_dict(job)
+
+
+def sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
+    """The parameters that ``policy`` writes with in this project, as a job says them: what came
+    later is left out where it changes nothing."""
+    if policy.kind == Policy.Kind.ENDPOINT:
+        return policy.served_by.sampling(loop)
+    return Sampling(
+        temperature=loop.temperature,
+        top_p=loop.top_p,
+        top_k=loop.top_k,
+        max_new_tokens=loop.max_new_tokens,
+        min_p=loop.min_p,
+        repetition_penalty=loop.repetition_penalty,
+        stop_sequences=tuple(loop.stop_sequences),
+    ).as_dict()
+
+
+def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
+    """Whether any prompt still waits for a completion of ``policy`` under these settings."""
+    mine = Q(
+        completions__policy=policy,
+        completions__sampling_digest=sampling_digest(sampling_of(loop, policy)),
+    )
+    return (
+        Prompt.objects.filter(project=project)
+        .annotate(written=Count("completions", filter=mine))
+        .filter(written__lt=loop.completions_per_prompt)
+        .exists()
+    )
+
+
+def _missing(
+    project: Project, policy: Policy, *, sampling: dict[str, Any], count: int
+) -> Iterator[tuple[Prompt, int]]:
+    """(prompt, seed) of each of ``count`` draws that ``policy`` has not written so."""
+    digest = sampling_digest(sampling)
+    written = set(
+        Completion.objects.filter(policy=policy, sampling_digest=digest).values_list(
+            "prompt_id", "seed"
+        )
+    )
+    for prompt in Prompt.objects.filter(project=project).order_by("pk").iterator():
+        for draw in range(count):
+            seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=draw)
+            if (prompt.pk, seed) not in written:
+                yield prompt, seed
+
+
+def missing_of(job: SamplingJob, policy: Policy) -> Iterator[tuple[Prompt, int]]:
+    """(prompt, seed) of every draw that ``policy`` still owes by the settings of ``job``."""
+    if job.asked is not None:
+        yield from _asked(job, policy, job.asked)
+        return
+    yield from _missing(
+        job.project,
+        policy,
+        sampling=job.config["sampling"],
+        count=job.completions_per_prompt,
+    )
+
+
+def _asked(job: SamplingJob, policy: Policy, draws: Sequence[Draw]) -> Iterator[tuple[Prompt, int]]:
+    """The draws of ``policy`` that the job names, except those that are written."""
+    own = [(prompt, seed) for prompt, writer, seed in draws if writer == policy.pk]
+    prompts = Prompt.objects.in_bulk({prompt for prompt, _ in own})
+    written = seeds_written(policy, prompts, job.config["sampling"])
+    for prompt, seed in own:
+        if prompt in prompts and (prompt, seed) not in written:
+            yield prompts[prompt], seed
+
+
+def seeds_written(
+    policy: Policy, prompts: Iterable[int], sampling: dict[str, Any]
+) -> set[tuple[int, int]]:
+    """(prompt, seed) of what ``policy`` has written to these prompts with these parameters."""
+    written = Completion.objects.filter(
+        policy=policy, prompt__in=list(prompts), sampling_digest=sampling_digest(sampling)
+    )
+    return set(written.values_list("prompt_id", "seed"))
+
+
+def prepare(*, job: SamplingJob, run_dir: Path) -> None:
+    """Write ``prompts.jsonl``: one line for every completion that is asked for."""
+    target = run_dir / "prompts.jsonl"
+    if target.exists():
+        return
+    temporary = run_dir / "prompts.part"
+    lines = 0
+    with temporary.open("w", encoding="utf-8") as file:
+        for policy in job.policies.order_by("pk"):
+            for prompt, seed in missing_of(job, policy):
+                for line in _lines(prompt, policy, seed):
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                lines += 1
+    temporary.replace(target)
+    SamplingJob.objects.filter(pk=job.pk).update(total_steps=lines)
+
+
+def _lines(prompt: Prompt, policy: Policy, seed: int) -> Iterator[dict[str, Any]]:
+    """What the engine is asked for one draw: one answer, or the n of a best-of-n policy."""
+    key = f"{prompt.pk}:{policy.pk}:{seed}"
+    draws = best_of.numbered(key, seed, policy.best_of) if policy.best_of else [(key, seed)]
+    for name, own_seed in draws:
+        yield {
+            "id": name,
+            "messages": prompt.messages,
+            "policy": policy.slug,
+            "seed": own_seed,
+        }
+
+
+def store(*, job: SamplingJob, claim: Claim, lines: Sequence[dict[str, Any]]) -> bool:
+    """Store what the engine has written so far. False where the claim no longer holds.
+
+    Of best-of-n policies only what ``best_of.choose`` gives.
+    """
+    lines = [line for line in lines if not best_of.is_one_of_many(line)]
+    if not lines:
+        return True
+    rows = []
+    for line in lines:
+        prompt, policy, seed = (int(part) for part in str(line["id"]).split(":"))
+        rows.append(
+            Completion(
+                prompt_id=prompt,
+                policy_id=policy,
+                text=line["text"],
+                seed=seed,
+                sampling=job.config["sampling"],
+                finish_reason=line["finish_reason"],
+                token_count=line["token_count"],
+                logprob=line["logprob"],
+            )
+        )
+    return claim.update(stored=F("stored") + store_completions(rows=rows, screened_for=job.project))
+
+
+def being_written(project: Project) -> SamplingJob | None:
+    """The project's sampling job under way, if there is one."""
+    return SamplingJob.objects.filter(project=project, state__in=SamplingJob.UNFINISHED).first()
+
+
+def seconds_left(job: SamplingJob) -> int | None:
+    """At the pace so far, how long the job has to go; None before there is a pace."""
+    if not job.started_at or not job.stored or job.total_steps <= job.stored:
+        return None
+    elapsed = (timezone.now() - job.started_at).total_seconds()
+    return int(elapsed / job.stored * (job.total_steps - job.stored))

@@ -1,0 +1,226 @@
+"""Whether a round starts by itself now, condition by condition. Pure functions of facts.
+
+What a dry run says and what the clock does are the same ``decide``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from annotate.formatting import grouped
+from annotate.quality.recent_rates import FEWEST, Recent
+
+State = Literal["met", "not met", "not asked"]
+Trigger = Literal["pairs", "time", "plan"]
+NONE = Recent(0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What a project asks for. A round starts by itself only where at least one call is named."""
+
+    after_pairs: int | None = None
+    after_minutes: int | None = None
+    has_plan: bool = False
+    needs_all: bool = False
+    """All of the calls above must be heard; else any one does."""
+    gold_floor: int | None = None
+    agreement_floor: int | None = None
+    needs_decision: bool = False
+
+    @property
+    def calls(self) -> bool:
+        """Whether anything but a button starts a round."""
+        return bool(self.after_pairs or self.after_minutes or self.has_plan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """How things stand."""
+
+    now: datetime
+    new_pairs: int = 0
+    hindrance: str | None = None
+    """Why no round can start at all, in words."""
+    is_paused: bool = False
+    last_started: datetime | None = None
+    window: datetime | None = None
+    """The plan's moment that has come and was not dealt with yet."""
+    gold: Recent = NONE
+    agreement: Recent = NONE
+    undecided: Sequence[str] = ()
+    """Candidates that nobody has promoted or retired."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """One condition: its name, whether it holds, and what that is seen from."""
+
+    key: str
+    name: str
+    state: State
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """``trigger`` is what started it; ``why`` says in a sentence why not, where it does not."""
+
+    starts: bool
+    trigger: Trigger | None
+    conditions: Sequence[Condition]
+    why: str = ""
+
+
+def decide(rules: Rules, facts: Facts, *, say: Callable[[datetime], str] = str) -> Verdict:
+    """Whether a round starts now. ``say`` writes a moment for people."""
+    calls = [_pairs(rules, facts), _minutes(rules, facts), _plan(rules, facts, say)]
+    bars = [
+        _possible(facts),
+        _running(facts),
+        _new(facts),
+        _floor(
+            "gold",
+            _("Gold accuracy is high enough"),
+            rules.gold_floor,
+            facts.gold,
+            _("%(right)s of the newest %(of)s gold verdicts are right"),
+            _("gold verdicts"),
+        ),
+        _floor(
+            "agreement",
+            _("Raters agree enough"),
+            rules.agreement_floor,
+            facts.agreement,
+            _("in %(right)s of the newest %(of)s meetings two raters chose the same"),
+            _("meetings of two raters"),
+        ),
+        _decided(rules, facts),
+    ]
+    asked = [one for one in calls if one.state != "not asked"]
+    heard = [one for one in asked if one.state == "met"]
+    calling = bool(asked) and (len(heard) == len(asked) if rules.needs_all else bool(heard))
+    barred = [one for one in bars if one.state == "not met"]
+    conditions = [*calls, *bars]
+    if calling and not barred:
+        keys = {one.key for one in heard}
+        order: tuple[Trigger, ...] = ("plan", "pairs", "time")
+        return Verdict(True, next(key for key in order if key in keys), conditions)
+    return Verdict(False, None, conditions, _why(asked, heard, calling, barred, rules))
+
+
+def _why(
+    asked: Sequence[Condition],
+    heard: Sequence[Condition],
+    calling: bool,
+    barred: Sequence[Condition],
+    rules: Rules,
+) -> str:
+    if not asked:
+        return _("Nothing but the button starts a round.")
+    if not calling:
+        missing = [one for one in asked if one not in heard] if rules.needs_all else asked
+        return " ".join(one.words for one in missing)
+    return " ".join(one.words for one in barred)
+
+
+# --- what calls for a round ---
+
+
+def _pairs(rules: Rules, facts: Facts) -> Condition:
+    name = _("Enough new pairs")
+    if not rules.after_pairs:
+        return Condition("pairs", name, "not asked", _("The number of pairs starts nothing."))
+    words = ngettext(
+        "%(new)s new pair of %(wanted)s.", "%(new)s new pairs of %(wanted)s.", facts.new_pairs
+    ) % {"new": grouped(facts.new_pairs), "wanted": grouped(rules.after_pairs)}
+    return Condition("pairs", name, _state(facts.new_pairs >= rules.after_pairs), words)
+
+
+def _minutes(rules: Rules, facts: Facts) -> Condition:
+    name = _("Enough time since the last round")
+    if not rules.after_minutes:
+        return Condition("time", name, "not asked", _("Time alone starts nothing."))
+    if facts.last_started is None:
+        return Condition("time", name, "met", _("There has been no round yet."))
+    since = facts.now - facts.last_started
+    words = _("The last round was started %(since)s minutes ago; %(wanted)s are asked.") % {
+        "since": grouped(max(0, int(since.total_seconds() // 60))),
+        "wanted": grouped(rules.after_minutes),
+    }
+    return Condition("time", name, _state(since >= timedelta(minutes=rules.after_minutes)), words)
+
+
+def _plan(rules: Rules, facts: Facts, say: Callable[[datetime], str]) -> Condition:
+    name = _("The plan's time has come")
+    if not rules.has_plan:
+        return Condition("plan", name, "not asked", _("There is no time plan."))
+    if facts.window is None:
+        words = _("The plan's last time has been dealt with, or none has come yet.")
+        return Condition("plan", name, "not met", words)
+    words = _("The plan's time %(moment)s has come.") % {"moment": say(facts.window)}
+    return Condition("plan", name, "met", words)
+
+
+# --- what must hold besides ---
+
+
+def _possible(facts: Facts) -> Condition:
+    name = _("A round can start")
+    words = facts.hindrance or _("Nothing is in the way.")
+    return Condition("possible", name, _state(not facts.hindrance), words)
+
+
+def _running(facts: Facts) -> Condition:
+    name = _("The project is not paused")
+    words = _("It is paused.") if facts.is_paused else _("It is not.")
+    return Condition("running", name, _state(not facts.is_paused), words)
+
+
+def _new(facts: Facts) -> Condition:
+    name = _("Something is new")
+    words = (
+        _("There are new pairs.") if facts.new_pairs else _("No pair is new since the last round.")
+    )
+    return Condition("new", name, _state(facts.new_pairs > 0), words)
+
+
+def _floor(
+    key: str, name: str, floor: int | None, recent: Recent, words: str, what: str
+) -> Condition:
+    if floor is None:
+        return Condition(key, name, "not asked", _("No floor is set."))
+    if not recent.is_known:
+        few = _("Too few to know: %(of)s %(what)s lately, at least %(fewest)s are needed.")
+        told = few % {"of": recent.of, "what": what, "fewest": FEWEST}
+        return Condition(key, name, "not met", told)
+    seen = words % {"right": grouped(recent.right), "of": grouped(recent.of)}
+    told = _("%(percent)s %%: %(seen)s. At least %(floor)s %% is asked.") % {
+        "percent": number_format(recent.percent, 1),
+        "seen": seen,
+        "floor": floor,
+    }
+    return Condition(key, name, _state(recent.percent >= floor), told)
+
+
+def _decided(rules: Rules, facts: Facts) -> Condition:
+    name = _("The last candidate has been decided")
+    if not rules.needs_decision:
+        return Condition("decided", name, "not asked", _("Rounds do not wait for it."))
+    if facts.undecided:
+        words = _("%(names)s is still to be promoted or retired.") % {
+            "names": ", ".join(facts.undecided)
+        }
+        return Condition("decided", name, "not met", words)
+    return Condition("decided", name, "met", _("No candidate is waiting."))
+
+
+def _state(holds: bool) -> State:
+    return "met" if holds else "not met"

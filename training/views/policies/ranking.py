@@ -1,0 +1,310 @@
+"""The ranking: as a page, as CSV and as JSON, all with the same figures."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from annotate.access import project_for
+from annotate.formatting import grouped
+from annotate.models import Policy, Project
+from annotate.quality.gold import gold_accuracy
+from annotate.views.requests import MemberRequest
+from training.policies.ranking import Ranking, Rated, ranking_of
+from training.stats.bradley_terry import POINTS, Estimated
+from training.stats.rater_weights import weights_from_gold
+from training.stats.win_rates import Share, in_percent
+from training.views.rounds.charts import Line, Point, line_chart
+
+MOST_LINES = 6
+BAR = 240
+MINUS = "\N{MINUS SIGN}"
+SHADES = 5
+"""Steps of colour in the matrix, to either side of a half."""
+
+
+@login_required
+@never_cache
+@require_GET
+def ranking(request: MemberRequest, slug: str) -> HttpResponse:
+    """Who is better than whom, and how sure that is."""
+    project, membership = project_for(request, slug, manage=True)
+    found = _asked_for(request, project)
+    context = {
+        "project": project,
+        "membership": membership,
+        "ranking": found,
+        "rows": _rows(found),
+        "even": _place(0, *_ends(found)),
+        "bar": BAR,
+        "matrix": _matrix(found),
+        "trend": _trend(found),
+        "trend_legend": _lines(found),
+        "tags": [
+            (
+                row,
+                [None if one is None else (points(one.value), _margin(one)) for one in row.points],
+            )
+            for row in found.tags
+        ],
+        "query": request.GET.urlencode(),
+        "said": _said(found),
+    }
+    return render(request, "training/ranking.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def ranking_csv(request: MemberRequest, slug: str) -> HttpResponse:
+    """A line a policy, the best first."""
+    project, _membership = project_for(request, slug, manage=True)
+    found = _asked_for(request, project)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{project.slug}-ranking.csv"'
+    lines = csv.writer(response)
+    head = ["place", "policy", "state", "points", "low", "high", "wins", "losses", "ties"]
+    lines.writerow([*head, "against", "length_controlled"])
+    for one in found.rated:
+        numbers = (one.points.value, one.points.low, one.points.high)
+        lines.writerow(
+            [
+                one.place,
+                harmless(one.slug),
+                one.state,
+                *(f"{number:.2f}" for number in numbers),
+                one.share.wins,
+                one.share.losses,
+                one.share.undecided,
+                harmless(found.against or "mean"),
+                "yes" if found.length_controlled else "no",
+            ]
+        )
+    return response
+
+
+@login_required
+@never_cache
+@require_GET
+def ranking_json(request: MemberRequest, slug: str) -> JsonResponse:
+    """All figures of the page. Points are logits times ``points_per_logit``."""
+    project, _membership = project_for(request, slug, manage=True)
+    found = _asked_for(request, project)
+    slugs = [one.slug for one in found.rated]
+    return JsonResponse(
+        {
+            "project": project.slug,
+            "made_at": found.made_at.isoformat(),
+            "votes": found.votes,
+            "raters": found.raters,
+            "against": found.against,
+            "length_controlled": found.length_controlled,
+            "clustered_by": "rater and prompt" if found.clustered_by_rater else "prompt",
+            "confidence": 0.95,
+            "points_per_logit": POINTS,
+            "policies": [
+                {
+                    "place": one.place,
+                    "policy": one.slug,
+                    "state": one.state,
+                    "points": _plain(one.points),
+                    "wins": one.share.wins,
+                    "losses": one.share.losses,
+                    "ties": one.share.undecided,
+                    "chance_against_champion": one.versus_champion,
+                }
+                for one in found.rated
+            ],
+            "unlinked": found.unlinked,
+            "left_side": _plain(found.left),
+            "twice_as_long": _plain(found.twice),
+            "ties": found.tied,
+            "matrix": [
+                {"policy": row, "against": column, **dataclasses.asdict(share)}
+                for row, shares in zip(slugs, found.matrix, strict=True)
+                for column, share in zip(slugs, shares, strict=True)
+                if share is not None
+            ],
+            "trend": {
+                "against": found.trend_against,
+                "moments": [
+                    {"votes": one.votes, "at": one.at.isoformat(), "points": one.points}
+                    for one in found.trend
+                ],
+            },
+            "tags": [
+                {
+                    "tag": row.tag,
+                    "votes": row.votes,
+                    "points": {
+                        name: _plain(one)
+                        for name, one in zip(slugs, row.points, strict=True)
+                        if one is not None
+                    },
+                }
+                for row in found.tags
+            ],
+        }
+    )
+
+
+def points(value: float) -> str:
+    """Points with their sign: "+84", with a true minus."""
+    return f"{value:+.0f}".replace("-", MINUS).replace("+0", "0").replace(f"{MINUS}0", "0")
+
+
+def _asked_for(request: MemberRequest, project: Project) -> Ranking:
+    return ranking_of(
+        project,
+        rater_weights=trusted(project),
+        against=request.GET.get("against") or None,
+        control_length=request.GET.get("length") != "free",
+    )
+
+
+def harmless(text: str) -> str:
+    """No formula, whatever a spreadsheet makes of it."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def _plain(one: Estimated | None) -> dict[str, float] | None:
+    return None if one is None else dataclasses.asdict(one)
+
+
+# --- the page ---
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A policy's line in the table, with its interval in pixels of the bar."""
+
+    rated: Rated
+    points: str
+    low: str
+    high: str
+    at: str
+    begins: str
+    ends: str
+
+
+def _ends(found: Ranking) -> tuple[float, float]:
+    low = min([one.points.low for one in found.rated] + [-50])
+    high = max([one.points.high for one in found.rated] + [50])
+    return max(low, -800), min(high, 800)
+
+
+def _place(value: float, low: float, high: float) -> str:
+    """As SVG writes it, whatever the language."""
+    return f"{BAR * (min(max(value, low), high) - low) / (high - low):.1f}"
+
+
+def _rows(found: Ranking) -> list[Row]:
+    low, high = _ends(found)
+    return [
+        Row(
+            rated=one,
+            points=points(one.points.value),
+            low=points(one.points.low),
+            high=points(one.points.high),
+            at=_place(one.points.value, low, high),
+            begins=_place(one.points.low, low, high),
+            ends=_place(one.points.high, low, high),
+        )
+        for one in found.rated
+    ]
+
+
+def _margin(one: Estimated) -> str:
+    return f"±{(one.high - one.low) / 2:.0f}"
+
+
+def _matrix(found: Ranking) -> list[tuple[Rated, list[dict[str, Any] | None]]]:
+    return [
+        (one, [None if share is None else _cell(share) for share in shares])
+        for one, shares in zip(found.rated, found.matrix, strict=True)
+    ]
+
+
+def _cell(share: Share) -> dict[str, Any]:
+    if share.value is None:
+        return {"words": "–", "shade": "", "share": share}
+    steps = min(SHADES - 1, int(abs(share.value - 0.5) * 2 * SHADES))
+    side = "ahead" if share.value > 0.5 else "behind"
+    shade = f"{side}-{steps}" if share.value != 0.5 else ""
+    return {"words": in_percent(share.value), "shade": shade, "share": share}
+
+
+def _lines(found: Ranking) -> list[tuple[str, str]]:
+    """The policies whose lines are drawn, with their looks: the champion's stands out."""
+    drawn = {slug for moment in found.trend for slug in moment.points}
+    chosen = [one for one in found.rated if one.slug in drawn and one.slug != found.trend_against]
+    chosen = sorted(chosen, key=lambda one: one.state != Policy.State.CHAMPION)[:MOST_LINES]
+    looks = []
+    for number, one in enumerate(chosen):
+        is_champion = one.state == Policy.State.CHAMPION
+        looks.append((one.slug, "points champion-line" if is_champion else f"points line-{number}"))
+    return looks
+
+
+def _trend(found: Ranking) -> SafeString:
+    hover = _("%(policy)s after %(votes)s votes: %(points)s")
+    lines = [
+        Line(
+            slug,
+            look,
+            [
+                Point(
+                    moment.votes,
+                    moment.points[slug],
+                    hover
+                    % {
+                        "policy": slug,
+                        "votes": grouped(moment.votes),
+                        "points": points(moment.points[slug]),
+                    },
+                )
+                for moment in found.trend
+                if slug in moment.points
+            ],
+        )
+        for slug, look in _lines(found)
+    ]
+    lasts = [f"{line.name} {points(line.points[-1].y)}" for line in lines if line.points]
+    summary = _("Points against %(policy)s after more and more votes. In the end: %(points)s.")
+    return line_chart(
+        lines,
+        summary=summary % {"policy": found.trend_against, "points": ", ".join(lasts)},
+        y_words=points,
+        x_range=(0, found.trend[-1].votes if found.trend else 1),
+    )
+
+
+def _said(found: Ranking) -> str:
+    """How sure the first place is, in a sentence; empty where nobody is rated."""
+    if not found.rated:
+        return ""
+    first = found.rated[0]
+    sharing = [one for one in found.rated[1:] if one.place == 1]
+    if not sharing:
+        return _("%(policy)s is better than every other policy.") % {"policy": first.slug}
+    words = ngettext(
+        "%(policy)s is ahead, but %(count)s other policy may be as good.",
+        "%(policy)s is ahead, but %(count)s other policies may be as good.",
+        len(sharing),
+    )
+    return words % {"policy": first.slug, "count": grouped(len(sharing))}
+
+
+def trusted(project: Project) -> dict[int, float]:
+    """What each rater's votes weigh, by the project's gold."""
+    return weights_from_gold(gold_accuracy(project))
