@@ -13,6 +13,13 @@ from config.launch import private_redis
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
+def _own_folder(name: str) -> Path:
+    """A folder of ours: beside the code in a checkout, in the package ``whetstone`` installed."""
+    beside = BASE_DIR / name
+    return beside if beside.is_dir() else BASE_DIR / "whetstone" / name
+
+
 # --- the one data folder ---
 HOME = Path(environment.text("WHETSTONE_HOME", default=str(BASE_DIR / "var"))).resolve()
 HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -108,7 +115,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [_own_folder("templates")],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -176,7 +183,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.text(
 # --- language and time ---
 LANGUAGE_CODE = "en-gb"
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [_own_folder("locale")]
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS
@@ -186,7 +193,7 @@ USE_I18N = USE_TZ = True
 # --- our own files ---
 STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [_own_folder("static")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "config.static_files.StaticFiles"},

@@ -2,7 +2,7 @@
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-IMPORTS = (r'(?P<matched>from\s+"(?P<url>\./[\w-]+\.js)";)', 'from "%(url)s";')
+IMPORTS = (r'(?P<matched>from\s+"(?P<url>\.{1,2}/[\w/-]+\.js)";)', 'from "%(url)s";')
 
 
 class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
@@ -11,5 +11,5 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     Django can do this for every script, but stumbles over other packages' comments.
     """
 
-    patterns = (*CompressedManifestStaticFilesStorage.patterns, ("js/rate/*.js", (IMPORTS,)))
+    patterns = (*CompressedManifestStaticFilesStorage.patterns, ("js/rating/*.js", (IMPORTS,)))
     max_post_process_passes = 20  # at least the longest chain of imports

@@ -13,7 +13,7 @@ from annotate.onboarding import texts
 register = template.Library()
 
 
-@register.inclusion_tag("people/_news.html", takes_context=True)
+@register.inclusion_tag("onboarding/_news.html", takes_context=True)
 def guidelines_news(context: dict[str, Any], project: Project) -> dict[str, Any]:
     """A line about guidelines that have changed since the person read them; else nothing."""
     membership = Membership.objects.filter(project=project, user=context["user"]).first()

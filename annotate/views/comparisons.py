@@ -49,7 +49,7 @@ def comparisons(request: MemberRequest, slug: str) -> HttpResponse:
         "practice_count": project.practice_items.filter(retired_at=None).count(),
         "gold_count": project.gold_items.filter(retired_at=None).count(),
     }
-    return render(request, "people/comparisons.html", context)
+    return render(request, "content/comparisons.html", context)
 
 
 def _found(project: Project, form: FilterForm) -> QuerySet[Comparison]:
@@ -143,10 +143,10 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         "practice_form": forms["practice"],
         "gold_form": forms["gold"],
         "judgements": judgements[:50],
-        "foot": "people/_no_bar.html",
+        "foot": "content/_no_bar.html",
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "people/comparison.html", context, status=status)
+    return render(request, "content/comparison.html", context, status=status)
 
 
 def _make(kind: str, found: Comparison, cleaned: dict[str, str], by: User) -> None:

@@ -44,7 +44,7 @@ def editor(request: MemberRequest, slug: str) -> HttpResponse:
         "only_look": only_look,
     }
     status = 422 if request.method == "POST" and form.errors else 200
-    return render(request, "people/editor.html", context, status=status)
+    return render(request, "content/card_editor.html", context, status=status)
 
 
 @login_required
@@ -54,7 +54,7 @@ def editor_preview(request: MemberRequest, slug: str) -> HttpResponse:
     project, membership = project_for(request, slug, manage=True)
     form = EditorForm(request.POST, instance=copy.copy(project))
     context = {**_preview(request, project, form), "membership": membership}
-    return render(request, "people/_preview.html", context)
+    return render(request, "content/_card_preview.html", context)
 
 
 def _preview(request: MemberRequest, project: Project, form: EditorForm) -> dict[str, Any]:

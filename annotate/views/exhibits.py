@@ -25,7 +25,7 @@ def exhibit(
     project: Project,
     comparison: Comparison | None,
 ) -> dict[str, Any]:
-    """What ``annotate/_card.html`` needs; two sample answers where there is no comparison.
+    """What ``rating/_card.html`` needs; two sample answers where there is no comparison.
 
     Its judgement is made up and is stored nowhere, so nothing that is sent for it counts. The
     prompt's messages are called ``turns`` here: these pages have Django's messages as well.

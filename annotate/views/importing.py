@@ -49,7 +49,7 @@ def import_page(request: HttpRequest, slug: str) -> HttpResponse:
         ],
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "annotate/import.html", context, status=status)
+    return render(request, "importing/import.html", context, status=status)
 
 
 @login_required

@@ -47,7 +47,7 @@ def practice(request: MemberRequest, slug: str) -> HttpResponse:
         return _show(request, membership, now, now.item)
     onwards = next_step(membership) if now.is_passed else None
     context = {"project": project, "membership": membership, "practice": now, "onwards": onwards}
-    return render(request, "people/practice_done.html", context)
+    return render(request, "quality/practice_done.html", context)
 
 
 def _answer(
@@ -86,12 +86,12 @@ def _show(
         "answer": answer,
         "number": [one.pk for one in now.items].index(item.pk) + 1,
         "of": len(now.items),
-        "foot": "people/_practice_told.html" if answer else "people/_practice_bar.html",
+        "foot": "quality/_practice_feedback.html" if answer else "quality/_practice_bar.html",
     }
     if answer is not None:
         context["expected"] = [SIDES.get(outcome, outcome) for outcome in item.expected]
         context["chosen"] = SIDES.get(answer.outcome, answer.outcome)
-    return render(request, "people/practice.html", context, status=status)
+    return render(request, "quality/practice.html", context, status=status)
 
 
 @login_required

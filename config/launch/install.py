@@ -38,8 +38,7 @@ def _with_pip(requirements: Path, total: int) -> int:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
-    assert process.stdout is not None
-    for line in process.stdout:
+    for line in process.stdout or ():
         last.append(line)
         words = line.split()
         if words[:1] == ["Collecting"]:

@@ -31,10 +31,10 @@ def collected(tmp_path, monkeypatch):
 
 def test_imports_between_modules_carry_the_hashed_names(collected):
     folder, storage = collected
-    modules = [name for name in storage.hashed_files if name.startswith("js/rate/")]
+    modules = [name for name in storage.hashed_files if name.startswith("js/rating/")]
     assert len(modules) > 10
     for name in modules:
         text = (folder / storage.hashed_files[name]).read_text(encoding="utf-8")
         for target in re.findall(r'from\s+"(\.[^"]+)"', text):
             assert re.search(r"\.[0-9a-f]{12}\.js$", target), f"{name} imports {target}"
-            assert (folder / "js/rate" / Path(target).name).exists()
+            assert (folder / Path(name).parent / target).exists()

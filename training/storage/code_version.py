@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import tomllib
+from importlib import metadata
 
 from django.conf import settings
 
@@ -12,6 +13,8 @@ from django.conf import settings
 @functools.cache
 def code_version() -> str:
     """The git commit, with "+changes" where the checkout differs; without git, the package's."""
+    if not (settings.BASE_DIR / ".git").exists():  # an outer folder's says nothing of this code
+        return _package_version()
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"],
@@ -27,9 +30,13 @@ def code_version() -> str:
 
 
 def _package_version() -> str:
-    """The version in pyproject.toml, for an installation from an archive."""
+    """The version of an unpacked archive or of an installed package."""
     try:
         with (settings.BASE_DIR / "pyproject.toml").open("rb") as file:
-            return f"v{tomllib.load(file)['project']['version']}, not from git"
+            version = tomllib.load(file)["project"]["version"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return "unknown"
+        try:
+            version = metadata.version("whetstone")
+        except metadata.PackageNotFoundError:
+            return "unknown"
+    return f"v{version}, not from git"

@@ -90,7 +90,7 @@ def hidden_shown(text: str) -> SafeString:
     return SafeString(show_hidden(escape(text)))
 
 
-@register.inclusion_tag("training/_interval.html")
+@register.inclusion_tag("policies/_interval.html")
 def interval_bar(share: Share) -> dict[str, str]:
     """A share and its interval on a scale of 160 px from 0 to 100 %, with the half marked."""
     low, high = share.interval or (0.0, 0.0)

@@ -39,7 +39,7 @@ def endpoints(request: MemberRequest, slug: str) -> HttpResponse:
         "endpoints": found,
         "hosts": settings.ENDPOINT_HOSTS,
     }
-    return render(request, "training/endpoints.html", context)
+    return render(request, "endpoints/endpoints.html", context)
 
 
 @login_required
@@ -83,7 +83,7 @@ def _form(request: MemberRequest, project: Project, found: Endpoint) -> HttpResp
     context = {"project": project, "form": form, "is_new": is_new, "hosts": settings.ENDPOINT_HOSTS}
     if not is_new:
         context["endpoint"] = get_object_or_404(Endpoint, project=project, pk=found.pk)
-    return render(request, "training/endpoint.html", context)
+    return render(request, "endpoints/endpoint.html", context)
 
 
 @login_required

@@ -36,7 +36,7 @@ def project(request: MemberRequest, slug: str) -> HttpResponse:
     if membership.role != Membership.Role.MANAGER and not request.user.is_superuser:
         return redirect("rate", project.slug)
     context = {**_live(project), "project": project, "membership": membership}
-    return render(request, "training/project.html", context)
+    return render(request, "projects/home.html", context)
 
 
 @login_required
@@ -46,7 +46,7 @@ def project_live(request: MemberRequest, slug: str) -> HttpResponse:
     """The part of the home that changes by itself, until nothing is at work any more."""
     project, membership = project_for(request, slug, manage=True)
     context = {**_live(project), "project": project, "membership": membership}
-    response = render(request, "training/_project_live.html", context)
+    response = render(request, "projects/_live.html", context)
     if not context["is_busy"]:
         return HttpResponseStopPolling(response.content)
     return response

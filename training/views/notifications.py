@@ -79,7 +79,7 @@ def _page(
         "has_mail": bool(settings.EMAIL_URL),
         **told,
     }
-    return render(request, "training/notifications.html", context)
+    return render(request, "notifications/notifications.html", context)
 
 
 @login_required
@@ -135,7 +135,7 @@ def deliveries(request: MemberRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "deliveries": found.order_by("-pk")[:DELIVERIES_SHOWN],
     }
-    return render(request, "training/deliveries.html", context)
+    return render(request, "notifications/deliveries.html", context)
 
 
 @login_required

@@ -51,7 +51,7 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
         "can_answer": tryouts.policies_that_answer(project).exists(),
         "tryouts": project.tryouts.select_related("asked_by")[:TRYOUTS_SHOWN],
     }
-    return render(request, "training/playground.html", context)
+    return render(request, "playground/playground.html", context)
 
 
 @login_required
@@ -71,7 +71,7 @@ def tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         "second": asked[1],
     }
     context["form"] = AskForm(initial=known, project=found.project)
-    return render(request, "training/tryout.html", context)
+    return render(request, "playground/tryout.html", context)
 
 
 @login_required
@@ -80,7 +80,7 @@ def tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 def tryout_live(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """The answers as far as they are, until both have ended."""
     _, context = _found(request, slug, pk)
-    response = render(request, "training/_tryout_live.html", context)
+    response = render(request, "playground/_live.html", context)
     return response if context["is_busy"] else HttpResponseStopPolling(response.content)
 
 

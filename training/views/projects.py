@@ -23,7 +23,7 @@ def projects(request: MemberRequest) -> HttpResponse:
     if len(found) == 1 and not may_found:
         return redirect(found[0])
     cards = [(project, overview.counts(project)) for project in found]
-    return render(request, "training/projects.html", {"cards": cards, "may_found": may_found})
+    return render(request, "projects/projects.html", {"cards": cards, "may_found": may_found})
 
 
 @login_required
@@ -37,4 +37,4 @@ def new_project(request: MemberRequest) -> HttpResponse:
             project=form.save(commit=False), loop=form.loop(), manager=request.user
         )
         return redirect(project)
-    return render(request, "training/new_project.html", {"form": form})
+    return render(request, "projects/new.html", {"form": form})

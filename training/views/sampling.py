@@ -77,7 +77,7 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
             kind=Policy.Kind.ADAPTER, state__in=Policy.IN_POOL
         ).order_by("-pk"),
     }
-    return render(request, "training/sampling.html", context)
+    return render(request, "sampling/sampling.html", context)
 
 
 @login_required
@@ -87,7 +87,7 @@ def sampling_live(request: MemberRequest, slug: str) -> HttpResponse:
     """The jobs' progress, until none is at work."""
     project, _ = project_for(request, slug, manage=True)
     context = {**_live(project), "project": project}
-    response = render(request, "training/_sampling_live.html", context)
+    response = render(request, "sampling/_live.html", context)
     return response if context["is_busy"] else HttpResponseStopPolling(response.content)
 
 

@@ -45,4 +45,4 @@ def screening(request: MemberRequest, slug: str) -> HttpResponse:
         "form": form,
         "rows": [(rule, MEANINGS[rule], counts.get(rule, 0), rule in ticked) for rule in Rule],
     }
-    return render(request, "training/screening.html", context)
+    return render(request, "sampling/screening.html", context)

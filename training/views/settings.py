@@ -36,4 +36,4 @@ def project_settings(request: MemberRequest, slug: str) -> HttpResponse:
         "project_form": project_form,
         "loop_form": loop_form,
     }
-    return render(request, "training/settings.html", context)
+    return render(request, "projects/settings.html", context)

@@ -46,7 +46,7 @@ def consent(request: MemberRequest, slug: str) -> HttpResponse:
         "before": given.exclude(text=text).first(),
         "declined": "declined" in request.GET,
     }
-    return render(request, "people/consent.html", context)
+    return render(request, "onboarding/consent.html", context)
 
 
 @login_required
@@ -69,7 +69,7 @@ def guidelines(request: MemberRequest, slug: str) -> HttpResponse:
         "changed": changed,
         "practice": project.practice_items.filter(retired_at=None).exists(),
     }
-    return render(request, "annotate/guidelines.html", context)
+    return render(request, "onboarding/guidelines.html", context)
 
 
 def _changed_since_read(read: ProjectText | None, version: ProjectText | None) -> list[texts.Line]:

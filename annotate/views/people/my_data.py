@@ -50,7 +50,7 @@ def data(request: MemberRequest, slug: str) -> HttpResponse:
         "membership": membership,
         "stored": own_data.summary(project=project, user=request.user),
     }
-    return render(request, "people/data.html", context)
+    return render(request, "people/my_data.html", context)
 
 
 @login_required

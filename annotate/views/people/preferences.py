@@ -34,7 +34,7 @@ def you(request: MemberRequest) -> HttpResponse:
         _remember(request, response, form.cleaned_data)
         return response
     context = {"form": form, "back": back}
-    return render(request, "annotate/you.html", context, status=422 if form.errors else 200)
+    return render(request, "people/preferences.html", context, status=422 if form.errors else 200)
 
 
 def _remember(request: MemberRequest, response: HttpResponse, chosen: dict[str, str]) -> None:

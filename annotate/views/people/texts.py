@@ -68,7 +68,7 @@ def text_editor(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
         "agreed": now.consents.filter(withdrawn_at=None).count() if now else 0,
     }
     status = 409 if overtaken else 422 if form.errors else 200
-    return render(request, "people/text_editor.html", context, status=status)
+    return render(request, "onboarding/text_editor.html", context, status=status)
 
 
 @login_required
@@ -78,7 +78,7 @@ def text_preview(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
     project_for(request, slug, manage=True)
     _kind(kind)
     return render(
-        request, "people/_text_preview.html", {"written": request.POST.get("text", "")[:50_000]}
+        request, "onboarding/_text_preview.html", {"written": request.POST.get("text", "")[:50_000]}
     )
 
 
@@ -99,4 +99,4 @@ def text_version(request: MemberRequest, slug: str, kind: str, number: int) -> H
         "changed": texts.difference(before.text if before else "", version.text),
         "newest": texts.newest(project, which),
     }
-    return render(request, "people/text_version.html", context)
+    return render(request, "onboarding/text_version.html", context)

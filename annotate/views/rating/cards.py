@@ -31,7 +31,7 @@ def card_context(
     today: int | None = None,
     can_undo: bool | None = None,
 ) -> dict[str, Any]:
-    """Everything that ``annotate/_card.html`` shows; without a judgement, why there is none.
+    """Everything that ``rating/_card.html`` shows; without a judgement, why there is none.
 
     ``kept`` is what the form was sent with; a reopened card has what its former verdict held.
     ``today`` and ``can_undo`` are looked up where the caller does not know them.
@@ -90,7 +90,7 @@ def as_json(
     """
     judgement: Judgement | None = context["judgement"]
     code: UUID | None = judgement.code if judgement is not None else None
-    card = render_to_string("annotate/_card.html", context, request) if with_card else None
+    card = render_to_string("rating/_card.html", context, request) if with_card else None
     return JsonResponse(
         {
             "status": status,

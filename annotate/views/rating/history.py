@@ -28,7 +28,7 @@ def history(request: MemberRequest, slug: str) -> HttpResponse:
         "verdicts": last_verdicts(project=project, rater=request.user),
         "shown": SHOWN,
     }
-    return render(request, "annotate/history.html", context)
+    return render(request, "rating/history.html", context)
 
 
 @login_required

@@ -104,4 +104,4 @@ def _page(
         "error": error,
         "last": line_ups.last_order(project=project, rater=request.user),
     }
-    return render(request, "annotate/line_up.html", context, status=status)
+    return render(request, "rating/line_up.html", context, status=status)

@@ -198,5 +198,5 @@ def _is_script(request: MemberRequest) -> bool:
 
 
 def _page(request: MemberRequest, context: dict[str, object], *, status: int = 200) -> HttpResponse:
-    template = "annotate/_card.html" if request.htmx else "annotate/rate.html"
+    template = "rating/_card.html" if request.htmx else "rating/rate.html"
     return render(request, template, context, status=status)

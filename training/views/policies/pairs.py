@@ -40,7 +40,7 @@ def pairs(request: MemberRequest, slug: str) -> HttpResponse:
         "results": [(Comparison.Result(name).label, results.get(name, 0)) for name in RESULTS],
         "snapshots": snapshots[:SNAPSHOTS_SHOWN],
     }
-    return render(request, "training/pairs.html", context)
+    return render(request, "policies/pairs.html", context)
 
 
 RESULTS = [Comparison.Result.TIE, Comparison.Result.BOTH_BAD, Comparison.Result.NO_MAJORITY]

@@ -43,7 +43,7 @@ def policies(request: MemberRequest, slug: str) -> HttpResponse:
         "reigns": reigns_of(project),
         "is_automatic": _is_automatic(project),
     }
-    return render(request, "training/policies.html", context)
+    return render(request, "policies/policies.html", context)
 
 
 @login_required
@@ -76,7 +76,7 @@ def policy_page(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
         "former": pool.former_champion(project),
         "is_automatic": _is_automatic(project),
     }
-    return render(request, "training/policy.html", context)
+    return render(request, "policies/policy.html", context)
 
 
 @login_required

@@ -60,7 +60,7 @@ def ranking(request: MemberRequest, slug: str) -> HttpResponse:
         "query": request.GET.urlencode(),
         "said": _said(found),
     }
-    return render(request, "training/ranking.html", context)
+    return render(request, "policies/ranking.html", context)
 
 
 @login_required

@@ -68,7 +68,7 @@ def rewards(request: MemberRequest, slug: str) -> HttpResponse:
     }
     if scorer is not None:
         context |= _live(scorer) | _figures(request, project, scorer)
-    return render(request, "training/rewards.html", context)
+    return render(request, "rewards/rewards.html", context)
 
 
 @login_required
@@ -81,7 +81,7 @@ def rewards_live(request: MemberRequest, slug: str) -> HttpResponse:
     if scorer is None:
         raise Http404
     context = {**_live(scorer), "project": project, "scorer": scorer}
-    response = render(request, "training/_rewards_live.html", context)
+    response = render(request, "rewards/_live.html", context)
     return response if context["is_busy"] else HttpResponseStopPolling(response.content)
 
 

@@ -98,7 +98,7 @@ def changed_parts(
     if not changed:
         return None
     held = context() | {"changed": changed, "is_inside": _inside(before, now)}
-    return SafeString(render_to_string("training/_round_changed.html", held, request))
+    return SafeString(render_to_string("rounds/_changed.html", held, request))
 
 
 def shown(round_: Round, figures: list[Figure]) -> list[Figure]:

@@ -83,7 +83,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
         "estimate": seen,
         "plan": planned,
     }
-    return render(request, "training/round_new.html", context)
+    return render(request, "rounds/new.html", context)
 
 
 def _start(

@@ -52,7 +52,7 @@ def report(request: MemberRequest, slug: str, number: int) -> HttpResponse:
         "report": report_of(found),
         "settings": flat(found.config).items(),
     }
-    return render(request, "training/report.html", context)
+    return render(request, "exports/report.html", context)
 
 
 @login_required
@@ -62,7 +62,7 @@ def afterwards_live(request: MemberRequest, slug: str, number: int) -> HttpRespo
     """The part of the report that changes while something is merged or pushed."""
     project, _ = project_for(request, slug, manage=True)
     context = {**_taken_along(_succeeded(project, number)), "project": project}
-    return render(request, "training/_take_along.html", context)
+    return render(request, "exports/_downloads.html", context)
 
 
 @login_required
@@ -91,7 +91,7 @@ def compare(request: MemberRequest, slug: str) -> HttpResponse:
             }
     elif any(numbers):
         raise Http404
-    return render(request, "training/compare.html", context)
+    return render(request, "exports/compare.html", context)
 
 
 # --- taken along ---

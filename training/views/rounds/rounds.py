@@ -45,7 +45,7 @@ def rounds(request: MemberRequest, slug: str) -> HttpResponse:
         "rounds": found.order_by("-number"),
         "plan": service.plan(project),
     }
-    return render(request, "training/rounds.html", context)
+    return render(request, "rounds/rounds.html", context)
 
 
 @login_required
@@ -69,7 +69,7 @@ def round_page(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     project, membership = project_for(request, slug, manage=True)
     found = _round(project, number)
     context = {**_live(found), "project": project, "membership": membership}
-    return render(request, "training/round.html", context)
+    return render(request, "rounds/round.html", context)
 
 
 @login_required

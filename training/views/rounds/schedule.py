@@ -37,4 +37,4 @@ def round_when(request: MemberRequest, slug: str) -> HttpResponse:
         "outlook": auto_start.dry_run(project),
         "past_windows": past.select_related("round")[:WINDOWS_SHOWN],
     }
-    return render(request, "training/round_when.html", context)
+    return render(request, "schedule/schedule.html", context)

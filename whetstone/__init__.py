@@ -1,0 +1,1 @@
+"""Whetstone as one installed package: ``python -m whetstone up``."""
