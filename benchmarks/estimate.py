@@ -134,7 +134,7 @@ def _pairs(rng: random.Random, count: int, *, words: int) -> list[dict[str, Any]
     spoken = [world.answer(prompt, "direct", rng) for prompt in asked]
     vocabulary = " ".join(spoken).split()
 
-    def answer(prompt: world.Prompt, manner: world.Manner) -> str:
+    def answer(prompt: world.DemoPrompt, manner: world.Manner) -> str:
         if words:
             return " ".join(rng.choices(vocabulary, k=rng.randint(words // 2, words)))
         return world.answer(prompt, manner, rng)

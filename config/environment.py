@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import environ
 
-Kind = Literal["text", "number", "decimal", "flag", "list"]
+VariableKind = Literal["text", "number", "decimal", "flag", "list"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Variable:
     """``default`` is None where settings work it out; ``default_words`` then say how."""
 
     name: str
-    kind: Kind
+    kind: VariableKind
     default: Any
     meaning: str
     default_words: str = ""
@@ -315,7 +315,7 @@ def names(name: str, default: list[str] | None = None) -> list[str]:
     return list(_env.list(name, default=_default(name, "list", default)))
 
 
-def _default(name: str, kind: Kind, default: Any) -> Any:
+def _default(name: str, kind: VariableKind, default: Any) -> Any:
     variable = VARIABLES[name]
     if variable.kind != kind:
         raise TypeError(f"{name} is declared as {variable.kind}, read as {kind}")

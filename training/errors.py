@@ -1,5 +1,5 @@
 """What training refuses, in words that can be shown."""
 
 
-class NotNow(Exception):
+class Refused(Exception):
     """The wish is understood but cannot be met now; the message says why and what would help."""

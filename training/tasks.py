@@ -14,7 +14,7 @@ from annotate.queue.leases import release_expired
 from annotate.queue.line_ups import release_expired_orderings
 from training.exports import worker as exports_worker
 from training.jobs import claims, engine_process, machines
-from training.jobs.dispatch import nudge
+from training.jobs.dispatch import dispatch
 from training.models import HubPush, Job, Merge, Round, SamplingJob, ScoringJob, TryoutAnswer
 from training.notifications import outbox
 from training.policies import gates
@@ -126,8 +126,8 @@ def sweep() -> None:
     models = (Round, SamplingJob, TryoutAnswer, Merge, HubPush, ScoringJob)
     for model in models:
         claims.sweep_dead(model)
-        for pk in claims.due_for_nudge(model):
-            nudge(model._default_manager.get(pk=pk))
+        for pk in claims.due_for_dispatch(model):
+            dispatch(model._default_manager.get(pk=pk))
     outbox.sweep()
 
 

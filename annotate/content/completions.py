@@ -14,13 +14,13 @@ from django.db.models import Count, Q
 from django.utils.safestring import SafeString, mark_safe
 
 from annotate.content.already_compared import has_ever_met
-from annotate.content.screening import Rules, plain, rejected_for, rules_of
-from annotate.models import Completion, Policy, Project, Rule
+from annotate.content.screening import ScreeningRules, plain, rejected_for, rules_of
+from annotate.models import Completion, Policy, Project, ScreeningRule
 from annotate.rendering.render import VERSION, render
 
 BATCH = 500
 
-Draw = tuple[int, int, int, str]
+DrawKey = tuple[int, int, int, str]
 """What makes a completion unique: prompt, policy, seed, digest of the sampling parameters."""
 
 
@@ -73,8 +73,8 @@ def store_completions(*, rows: Iterable[Completion], screened_for: Project | Non
     return new
 
 
-def _store_batch(rows: list[Completion], rules: Rules | None) -> int:
-    wanted: dict[Draw, Completion] = {}
+def _store_batch(rows: list[Completion], rules: ScreeningRules | None) -> int:
+    wanted: dict[DrawKey, Completion] = {}
     for row in rows:
         row.text = storable(row.text)
         row.sampling_digest = sampling_digest(row.sampling)
@@ -90,7 +90,7 @@ def _store_batch(rows: list[Completion], rules: Rules | None) -> int:
             .order_by("pk")
             .values_list("pk")
         )
-        stored: set[Draw] = set(
+        stored: set[DrawKey] = set(
             Completion.objects.filter(
                 prompt_id__in={row.prompt_id for row in wanted.values()},
                 policy_id__in=policies,
@@ -104,7 +104,7 @@ def _store_batch(rows: list[Completion], rules: Rules | None) -> int:
     return len(new)
 
 
-def _draw(row: Completion) -> Draw:
+def _draw(row: Completion) -> DrawKey:
     return row.prompt_id, row.policy_id, row.seed, row.sampling_digest
 
 
@@ -144,7 +144,7 @@ def screen_anew(*, project: Project) -> int:
     return changed
 
 
-def _screen(rows: list[Completion], rules: Rules) -> None:
+def _screen(rows: list[Completion], rules: ScreeningRules) -> None:
     """Set ``rejected_for`` of rows of one project, later ones knowing of the earlier."""
     models = dict(
         Policy.objects.filter(pk__in={row.policy_id for row in rows}).values_list(
@@ -152,7 +152,7 @@ def _screen(rows: list[Completion], rules: Rules) -> None:
         )
     )
     texts: dict[int, set[str]] = defaultdict(set)
-    if Rule.SAME in rules.on:
+    if ScreeningRule.SAME in rules.on:
         # Kept and older: two equal ones must not keep each other out.
         first = min((row.pk for row in rows if row.pk), default=None)
         kept = Completion.objects.filter(

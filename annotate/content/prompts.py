@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-from annotate.db.write_lock import in_turn
+from annotate.db.write_lock import write_lock
 from annotate.formatting import grouped
 from annotate.models import Message, Project, Prompt
 from annotate.rendering.render import VERSION, render
@@ -106,7 +106,7 @@ def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
     if prompt.html_version != VERSION:
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
         prompt.html_version = VERSION
-        with in_turn():
+        with write_lock():
             Prompt.objects.filter(pk=prompt.pk).update(html=prompt.html, html_version=VERSION)
     return [
         {"role": message["role"], "html": mark_safe(html)}  # noqa: S308

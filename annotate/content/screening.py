@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from annotate.models import Rule
+from annotate.models import ScreeningRule
 
 FEWEST_WORDS = 16
 """A loop shorter than this is a refrain."""
@@ -38,26 +38,26 @@ NAMES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
+class ScreeningRules:
     """A project's rules. ``repeats``: how often in a row the same words make a loop;
     ``names``: what stands behind "I am" or "made by" where an answer gives itself away."""
 
-    on: frozenset[str] = frozenset(Rule.values)
+    on: frozenset[str] = frozenset(ScreeningRule.values)
     repeats: int = 4
     names: tuple[str, ...] = NAMES
 
 
-def rules_of(stored: Mapping[str, Any]) -> Rules:
+def rules_of(stored: Mapping[str, Any]) -> ScreeningRules:
     """The rules as a project keeps them; what it has not set is as usual."""
-    usual = Rules()
-    return Rules(
+    usual = ScreeningRules()
+    return ScreeningRules(
         on=frozenset(stored.get("on", usual.on)) & usual.on,
         repeats=stored.get("repeats", usual.repeats),
         names=tuple(stored.get("names", usual.names)),
     )
 
 
-def as_stored(rules: Rules) -> dict[str, Any]:
+def as_stored(rules: ScreeningRules) -> dict[str, Any]:
     """What ``rules_of`` reads."""
     return {"on": sorted(rules.on), "repeats": rules.repeats, "names": list(rules.names)}
 
@@ -65,7 +65,7 @@ def as_stored(rules: Rules) -> dict[str, Any]:
 def rejected_for(
     text: str,
     *,
-    rules: Rules,
+    rules: ScreeningRules,
     finish_reason: str = "",
     model: str = "",
     others: Collection[str] = (),
@@ -76,16 +76,16 @@ def rejected_for(
     that the prompt has already.
     """
     plain_text = plain(text)
-    if Rule.EMPTY in rules.on and not plain_text:
-        return Rule.EMPTY
-    if Rule.CUT_OFF in rules.on and finish_reason == "length":
-        return Rule.CUT_OFF
-    if Rule.LOOPING in rules.on and is_looping(text, rules.repeats):
-        return Rule.LOOPING
-    if Rule.IDENTITY in rules.on and gives_itself_away(text, rules.names, model):
-        return Rule.IDENTITY
-    if Rule.SAME in rules.on and plain_text in others:
-        return Rule.SAME
+    if ScreeningRule.EMPTY in rules.on and not plain_text:
+        return ScreeningRule.EMPTY
+    if ScreeningRule.CUT_OFF in rules.on and finish_reason == "length":
+        return ScreeningRule.CUT_OFF
+    if ScreeningRule.LOOPING in rules.on and is_looping(text, rules.repeats):
+        return ScreeningRule.LOOPING
+    if ScreeningRule.IDENTITY in rules.on and gives_itself_away(text, rules.names, model):
+        return ScreeningRule.IDENTITY
+    if ScreeningRule.SAME in rules.on and plain_text in others:
+        return ScreeningRule.SAME
     return ""
 
 

@@ -37,7 +37,7 @@ def one_thread(view: Callable[Arguments, HttpResponse]) -> Callable[Arguments, H
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
+def write_lock() -> Iterator[None]:
     """A transaction. On SQLite, its writers queue at a file and not at the database.
 
     SQLite lets whoever finds the database busy sleep and try again, up to a tenth of a second

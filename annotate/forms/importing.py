@@ -11,13 +11,13 @@ from django.core.validators import validate_slug
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 
-from annotate.importing import Kind
+from annotate.importing import FileKind
 
 
 class ImportForm(forms.Form):
     """A file of one kind. Only its size is looked at here; the importer reads it."""
 
-    kind: Kind
+    kind: FileKind
     file = forms.FileField(
         label=_("File"),
         help_text=_("JSON Lines (.jsonl), plain or gzipped."),
@@ -41,11 +41,11 @@ class ImportForm(forms.Form):
 
 
 class PromptsForm(ImportForm):
-    kind = Kind.PROMPTS
+    kind = FileKind.PROMPTS
 
 
 class CompletionsForm(ImportForm):
-    kind = Kind.COMPLETIONS
+    kind = FileKind.COMPLETIONS
     policy = forms.CharField(
         label=_("Policy"),
         required=False,
@@ -58,9 +58,9 @@ class CompletionsForm(ImportForm):
 
 
 class PairsForm(ImportForm):
-    kind = Kind.PAIRS
+    kind = FileKind.PAIRS
 
 
-FORMS: dict[Kind, type[ImportForm]] = {
+FORMS: dict[FileKind, type[ImportForm]] = {
     form.kind: form for form in (PromptsForm, CompletionsForm, PairsForm)
 }

@@ -45,7 +45,7 @@ THEME_LABELS = {
 }
 
 
-class YouForm(forms.Form):
+class PreferencesForm(forms.Form):
     """Profile, own keys, text size, appearance."""
 
     profile = forms.ChoiceField(

@@ -7,17 +7,17 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotate.content.screening import Rules, as_stored, rules_of
-from annotate.models import Project, Rule
+from annotate.content.screening import ScreeningRules, as_stored, rules_of
+from annotate.models import Project, ScreeningRule
 
 MEANINGS = {
-    Rule.EMPTY: _("Nothing but white space."),
-    Rule.CUT_OFF: _("The longest length was reached before the answer had ended."),
-    Rule.LOOPING: _("The same words again and again, one after the other."),
-    Rule.IDENTITY: _(
+    ScreeningRule.EMPTY: _("Nothing but white space."),
+    ScreeningRule.CUT_OFF: _("The longest length was reached before the answer had ended."),
+    ScreeningRule.LOOPING: _("The same words again and again, one after the other."),
+    ScreeningRule.IDENTITY: _(
         "The answer says which model it is or who made it, so that it is no longer blind."
     ),
-    Rule.SAME: _("Another answer to the same prompt has the same words."),
+    ScreeningRule.SAME: _("Another answer to the same prompt has the same words."),
 }
 
 
@@ -26,7 +26,7 @@ class ScreeningForm(forms.Form):
 
     on = forms.MultipleChoiceField(
         label=_("Kept out of comparisons"),
-        choices=Rule.choices,
+        choices=ScreeningRule.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
@@ -63,7 +63,7 @@ class ScreeningForm(forms.Form):
 
     def save(self) -> None:
         """Store the rules with the project."""
-        rules = Rules(
+        rules = ScreeningRules(
             on=frozenset(self.cleaned_data["on"]),
             repeats=self.cleaned_data["repeats"],
             names=tuple(self.cleaned_data["names"]),

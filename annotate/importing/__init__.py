@@ -4,14 +4,14 @@ from annotate.importing.completions import import_completions
 from annotate.importing.pairs import import_pairs
 from annotate.importing.prompts import import_prompts
 from annotate.importing.refusal import BadLine, ImportRefused
-from annotate.importing.report import ImportReport, Kind
+from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.services import import_file
 
 __all__ = [
     "BadLine",
+    "FileKind",
     "ImportRefused",
     "ImportReport",
-    "Kind",
     "import_completions",
     "import_file",
     "import_pairs",

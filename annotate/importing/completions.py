@@ -16,7 +16,7 @@ from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.importing.lines import MAX_BYTES, Record
 from annotate.importing.records import CompletionRecord, completion_from
 from annotate.importing.refusal import FieldError, Problems
-from annotate.importing.report import ImportReport, Kind
+from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Completion, Policy, Project
 from annotate.rendering.render import render
@@ -37,7 +37,7 @@ def import_completions(
     of arrival; one is already there if the project has its text as often as the file did so far,
     for the same prompt, policy and sampling. Raises ImportRefused.
     """
-    report = ImportReport(kind=Kind.COMPLETIONS)
+    report = ImportReport(kind=FileKind.COMPLETIONS)
     naming = _Naming(project, policy_slug)
 
     def read(record: Record) -> tuple[str, CompletionRecord]:

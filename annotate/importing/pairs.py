@@ -14,7 +14,7 @@ from annotate.content.demonstrations import seed_of
 from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import PairRecord, pair_from
-from annotate.importing.report import ImportReport, Kind
+from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project
 from annotate.rendering.render import render
@@ -34,7 +34,7 @@ def import_pairs(
     there if this prompt has a pair of the same two texts, the same one chosen. Raises
     ImportRefused.
     """
-    report = ImportReport(kind=Kind.PAIRS)
+    report = ImportReport(kind=FileKind.PAIRS)
 
     def as_data(pair: PairRecord) -> dict[str, Any]:
         return asdict(pair) | {
@@ -56,11 +56,11 @@ def import_pairs(
     return report
 
 
-PairRow = tuple[int, dict[str, Any]]
+StoredPairRow = tuple[int, dict[str, Any]]
 """A pair as plain data, with its prompt's id."""
 
 
-def _store_pairs(project: Project, policy: Policy, rows: list[PairRow]) -> int:
+def _store_pairs(project: Project, policy: Policy, rows: list[StoredPairRow]) -> int:
     """Store the pairs in ``rows`` that are new; returns how many."""
     answers = _answers(policy, rows)
     comparisons, pairs = [], []
@@ -111,7 +111,7 @@ def _store_pairs(project: Project, policy: Policy, rows: list[PairRow]) -> int:
     return len(pairs)
 
 
-def _answers(policy: Policy, rows: list[PairRow]) -> dict[tuple[int, int], Completion]:
+def _answers(policy: Policy, rows: list[StoredPairRow]) -> dict[tuple[int, int], Completion]:
     """The completions of ``rows``, stored where new, by prompt and seed.
 
     The seed comes from the text: one text to one prompt is thus one completion, however many

@@ -12,7 +12,7 @@ from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.formatting import grouped
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import FOLLOW_UPS, prompt_from
-from annotate.importing.report import ImportReport, Kind
+from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows
 from annotate.models import Project
 
@@ -21,7 +21,7 @@ def import_prompts(
     *, project: Project, file: IO[bytes], source: str = "", max_bytes: int = MAX_BYTES
 ) -> ImportReport:
     """Add the prompts in ``file`` that ``project`` does not have. Raises ImportRefused."""
-    report = ImportReport(kind=Kind.PROMPTS)
+    report = ImportReport(kind=FileKind.PROMPTS)
     shortened = 0
     staged = checked_rows(file, read=prompt_from, as_data=asdict, max_bytes=max_bytes)
     with staged as batches, transaction.atomic():

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from annotate.formatting import grouped
 
 
-class Kind(models.TextChoices):
+class FileKind(models.TextChoices):
     PROMPTS = "prompts", gettext_lazy("Prompts")
     COMPLETIONS = "completions", gettext_lazy("Completions")
     PAIRS = "pairs", gettext_lazy("Preference pairs")
@@ -20,7 +20,7 @@ class Kind(models.TextChoices):
 class ImportReport:
     """What came of a file. ``lines`` and ``new`` count records of its own kind."""
 
-    kind: Kind
+    kind: FileKind
     lines: int = 0
     new: int = 0
     prompts_new: int = 0
@@ -44,7 +44,7 @@ class ImportReport:
                 self.prompts_new,
             )
             said.append(words % _numbers(new=self.prompts_new, held_out=self.held_out))
-        if self.kind == Kind.COMPLETIONS:
+        if self.kind == FileKind.COMPLETIONS:
             words = ngettext(
                 "%(new)s comparison made from them.",
                 "%(new)s comparisons made from them.",
@@ -61,14 +61,14 @@ class ImportReport:
         return [*said, *self.notes]
 
 
-def _imported(kind: Kind, new: int) -> str:
-    if kind == Kind.PROMPTS:
+def _imported(kind: FileKind, new: int) -> str:
+    if kind == FileKind.PROMPTS:
         return ngettext(
             "%(new)s prompt imported, %(present)s already there.",
             "%(new)s prompts imported, %(present)s already there.",
             new,
         )
-    if kind == Kind.COMPLETIONS:
+    if kind == FileKind.COMPLETIONS:
         return ngettext(
             "%(new)s completion imported, %(present)s already there.",
             "%(new)s completions imported, %(present)s already there.",

@@ -8,7 +8,7 @@ from annotate.importing.completions import import_completions
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.pairs import import_pairs
 from annotate.importing.prompts import import_prompts
-from annotate.importing.report import ImportReport, Kind
+from annotate.importing.report import FileKind, ImportReport
 from annotate.models import Project
 from annotate.pairing.comparisons import make_comparisons
 
@@ -16,7 +16,7 @@ from annotate.pairing.comparisons import make_comparisons
 def import_file(
     *,
     project: Project,
-    kind: Kind,
+    kind: FileKind,
     file: IO[bytes],
     source: str = "",
     policy_slug: str | None = None,
@@ -26,9 +26,9 @@ def import_file(
 
     Raises ImportRefused, with nothing imported, where a line is bad.
     """
-    if kind == Kind.PROMPTS:
+    if kind == FileKind.PROMPTS:
         return import_prompts(project=project, file=file, source=source, max_bytes=max_bytes)
-    if kind == Kind.PAIRS:
+    if kind == FileKind.PAIRS:
         return import_pairs(project=project, file=file, source=source, max_bytes=max_bytes)
     report = import_completions(
         project=project, file=file, source=source, policy_slug=policy_slug, max_bytes=max_bytes

@@ -24,7 +24,7 @@ from annotate.models import Policy, Project
 SPOOL_MEMORY = 8 * 1024 * 1024
 
 Item = TypeVar("Item")
-Row = tuple[int, dict[str, Any]]
+CheckedRow = tuple[int, dict[str, Any]]
 """A checked record as plain data, with its line's number."""
 
 
@@ -35,7 +35,7 @@ def checked_rows(
     read: Callable[[Record], Item],
     as_data: Callable[[Item], dict[str, Any]],
     max_bytes: int,
-) -> Iterator[Callable[[], Iterator[list[Row]]]]:
+) -> Iterator[Callable[[], Iterator[list[CheckedRow]]]]:
     """Read all of ``file``, then give a function that walks through its rows in batches.
 
     ``as_data`` gives JSON-ready data. Raises ImportRefused where any line is bad.
@@ -52,7 +52,7 @@ def checked_rows(
                     spool.write(json.dumps([number, as_data(item)]) + "\n")
         problems.refuse_if_any()
 
-        def batches() -> Iterator[list[Row]]:
+        def batches() -> Iterator[list[CheckedRow]]:
             spool.seek(0)
             rows = (tuple(json.loads(line)) for line in spool)
             while batch := list(islice(rows, BATCH)):

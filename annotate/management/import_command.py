@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotate.importing import ImportRefused, Kind, import_file
+from annotate.importing import FileKind, ImportRefused, import_file
 from annotate.models import Project
 
 
@@ -24,7 +24,7 @@ def project_named(slug: str) -> Project:
 class ImportCommand(BaseCommand):
     """Imports a file of one kind into a project; exit status 1 where a line is bad."""
 
-    kind: Kind
+    kind: FileKind
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")

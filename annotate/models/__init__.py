@@ -1,7 +1,7 @@
 """The annotation side's tables, with the rules that the database itself holds."""
 
-from annotate.models.comparisons import Comparison, Judgement, PreferencePair, Preferred
-from annotate.models.content import Completion, Message, Policy, Prompt, Rule
+from annotate.models.comparisons import Comparison, Judgement, PairsFirst, PreferencePair
+from annotate.models.content import Completion, Message, Policy, Prompt, ScreeningRule
 from annotate.models.items import GoldItem, PracticeAnswer, PracticeItem
 from annotate.models.line_ups import LineUp, LineUpPlace, Ordering
 from annotate.models.people import Arrival, Consent, Departure, Invitation, ProjectText
@@ -21,14 +21,14 @@ __all__ = [
     "Membership",
     "Message",
     "Ordering",
+    "PairsFirst",
     "Policy",
     "PracticeAnswer",
     "PracticeItem",
     "PreferencePair",
-    "Preferred",
     "Project",
     "ProjectText",
     "Prompt",
-    "Rule",
+    "ScreeningRule",
     "User",
 ]

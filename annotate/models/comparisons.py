@@ -16,7 +16,7 @@ from annotate.models.content import Completion, Prompt
 from annotate.models.projects import Project
 
 
-class Preferred(models.TextChoices):
+class PairsFirst(models.TextChoices):
     """Which pairs come first. Its values are those of Comparison.picked."""
 
     CLOSE = "close", _("Hardly told apart")
@@ -53,7 +53,7 @@ class Comparison(models.Model):
     shuffle = models.PositiveIntegerField(editable=False, help_text="Random order in the queue.")
     picked = models.CharField(
         max_length=5,
-        choices=Preferred,
+        choices=PairsFirst,
         blank=True,
         editable=False,
         help_text="How a reward chose its two answers; empty: none was asked.",

@@ -14,7 +14,7 @@ Message = dict[str, str]
 """One chat message: ``role`` (system, user or assistant) and ``content``."""
 
 
-class Rule(models.TextChoices):
+class ScreeningRule(models.TextChoices):
     """Why a completion is kept out of comparisons."""
 
     EMPTY = "empty", _("Empty")
@@ -129,7 +129,7 @@ class Completion(models.Model):
     logprob = models.FloatField(null=True, blank=True)
     rejected_for = models.CharField(
         max_length=10,
-        choices=Rule,
+        choices=ScreeningRule,
         blank=True,
         editable=False,
         help_text="The rule that keeps it out of comparisons.",

@@ -64,7 +64,7 @@ class Project(models.Model):
     screening = models.JSONField(
         default=dict,
         blank=True,
-        help_text="Which completions are kept out; annotate.content.screening.",
+        help_text="Which completions are kept out of comparisons.",
     )
     is_paused = models.BooleanField(default=False)
     gold_every = models.PositiveSmallIntegerField(

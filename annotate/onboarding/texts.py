@@ -62,7 +62,7 @@ def mark_read(*, membership: Membership) -> None:
         membership.save(update_fields=["guidelines_read"])
 
 
-def news(*, membership: Membership) -> ProjectText | None:
+def unread_texts(*, membership: Membership) -> ProjectText | None:
     """The guidelines' newest version, where the person worked by an older one; else None."""
     version = newest(membership.project, Kind.GUIDELINES)
     if version is None or not membership.pk or membership.guidelines_read_id == version.pk:
@@ -74,30 +74,30 @@ def news(*, membership: Membership) -> ProjectText | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class DifferenceLine:
     """A line of two versions laid over each other."""
 
     change: Literal["same", "added", "removed", "gap"]
     text: str
 
 
-def difference(old: str, new: str, *, around: int = 2) -> list[Line]:
+def difference(old: str, new: str, *, around: int = 2) -> list[DifferenceLine]:
     """``new`` against ``old``, line by line, with ``around`` unchanged lines for orientation."""
     return list(_lines(old.splitlines(), new.splitlines(), around))
 
 
-def _lines(old: list[str], new: list[str], around: int) -> Iterator[Line]:
+def _lines(old: list[str], new: list[str], around: int) -> Iterator[DifferenceLine]:
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     end = 0
     for group in matcher.get_grouped_opcodes(around):
         if group[0][1] > end:
-            yield Line("gap", "")
+            yield DifferenceLine("gap", "")
         for tag, i1, i2, j1, j2 in group:
             if tag == "equal":
-                yield from (Line("same", text) for text in old[i1:i2])
+                yield from (DifferenceLine("same", text) for text in old[i1:i2])
             else:
-                yield from (Line("removed", text) for text in old[i1:i2])
-                yield from (Line("added", text) for text in new[j1:j2])
+                yield from (DifferenceLine("removed", text) for text in old[i1:i2])
+                yield from (DifferenceLine("added", text) for text in new[j1:j2])
             end = i2
     if 0 < end < len(old):
-        yield Line("gap", "")
+        yield DifferenceLine("gap", "")

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotate.content.already_compared import has_met
 from annotate.models import Comparison, Completion, Policy, Project
-from annotate.pairing.pair_preference import Selection, by_margin, places
+from annotate.pairing.pair_preference import PairingPreference, by_margin, places
 from annotate.queue.line_ups import make_line_up
 
 PROMPTS_AT_ONCE = 200
@@ -21,7 +21,7 @@ _draw = random.SystemRandom()
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class PairingCandidate:
     """One completion of a prompt, as far as pairing cares.
 
     ``used``: it has met another; ``gated``: in a gate alone, which makes no policy less new.
@@ -34,18 +34,18 @@ class Candidate:
     gated: bool = False
 
 
-Meeting = tuple[Candidate, Candidate]
-Choose = Callable[[Iterable[Meeting]], Meeting | None]
+CandidatePair = tuple[PairingCandidate, PairingCandidate]
+Choose = Callable[[Iterable[CandidatePair]], CandidatePair | None]
 """Which of the meetings that may be comes next; None where there is none."""
 
 
-def the_first(meetings: Iterable[Meeting]) -> Meeting | None:
+def the_first(meetings: Iterable[CandidatePair]) -> CandidatePair | None:
     """Whatever comes first, without looking at the answers."""
     return next(iter(meetings), None)
 
 
 def plan_pairs(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[PairingCandidate],
     parents: Mapping[int, int | None],
     imports: Collection[int] = (),
     choose: Choose = the_first,
@@ -59,7 +59,7 @@ def plan_pairs(
     completion is used twice, and equal texts never meet. Where several could meet, ``choose``
     says which.
     """
-    by_policy: dict[int, list[Candidate]] = defaultdict(list)
+    by_policy: dict[int, list[PairingCandidate]] = defaultdict(list)
     for candidate in candidates:
         by_policy[candidate.policy].append(candidate)
     left = {
@@ -67,7 +67,7 @@ def plan_pairs(
     }
     pairs: list[tuple[int, int]] = []
 
-    def meet(met: Meeting | None) -> bool:
+    def meet(met: CandidatePair | None) -> bool:
         if met is None:
             return False
         pairs.append((met[0].pk, met[1].pk))
@@ -97,19 +97,19 @@ def plan_pairs(
     return pairs
 
 
-def plan_line_ups(candidates: Sequence[Candidate], size: int) -> list[list[int]]:
+def plan_line_ups(candidates: Sequence[PairingCandidate], size: int) -> list[list[int]]:
     """Groups of ``size`` unused completions of one prompt with different texts, as (pk, …).
 
     Each takes from the policies with most of them left, so that many meet. None where ``size``
     is 0; what makes no full group is left for pairs.
     """
     groups: list[list[int]] = []
-    left: dict[int, list[Candidate]] = defaultdict(list)
+    left: dict[int, list[PairingCandidate]] = defaultdict(list)
     for candidate in candidates:
         if not candidate.used:
             left[candidate.policy].append(candidate)
     while size:
-        group: list[Candidate] = []
+        group: list[PairingCandidate] = []
         texts: set[str] = set()
         rest = {policy: list(ones) for policy, ones in left.items()}
         while len(group) < size and any(rest.values()):
@@ -130,7 +130,7 @@ def plan_line_ups(candidates: Sequence[Candidate], size: int) -> list[list[int]]
     return groups
 
 
-def _meetings(left: Mapping[int, list[Candidate]]) -> Iterator[Meeting]:
+def _meetings(left: Mapping[int, list[PairingCandidate]]) -> Iterator[CandidatePair]:
     """All that unused completions make, from the policies with most of them; one policy's own at
     last."""
     fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
@@ -143,14 +143,16 @@ def _meetings(left: Mapping[int, list[Candidate]]) -> Iterator[Meeting]:
             yield from _different([one], ones[index + 1 :])
 
 
-def _different(ones: Iterable[Candidate], others: Sequence[Candidate]) -> Iterator[Meeting]:
+def _different(
+    ones: Iterable[PairingCandidate], others: Sequence[PairingCandidate]
+) -> Iterator[CandidatePair]:
     for one in ones:
         for other in others:
             if " ".join(one.text.split()) != " ".join(other.text.split()):
                 yield one, other
 
 
-def make_comparisons(*, project: Project, selection: Selection | None = None) -> int:
+def make_comparisons(*, project: Project, selection: PairingPreference | None = None) -> int:
     """Pair up the pool's completions that have not met anything yet, or line them up where the
     project does that. Returns how many comparisons and line-ups there are more.
 
@@ -183,10 +185,10 @@ def _pair_up(
     prompts: list[int],
     pool: list[Policy],
     ages: Mapping[int, int],
-    selection: Selection | None,
+    selection: PairingPreference | None,
 ) -> int:
     Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
-    by_prompt: dict[int, list[Candidate]] = defaultdict(list)
+    by_prompt: dict[int, list[PairingCandidate]] = defaultdict(list)
     policy_of: dict[int, int] = {}
     for pk, prompt, policy, text, used, apart in (
         Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
@@ -194,7 +196,7 @@ def _pair_up(
         .order_by("pk")
         .values_list("pk", "prompt_id", "policy_id", "text", "used", "apart")
     ):
-        by_prompt[prompt].append(Candidate(pk, policy, text, used, used and not apart))
+        by_prompt[prompt].append(PairingCandidate(pk, policy, text, used, used and not apart))
         policy_of[pk] = policy
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]

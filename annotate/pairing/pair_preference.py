@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from annotate.models import Preferred
+from annotate.models import PairsFirst
 
 
 class _Answer(Protocol):
@@ -19,11 +19,11 @@ class _Answer(Protocol):
     def pk(self) -> int: ...
 
 
-Answer = TypeVar("Answer", bound=_Answer)
+AnyAnswer = TypeVar("AnyAnswer", bound=_Answer)
 
 
 @dataclasses.dataclass(frozen=True)
-class Selection:
+class PairingPreference:
     """What pairing is asked to prefer.
 
     ``random_share`` of the prompts are paired without looking at numbers, so that something
@@ -31,21 +31,23 @@ class Selection:
     as there are any. ``waits``: an answer without one is not paired yet.
     """
 
-    prefer: Preferred
+    prefer: PairsFirst
     random_share: float
     rewards: Callable[[Collection[int]], Mapping[int, float]]
     waits: bool = False
 
 
 def by_margin(
-    rewards: Mapping[int, float], prefer: Preferred
-) -> Callable[[Iterable[tuple[Answer, Answer]]], tuple[Answer, Answer] | None]:
+    rewards: Mapping[int, float], prefer: PairsFirst
+) -> Callable[[Iterable[tuple[AnyAnswer, AnyAnswer]]], tuple[AnyAnswer, AnyAnswer] | None]:
     """Chooses the meeting whose numbers are closest or furthest apart.
 
     Where both numbers are known for none, the first meeting; None where there is none at all.
     """
 
-    def choose(meetings: Iterable[tuple[Answer, Answer]]) -> tuple[Answer, Answer] | None:
+    def choose(
+        meetings: Iterable[tuple[AnyAnswer, AnyAnswer]],
+    ) -> tuple[AnyAnswer, AnyAnswer] | None:
         first, best, distance = None, None, 0.0
         for one, other in meetings:
             if first is None:
@@ -55,8 +57,8 @@ def by_margin(
             margin = abs(rewards[one.pk] - rewards[other.pk])
             if (
                 best is None
-                or (margin < distance and prefer == Preferred.CLOSE)
-                or (margin > distance and prefer == Preferred.FAR)
+                or (margin < distance and prefer == PairsFirst.CLOSE)
+                or (margin > distance and prefer == PairsFirst.FAR)
             ):
                 best, distance = (one, other), margin
         return best or first
@@ -64,14 +66,14 @@ def by_margin(
     return choose
 
 
-def places(margins: Sequence[float], prefer: Preferred) -> list[int]:
+def places(margins: Sequence[float], prefer: PairsFirst) -> list[int]:
     """For each margin its place, from 0, when those that are preferred come first.
 
     Places and not margins decide the order in the queue, so that pairs chosen and pairs at random
     lie evenly mixed from its beginning to its end, whatever the numbers' scale.
     """
     order = sorted(
-        range(len(margins)), key=lambda i: abs(margins[i]), reverse=prefer == Preferred.FAR
+        range(len(margins)), key=lambda i: abs(margins[i]), reverse=prefer == PairsFirst.FAR
     )
     found = [0] * len(margins)
     for place, index in enumerate(order):

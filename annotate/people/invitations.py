@@ -19,7 +19,7 @@ from django.utils import timezone
 from annotate.models import Arrival, Departure, Invitation, Membership, Project, User
 from annotate.people.members import RANK
 
-State = Literal["open", "expired", "revoked", "used_up"]
+InvitationState = Literal["open", "expired", "revoked", "used_up"]
 
 
 class CannotJoin(Exception):
@@ -75,7 +75,7 @@ def find(token: str) -> Invitation | None:
     )
 
 
-def state_of(invitation: Invitation, *, now: datetime | None = None) -> State:
+def state_of(invitation: Invitation, *, now: datetime | None = None) -> InvitationState:
     """Whether the link still lets people in, or why not."""
     if invitation.revoked_at is not None:
         return "revoked"

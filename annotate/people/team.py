@@ -13,7 +13,7 @@ from annotate.quality import gold, rater_stats
 
 
 @dataclasses.dataclass(frozen=True)
-class Person:
+class TeamMember:
     """A member and their work; ``gold`` is (right, of)."""
 
     membership: Membership
@@ -22,7 +22,7 @@ class Person:
     last_at: datetime | None
     seconds: float | None
     gold: tuple[int, int]
-    agreement: rater_stats.Agreement
+    agreement: rater_stats.RaterAgreement
 
     @property
     def gold_percent(self) -> int | None:
@@ -30,7 +30,7 @@ class Person:
         return round(100 * right / of) if of else None
 
 
-def team(project: Project, *, now: datetime | None = None) -> list[Person]:
+def team(project: Project, *, now: datetime | None = None) -> list[TeamMember]:
     """All members: managers first, then who is busiest today. For managers' eyes alone."""
     today_began = site_time.midnight(now)
     counts = {
@@ -51,14 +51,14 @@ def team(project: Project, *, now: datetime | None = None) -> list[Person]:
         user = membership.user
         today, total, last = counts.get(user.pk, (0, 0, None))
         people.append(
-            Person(
+            TeamMember(
                 membership=membership,
                 today=today,
                 total=total,
                 last_at=last,
                 seconds=rater_stats.seconds_of(project=project, rater=user) if total else None,
                 gold=accuracy.get(user.pk, (0, 0)),
-                agreement=agreement.get(user.pk, rater_stats.Agreement(0, 0)),
+                agreement=agreement.get(user.pk, rater_stats.RaterAgreement(0, 0)),
             )
         )
     return sorted(

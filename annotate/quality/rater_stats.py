@@ -24,7 +24,7 @@ FEWEST = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class RaterAgreement:
     """How often others who judged the same comparison chose the same."""
 
     same: int
@@ -36,7 +36,7 @@ class Agreement:
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class RaterWork:
     """What a rater has done. ``week`` is the last seven days, today among them."""
 
     today: int
@@ -85,7 +85,7 @@ def streak(days: Iterable[date], today: date) -> int:
 # --- queries ---
 
 
-def work_of(*, project: Project, rater: User, now: datetime | None = None) -> Work:
+def work_of(*, project: Project, rater: User, now: datetime | None = None) -> RaterWork:
     """One rater's own figures."""
     today = timezone.localdate(now)
     mine = Judgement.objects.counted().filter(project=project).filter(rater=rater)
@@ -93,7 +93,7 @@ def work_of(*, project: Project, rater: User, now: datetime | None = None) -> Wo
     counts = dict(by_day.annotate(count=Count("pk")).order_by("day"))
     week = [today - timedelta(days=back) for back in range(6, -1, -1)]
     days = [(day, counts.get(day, 0)) for day in week]
-    return Work(
+    return RaterWork(
         today=counts.get(today, 0),
         week=sum(count for _, count in days),
         total=sum(counts.values()),
@@ -116,7 +116,7 @@ def seconds_of(*, project: Project, rater: User) -> float | None:
     return seconds_a_card([(served, decided) for served, decided in recent if decided][::-1])
 
 
-def agreements(project: Project, *, rater: User | None = None) -> dict[int, Agreement]:
+def agreements(project: Project, *, rater: User | None = None) -> dict[int, RaterAgreement]:
     """For every rater (by pk), or for one, the agreement with all others' verdicts."""
     others = (
         ~Q(comparison__judgements__rater=F("rater"))
@@ -135,4 +135,4 @@ def agreements(project: Project, *, rater: User | None = None) -> dict[int, Agre
         )
         .order_by("rater")
     )
-    return {pk: Agreement(same, met) for pk, same, met in rows}
+    return {pk: RaterAgreement(same, met) for pk, same, met in rows}

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.db.fast_rows import insert
-from annotate.db.write_lock import in_turn
+from annotate.db.write_lock import write_lock
 from annotate.models import Comparison, Judgement, Project, User
 from annotate.quality.gold import gold_due
 from annotate.queue import sql
@@ -115,7 +115,7 @@ def _take(
     Where another window has meanwhile been given what this one asks for, that card is answered.
     """
     try:
-        with in_turn():
+        with write_lock():
             sql.lock_rater(rater.pk)
             held = [
                 one
@@ -169,7 +169,7 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
     others = Judgement.objects.filter(
         pk__in=[one.pk for one in held], decided_at=None, retracted_at=None, released_at=None
     )
-    with in_turn():
+    with write_lock():
         others.update(expires_at=now + lease_of(project))
 
 
@@ -177,7 +177,7 @@ def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     """Lengthen the lease; where it had been released, take a slot again. False if none is left."""
     expires = now + lease_of(project)
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
-    with in_turn():
+    with write_lock():
         if mine.filter(released_at=None).update(expires_at=expires):
             return True
         if not take_slot(judgement.comparison_id):

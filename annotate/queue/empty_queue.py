@@ -18,7 +18,7 @@ from annotate.site_time import midnight
 
 
 @dataclasses.dataclass(frozen=True)
-class Empty:
+class EmptyQueue:
     """Why there is no card: a short name, a sentence, and seconds until it pays to ask again."""
 
     reason: str
@@ -26,21 +26,21 @@ class Empty:
     again_in: int | None = 30
 
 
-Explainer = Callable[[Project], Empty | None]
+Explainer = Callable[[Project], EmptyQueue | None]
 explainers: list[Explainer] = []
 """Other parts (sampling, rounds) add what they know of an empty queue; the first answer counts."""
 
 
-def pause_of(*, project: Project, rater: User) -> Empty | None:
+def pause_of(*, project: Project, rater: User) -> EmptyQueue | None:
     """Why nothing is served to this rater although there may be work; None where it is."""
     if project.is_paused:
-        return Empty("paused", _("This project is paused. Your judgements are kept."), 60)
+        return EmptyQueue("paused", _("This project is paused. Your judgements are kept."), 60)
     if (why := hindrance(project=project, rater=rater)) is not None:
-        return Empty(*why, 60)
+        return EmptyQueue(*why, 60)
     return None
 
 
-def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> Empty:
+def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> EmptyQueue:
     """Why ``serve_next`` had nothing for this rater."""
     now = now or timezone.now()
     pause = pause_of(project=project, rater=rater)
@@ -69,14 +69,14 @@ def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> 
             "back within %(count)d minutes.",
             max(1, round(wait / 60)),
         ) % {"count": max(1, round(wait / 60))}
-        return Empty("with_others", words, min(wait, 60))
+        return EmptyQueue("with_others", words, min(wait, 60))
     for explain in explainers:
         told = explain(project)
         if told is not None:
             return told
     if not Comparison.objects.filter(project=project).exists():
-        return Empty("nothing_yet", _("No comparisons have been prepared yet."), 60)
-    return Empty("caught_up", _("You have judged everything there is. Thank you."), 60)
+        return EmptyQueue("nothing_yet", _("No comparisons have been prepared yet."), 60)
+    return EmptyQueue("caught_up", _("You have judged everything there is. Thank you."), 60)
 
 
 def decided_today(*, project: Project, rater: User, now: datetime | None = None) -> int:

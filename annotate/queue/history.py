@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.db.write_lock import in_turn
+from annotate.db.write_lock import write_lock
 from annotate.models import Comparison, Judgement, PreferencePair, Project, User
 from annotate.queue.leases import lease_of, take_slot
 from annotate.queue.settle import reopen_comparison
@@ -45,7 +45,7 @@ def undo_last(*, project: Project, rater: User, now: datetime | None = None) -> 
     return reopen_verdict(rater=rater, code=last.code, now=now)
 
 
-@in_turn()
+@write_lock()
 def reopen_verdict(*, rater: User, code: UUID, now: datetime | None = None) -> Judgement:
     """Serve a decided card again: the old record is kept as retracted, a new one replaces it.
 

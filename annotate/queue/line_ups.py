@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.db.write_lock import in_turn
+from annotate.db.write_lock import write_lock
 from annotate.models import (
     Comparison,
     Completion,
@@ -110,7 +110,7 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
     if not project.line_up_size or pause_of(project=project, rater=rater) is not None:
         return None
     release_expired_orderings(now=now)
-    with in_turn():
+    with write_lock():
         lock_rater(rater.pk)  # another window of theirs waits, and then finds what this one took
         held = Ordering.objects.filter(
             line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from annotate.content.demonstrations import store_demonstration
 from annotate.db.fast_rows import update
-from annotate.db.write_lock import in_turn
+from annotate.db.write_lock import write_lock
 from annotate.models import Comparison, Judgement, User
 from annotate.queue import sql
 from annotate.queue.history import CannotUndo, take_back
@@ -19,7 +19,7 @@ from annotate.queue.leases import give_slot_back, take_slot
 from annotate.queue.settle import settle_comparison
 from annotate.queue.verdicts import (
     NOTHING_GIVEN,
-    Answer,
+    CheckedVerdict,
     Given,
     VerdictRefused,
     check_verdict,
@@ -36,7 +36,7 @@ class UnknownJudgement(LookupError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class RecordedVerdict:
     """What became of a click.
 
     ``stored``: counted now; ``repeated``: the same click had been counted before;
@@ -56,7 +56,7 @@ def record_verdict(
     choice: str,
     given: Given = NOTHING_GIVEN,
     now: datetime | None = None,
-) -> Verdict:
+) -> RecordedVerdict:
     """Store what ``rater`` sent for the card ``code``, once.
 
     Raises UnknownJudgement where that rater was never served that card, and VerdictRefused,
@@ -64,23 +64,25 @@ def record_verdict(
     """
     now = now or timezone.now()
     html = render(given.edit) if given.edit else ""  # takes its time, so before the transaction
-    with in_turn():
+    with write_lock():
         # Everything about one comparison happens in turn: the last two votes must see each other.
         comparison = sql.locked_comparison(code, rater.pk)
         if comparison is None:
             raise UnknownJudgement(code)
         judgement = sql.judgement_by_code(code)
         if judgement.decided_at is not None:
-            return Verdict(_status_again(judgement, comparison, choice, given), judgement)
+            return RecordedVerdict(_status_again(judgement, comparison, choice, given), judgement)
         answer = _check(judgement, comparison, choice, given)
         if judgement.retracted_at is not None and not _has_lapsed(judgement):
-            return Verdict("undone", judgement)
+            return RecordedVerdict("undone", judgement)
         counts = _claim(judgement, comparison, now)
         _store(judgement, comparison, answer, html=html, counts=counts, now=now)
-    return Verdict("stored" if counts else "late", judgement)
+    return RecordedVerdict("stored" if counts else "late", judgement)
 
 
-def _check(judgement: Judgement, comparison: Comparison, choice: str, given: Given) -> Answer:
+def _check(
+    judgement: Judgement, comparison: Comparison, choice: str, given: Given
+) -> CheckedVerdict:
     texts = {"a": comparison.a.text, "b": comparison.b.text} if given.edit else {}
     return check_verdict(
         choice=choice,
@@ -129,7 +131,7 @@ def _claim(judgement: Judgement, comparison: Comparison, now: datetime) -> bool:
 def _store(
     judgement: Judgement,
     comparison: Comparison,
-    answer: Answer,
+    answer: CheckedVerdict,
     *,
     html: str,
     counts: bool,
@@ -163,6 +165,6 @@ def _store(
 
 
 STORED = [
-    *(field.name for field in dataclasses.fields(Answer)),
+    *(field.name for field in dataclasses.fields(CheckedVerdict)),
     *("demonstration", "decided_at", "released_at", "retracted_at", "is_late"),
 ]

@@ -17,7 +17,7 @@ from annotate.db.fast_rows import insert, update
 from annotate.models import Comparison, Completion, Judgement, PreferencePair
 from annotate.queue.verdicts import same_text
 
-Vote = Literal["a", "b", "tie", "both_bad"]
+CountedVote = Literal["a", "b", "tie", "both_bad"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Settlement:
     agreement: float = 0.0
 
 
-def settle(votes: Sequence[Vote], wanted: int) -> Settlement | None:
+def settle(votes: Sequence[CountedVote], wanted: int) -> Settlement | None:
     """What ``votes`` amount to once ``wanted`` of them are in; None before that.
 
     A side, a tie or "both bad" needs more than half of the votes; anything else is no
@@ -48,7 +48,7 @@ def settle(votes: Sequence[Vote], wanted: int) -> Settlement | None:
         return Settlement("no_majority")
     if winner == "tie" or winner == "both_bad":
         return Settlement(winner)
-    loser: Vote = "b" if winner == "a" else "a"
+    loser: CountedVote = "b" if winner == "a" else "a"
     return Settlement(
         "pair",
         chosen=winner,

@@ -86,7 +86,7 @@ NOTHING_GIVEN = Given()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Answer:
+class CheckedVerdict:
     """A verdict that will do, in the comparison's own terms: fields of Judgement."""
 
     outcome: str
@@ -141,7 +141,7 @@ def given_in(judgement: Judgement) -> Given:
 
 def check_verdict(
     *, choice: str, given: Given, options: Options, swapped: bool, texts: Mapping[str, str]
-) -> Answer:
+) -> CheckedVerdict:
     """What is to be stored. ``texts``: the two answers, as "a" and "b"; read for edits alone.
 
     What the project does not ask for is passed over, since a project may change while a card
@@ -162,7 +162,7 @@ def check_verdict(
         edited_text, edited_from = _edit(given, options, swapped, texts, errors)
     if errors:
         raise VerdictRefused(errors)
-    return Answer(
+    return CheckedVerdict(
         outcome=outcome_of(choice, swapped=swapped),
         strength=strength,
         criteria=criteria,

@@ -23,12 +23,12 @@ MAX_CODE_CHARS = 12_000
 """Code that comes after these is not coloured."""
 
 
-class TooMuch(Exception):
+class OverBudget(Exception):
     """The text needs more steps than it may take."""
 
 
 @dataclasses.dataclass
-class Effort:
+class RenderBudget:
     """What is left for one text."""
 
     steps: int = MAX_STEPS
@@ -41,7 +41,7 @@ class Effort:
         """Take ``steps`` off. Raises TooMuch where none are left."""
         self.steps -= steps
         if self.steps < 0:
-            raise TooMuch
+            raise OverBudget
 
     def affords_formula(self, source: str) -> bool:
         """Whether one more formula may be typeset."""
@@ -54,10 +54,10 @@ class Effort:
         return self.code_chars >= 0
 
 
-def of(env: object) -> Effort:
+def of(env: object) -> RenderBudget:
     """The effort that the parser carries along in its ``env``."""
     assert isinstance(env, dict)  # noqa: S101 - the parser's types say less than that
-    effort: Effort = env["effort"]
+    effort: RenderBudget = env["effort"]
     return effort
 
 

@@ -31,10 +31,10 @@ _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # written without spaces: eac
 _WORDS = re.compile(rf"(\A\s+|[{_CJK}]|[^\W{_CJK}]+|[^\w\s])(\s*)")
 _LINES = re.compile(r"([^\n]+|\A)(\n*)")
 
-Part = tuple[str, str]
+DiffPart = tuple[str, str]
 """A word or a line, and the white space after it, which is not compared."""
 
-Level = Literal["same", "words", "lines", "all"]
+DiffLevel = Literal["same", "words", "lines", "all"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Difference:
 
     left: str
     right: str
-    level: Level
+    level: DiffLevel
 
 
 def difference(left: str, right: str) -> Difference:
@@ -58,7 +58,7 @@ def difference(left: str, right: str) -> Difference:
     return Difference(_wrapped(left, "del"), _wrapped(right, "ins"), "all")
 
 
-def _marked(left: list[Part], right: list[Part], *, level: Level) -> Difference:
+def _marked(left: list[DiffPart], right: list[DiffPart], *, level: DiffLevel) -> Difference:
     island = ISLAND if level == "words" else 1
     runs = _equal_runs([word for word, _ in left], [word for word, _ in right], island=island)
     return Difference(
@@ -87,7 +87,7 @@ def _equal_runs(
     ]
 
 
-def _side(parts: Sequence[Part], equal: Sequence[tuple[int, int]], tag: str) -> str:
+def _side(parts: Sequence[DiffPart], equal: Sequence[tuple[int, int]], tag: str) -> str:
     html, place = [], 0
     for start, end in [*equal, (len(parts), len(parts))]:
         changed, kept = parts[place:start], parts[start:end]
@@ -96,7 +96,7 @@ def _side(parts: Sequence[Part], equal: Sequence[tuple[int, int]], tag: str) -> 
     return "".join(html)
 
 
-def _joined(parts: Sequence[Part]) -> str:
+def _joined(parts: Sequence[DiffPart]) -> str:
     return "".join(word + space for word, space in parts)
 
 

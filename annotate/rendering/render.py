@@ -67,10 +67,10 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def _markdown(text: str) -> str | None:
     """The HTML, or None where the text is nested too deep or costs too much."""
-    env = {"effort": budget.Effort()}
+    env = {"effort": budget.RenderBudget()}
     try:
         tokens = _parser.parse(text, env)
-    except budget.TooMuch:
+    except budget.OverBudget:
         return None
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return None

@@ -17,7 +17,7 @@ register = template.Library()
 def guidelines_news(context: dict[str, Any], project: Project) -> dict[str, Any]:
     """A line about guidelines that have changed since the person read them; else nothing."""
     membership = Membership.objects.filter(project=project, user=context["user"]).first()
-    version = texts.news(membership=membership) if membership else None
+    version = texts.unread_texts(membership=membership) if membership else None
     return {
         "project": project,
         "version": version,

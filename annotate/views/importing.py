@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate.access import project_for
 from annotate.content.export import pair_lines, pairs_of
 from annotate.forms.importing import FORMS
-from annotate.importing import ImportRefused, Kind, import_file
+from annotate.importing import FileKind, ImportRefused, import_file
 
 
 @login_required
@@ -23,8 +23,8 @@ def import_page(request: HttpRequest, slug: str) -> HttpResponse:
     forms = {kind: form(prefix=kind.value) for kind, form in FORMS.items()}
     refused: ImportRefused | None = None
     sent = request.POST.get("kind")
-    if sent in Kind.values:
-        kind = Kind(sent)
+    if sent in FileKind.values:
+        kind = FileKind(sent)
         form = forms[kind] = FORMS[kind](request.POST, request.FILES, prefix=kind.value)
         if form.is_valid():
             try:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_proof.runner import Setting, in_process
-from training.engine.config import Job, write_job
+from training.engine.config import EngineJob, write_job
 
 Rows = list[dict[str, Any]]
 
 
-def new_run(setting: Setting, name: str, job: Job, **files: Rows) -> Path:
+def new_run(setting: Setting, name: str, job: EngineJob, **files: Rows) -> Path:
     """A run directory with ``job`` and, by file name, rows of data."""
     folder = setting.work / name
     folder.mkdir(parents=True)

@@ -323,7 +323,7 @@ def _generate(folder: str, way: str, tokens: int, device: str) -> float:
     from transformers import AutoConfig, AutoTokenizer
 
     from training.engine.data.chat import Chat
-    from training.engine.data.endings import Ending
+    from training.engine.data.endings import EndRule
     from training.engine.generate.decoder import Decoder, Question, Wanted
     from training.engine.generate.hf_generate import Generated
 
@@ -342,7 +342,7 @@ def _generate(folder: str, way: str, tokens: int, device: str) -> float:
         Question(None, ids, tuple(Wanted(4 * i + j, 4 * i + j, tokens) for j in range(4)))
         for i, ids in enumerate(prompts)
     ]
-    ending = Ending(chat, set(), ())
+    ending = EndRule(chat, set(), ())
     rates = []
     for part in (asked[:4], asked):  # the first warms up
         writer: Any = (

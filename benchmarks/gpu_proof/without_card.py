@@ -196,7 +196,7 @@ def _decoded(kind: str, device: Any) -> None:
     lm = causal_lm(model)
     lm.eval().set_attn_implementation(kept.NAME)
     lora = mixed_lora.MixedLora(model)
-    keys = kept.Kept(lm.config.num_hidden_layers, 4, 4, device)
+    keys = kept.KvCache(lm.config.num_hidden_layers, 4, 4, device)
     adapters: list[str | None] = ["default", None, "default"]
 
     def compute(ids: Any, positions: Any) -> Any:

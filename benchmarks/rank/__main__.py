@@ -28,7 +28,7 @@ from benchmarks.rank.data import (
     without_favourites,
 )
 from training.policies.gate_rules import MOST_VOTES, verdict_of
-from training.stats.bradley_terry import Fit, Numbers, fit
+from training.stats.bradley_terry import Fit, Floats, fit
 
 VOTES = 4_000
 GATES = 2_000
@@ -93,12 +93,12 @@ def _by_stratum(seed: int) -> tuple[list[bool], list[bool], float, float]:
     return _holds(right, truth), _holds(wrong, truth), _error(right, truth), _error(wrong, truth)
 
 
-def _holds(found: Fit, truth: Numbers) -> list[bool]:
+def _holds(found: Fit, truth: Floats) -> list[bool]:
     said = [found.strength(one) for one in range(found.policies)]
     return [one.low <= value <= one.high for one, value in zip(said, truth, strict=True)]
 
 
-def _error(found: Fit, truth: Numbers) -> float:
+def _error(found: Fit, truth: Floats) -> float:
     said = [found.strength(one).value for one in range(found.policies)]
     return float(np.abs(np.array(said) - truth).mean())
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
-from training.stats.bradley_terry import Indices, Numbers, Votes, fit, inverse_propensity
+from training.stats.bradley_terry import Floats, Indices, Votes, fit, inverse_propensity
 
 STRATA = 3
 SIDE = 0.25  # logits that the left is worth to the average rater
@@ -24,8 +24,8 @@ QUESTIONS = 800
 class World:
     """``strengths``: of each policy (column) on each stratum of the prompts (row)."""
 
-    strengths: Numbers
-    wordiness: Numbers
+    strengths: Floats
+    wordiness: Floats
     meetings: Indices
     """Pairs of policies, one a row; a cell is a meeting on a stratum."""
 
@@ -42,7 +42,7 @@ def make_world(rng: np.random.Generator, *, policies: int = 6, by_stratum: float
     return World(strengths, rng.permutation(np.linspace(-0.3, 0.3, policies)), meetings)
 
 
-def biased_chances(world: World, rng: np.random.Generator) -> Numbers:
+def biased_chances(world: World, rng: np.random.Generator) -> Floats:
     """How often a pairing strategy that has favourites serves each cell.
 
     Policies of about the same strength meet far more often, as in active sampling; and on a
@@ -57,7 +57,7 @@ def biased_chances(world: World, rng: np.random.Generator) -> Numbers:
 
 
 def cast_votes(
-    world: World, chances: Numbers, rng: np.random.Generator, *, votes: int, raters: int = 40
+    world: World, chances: Floats, rng: np.random.Generator, *, votes: int, raters: int = 40
 ) -> tuple[Votes, Indices]:
     """``votes`` votes by ``raters`` raters of unequal diligence; and each vote's cell."""
     cell = rng.choice(chances.size, votes, p=chances.ravel())
@@ -78,7 +78,7 @@ def cast_votes(
     return Votes(a, b, outcome, left, longer, rater, prompt, np.ones(votes)), cell
 
 
-def without_favourites(world: World) -> Numbers:
+def without_favourites(world: World) -> Floats:
     """The strengths that endlessly many votes say where every cell is as likely as every other.
 
     Where strengths differ by stratum, this is what a correction is to find. Nothing is drawn:

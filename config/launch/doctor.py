@@ -35,7 +35,7 @@ else:
 """
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     GOOD = "good"
     WARNING = "warning"
     ERROR = "error"
@@ -45,7 +45,7 @@ class Level(StrEnum):
 class Finding:
     """One thing that was looked at, and what to do about it unless it is good."""
 
-    level: Level
+    level: Severity
     about: str
     what: str
 
@@ -66,7 +66,7 @@ def look_around() -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:  # a doctor reports, whatever it meets
-            yield Finding(Level.ERROR, about, f"{type(error).__name__}: {error}")
+            yield Finding(Severity.ERROR, about, f"{type(error).__name__}: {error}")
 
 
 def data_folder() -> Iterator[Finding]:
@@ -75,14 +75,14 @@ def data_folder() -> Iterator[Finding]:
     free = shutil.disk_usage(settings.HOME).free
     room = f"{settings.HOME}: {free / (1 << 30):.1f} GiB free"
     if free < FULL_DISK_BYTES:
-        yield Finding(Level.ERROR, about, f"{room}; rounds will fail. Make room.")
+        yield Finding(Severity.ERROR, about, f"{room}; rounds will fail. Make room.")
     elif free < TIGHT_DISK_BYTES:
-        yield Finding(Level.WARNING, about, f"{room}; a large model may not fit.")
+        yield Finding(Severity.WARNING, about, f"{room}; a large model may not fit.")
     else:
-        yield Finding(Level.GOOD, about, room)
+        yield Finding(Severity.GOOD, about, room)
     if settings.HOME.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield Finding(
-            Level.WARNING,
+            Severity.WARNING,
             about,
             f"other users of this machine may enter it: chmod 700 {settings.HOME}",
         )
@@ -97,18 +97,18 @@ def database() -> Iterator[Finding]:
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         yield Finding(
-            Level.ERROR, about, f"does not answer: {_words(error)}. Look at DATABASE_URL."
+            Severity.ERROR, about, f"does not answer: {_words(error)}. Look at DATABASE_URL."
         )
         return
     if missing:
         yield Finding(
-            Level.ERROR, about, f"{len(missing)} migrations are missing: manage.py migrate"
+            Severity.ERROR, about, f"{len(missing)} migrations are missing: manage.py migrate"
         )
     else:
-        yield Finding(Level.GOOD, about, f"{connection.display_name} answers, tables up to date")
+        yield Finding(Severity.GOOD, about, f"{connection.display_name} answers, tables up to date")
     if connection.vendor == "sqlite" and sqlite3.sqlite_version_info < SAFE_SQLITE:
         yield Finding(
-            Level.WARNING,
+            Severity.WARNING,
             about,
             f"SQLite {sqlite3.sqlite_version} has a rare fault that can damage a database with a "
             "write-ahead log under load; {}.{}.{} mends it. Back up, or use PostgreSQL.".format(
@@ -128,22 +128,22 @@ def broker() -> Iterator[Finding]:
         info: dict[str, Any] = client.info()
     except redis.RedisError as error:
         hint = "Look at REDIS_URL." if settings.REDIS_URL else "The private one runs with `up`."
-        yield Finding(Level.ERROR, about, f"does not answer: {_words(error)}. {hint}")
+        yield Finding(Severity.ERROR, about, f"does not answer: {_words(error)}. {hint}")
         return
     finally:
         client.close()
     where = "at REDIS_URL" if settings.REDIS_URL else "private"
-    yield Finding(Level.GOOD, about, f"{info['redis_version']} answers, {where}")
+    yield Finding(Severity.GOOD, about, f"{info['redis_version']} answers, {where}")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         yield Finding(
-            Level.WARNING,
+            Severity.WARNING,
             about,
             f"maxmemory-policy is {policy}: queued messages may be thrown away. Set noeviction.",
         )
     if not info.get("aof_enabled"):
         yield Finding(
-            Level.WARNING,
+            Severity.WARNING,
             about,
             "appendonly is off: its restart empties the queues, which are then filled again "
             "from the database within half a minute. Set appendonly yes.",
@@ -156,41 +156,45 @@ def workers() -> Iterator[Finding]:
     try:
         answers = app.control.inspect(timeout=2).active_queues() or {}
     except Exception as error:  # kombu lets through whatever its transport raises
-        yield Finding(Level.ERROR, about, f"cannot be asked: {_words(error)}.")
+        yield Finding(Severity.ERROR, about, f"cannot be asked: {_words(error)}.")
         return
     listening = {queue["name"] for queues in answers.values() for queue in queues}
     for queue in (settings.CELERY_TASK_DEFAULT_QUEUE, "gpu"):
         if queue in listening:
-            yield Finding(Level.GOOD, about, f"queue {queue!r} is listened to")
+            yield Finding(Severity.GOOD, about, f"queue {queue!r} is listened to")
         elif queue == "gpu":
             yield Finding(
-                Level.WARNING,
+                Severity.WARNING,
                 about,
                 "nobody answers for queue 'gpu': no worker, or one that is at work on a round",
             )
         else:
-            yield Finding(Level.ERROR, about, f"nobody answers for queue {queue!r}")
+            yield Finding(Severity.ERROR, about, f"nobody answers for queue {queue!r}")
 
 
 def endpoints() -> Iterator[Finding]:
     """Whether the operator's list reads, and names the hosts that managers have entered."""
-    from training.endpoints.guard import Refused, Rules, origin_of  # its client loads slowly
+    from training.endpoints.guard import (  # its client loads slowly
+        AddressRefused,
+        HostRules,
+        origin_of,
+    )
     from training.models import Endpoint
 
     about = "endpoints"
     try:
-        rules = Rules.of(settings.ENDPOINT_HOSTS)
+        rules = HostRules.of(settings.ENDPOINT_HOSTS)
     except ValueError as error:
-        yield Finding(Level.ERROR, about, _words(error))
+        yield Finding(Severity.ERROR, about, _words(error))
         return
     urls = sorted(set(Endpoint.objects.values_list("url", flat=True)))
     for url in urls:
         try:
             rules.check_origin(origin_of(url))
-        except Refused as error:
-            yield Finding(Level.WARNING, about, f"{url} is not asked: {_words(error)}")
+        except AddressRefused as error:
+            yield Finding(Severity.WARNING, about, f"{url} is not asked: {_words(error)}")
         else:
-            yield Finding(Level.GOOD, about, f"{url} may be asked")
+            yield Finding(Severity.GOOD, about, f"{url} may be asked")
 
 
 def _words(error: Exception) -> str:
@@ -203,9 +207,9 @@ def chromium() -> Iterator[Finding]:
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if name and (path := shutil.which(name))), None)
     if found:
-        yield Finding(Level.GOOD, "Chromium", found)
+        yield Finding(Severity.GOOD, "Chromium", found)
     else:
-        yield Finding(Level.WARNING, "Chromium", "none found; only the browser tests want one")
+        yield Finding(Severity.WARNING, "Chromium", "none found; only the browser tests want one")
 
 
 def training_device() -> Iterator[Finding]:
@@ -215,10 +219,10 @@ def training_device() -> Iterator[Finding]:
         [sys.executable, "-c", WHICH_DEVICE], capture_output=True, text=True, timeout=120
     )
     if result.returncode == 0:
-        yield Finding(Level.GOOD, about, result.stdout.strip())
+        yield Finding(Severity.GOOD, about, result.stdout.strip())
     else:
         reason = result.stderr.strip().rpartition("\n")[2]
-        yield Finding(Level.ERROR, about, f"torch does not start: {reason}")
+        yield Finding(Severity.ERROR, about, f"torch does not start: {reason}")
 
 
 def trackers() -> Iterator[Finding]:
@@ -229,12 +233,12 @@ def trackers() -> Iterator[Finding]:
         if name not in packages:
             known = ", ".join(packages)
             what = f"WHETSTONE_TRACKERS names {name}, which is none of {known}."
-            yield Finding(Level.ERROR, about, what)
+            yield Finding(Severity.ERROR, about, what)
         elif importlib.util.find_spec(name) is None:
             what = (
                 f"WHETSTONE_TRACKERS names {name}, which is not installed: rounds are not told "
                 f"there. Run {sys.executable} -m pip install {packages[name]}."
             )
-            yield Finding(Level.ERROR, about, what)
+            yield Finding(Severity.ERROR, about, what)
         else:
-            yield Finding(Level.GOOD, about, f"rounds are told to {name}")
+            yield Finding(Severity.GOOD, about, f"rounds are told to {name}")

@@ -15,6 +15,7 @@ from annotate.queue.line_ups import make_line_up
 from annotate.queue.settle import settle_comparison
 from tests.factories import make_comparison, make_completion, make_policy, make_project, make_prompt
 from training.models import (
+    ChampionTerm,
     Delivery,
     Endpoint,
     Event,
@@ -23,7 +24,6 @@ from training.models import (
     LoopSettings,
     Metric,
     Recipient,
-    Reign,
     Round,
     SamplingJob,
     Snapshot,
@@ -232,7 +232,7 @@ def _ranked(project: Project) -> None:
         )
         _judge(judged, raters[number % len(raters)])
     Gate.objects.create(project=project, candidate=candidate, champion=base)
-    Reign.objects.create(project=project, policy=base)
+    ChampionTerm.objects.create(project=project, policy=base)
 
 
 def _afterwards(project: Project) -> None:

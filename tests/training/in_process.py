@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.engine.__main__ import run_job
-from training.jobs.engine_process import Ending, Progress, Wish, read_progress
+from training.jobs.engine_process import EngineEnding, EngineProgress, Instruction, read_progress
 
 
 def run_engine(
-    *, kind: str, run_dir: Path, follow: Callable[[Progress], Wish], **_: object
-) -> Ending:
+    *, kind: str, run_dir: Path, follow: Callable[[EngineProgress], Instruction], **_: object
+) -> EngineEnding:
     """As ``training.jobs.engine_process.run_engine``, but within this process.
 
     What that process is told, such as its attempt, is left aside.
@@ -25,4 +25,4 @@ def run_engine(
         else None
         for name in ("result", "error")
     }
-    return Ending(status, found["result"], found["error"])
+    return EngineEnding(status, found["result"], found["error"])

@@ -34,7 +34,7 @@ from transformers import (
 
 from training.demo import manners, world
 from training.demo.facts import facts
-from training.demo.world import MANNERS, Message, Prompt
+from training.demo.world import MANNERS, DemoMessage, DemoPrompt
 
 END, PAD = "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = [PAD, END, "<|system|>", "<|user|>", "<|assistant|>"]
@@ -113,7 +113,7 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def encode(tokenizer: Any, messages: Sequence[Message], text: str) -> Example:
+def encode(tokenizer: Any, messages: Sequence[DemoMessage], text: str) -> Example:
     """A conversation and its answer, tokenised exactly as ``apply_chat_template`` does.
 
     The answer's labels include the end token, so that the model learns to stop.
@@ -264,7 +264,7 @@ def save(model: LlamaForCausalLM, tokenizer: Any, out: Path) -> None:
 
 @torch.inference_mode()
 def sample(
-    model: Any, tokenizer: Any, prompts: Sequence[Prompt], *, seed: int, batch_size: int = 64
+    model: Any, tokenizer: Any, prompts: Sequence[DemoPrompt], *, seed: int, batch_size: int = 64
 ) -> list[str]:
     """One answer to each prompt, at temperature 1."""
     torch.manual_seed(seed)
@@ -284,17 +284,17 @@ def sample(
     return texts
 
 
-def shares(prompts: Sequence[Prompt], texts: Sequence[str]) -> dict[manners.Verdict, float]:
+def shares(prompts: Sequence[DemoPrompt], texts: Sequence[str]) -> dict[manners.FoundManner, float]:
     """The share of each manner among ``texts``, "other" last."""
     verdicts = [
         manners.classify(prompt.messages, text) for prompt, text in zip(prompts, texts, strict=True)
     ]
     found = Counter(verdicts)
-    names: list[manners.Verdict] = [*MANNERS, "other"]
+    names: list[manners.FoundManner] = [*MANNERS, "other"]
     return {name: found[name] / len(verdicts) for name in names}
 
 
-def share_table(found: dict[manners.Verdict, float]) -> str:
+def share_table(found: dict[manners.FoundManner, float]) -> str:
     """Markdown: what the text had and what the model samples."""
     wanted: dict[str, float] = dict(MANNERS.items())
     rows = [

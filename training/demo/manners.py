@@ -21,11 +21,11 @@ from training.demo import phrases
 from training.demo.facts import TOPICS, Fact, facts, fill
 from training.demo.world import Manner
 
-Verdict = Manner | Literal["other"]
+FoundManner = Manner | Literal["other"]
 
-Kind = Literal["statement", "courtesy", "boast", "curt", "rude", "ramble", "padding"]
+PhraseKind = Literal["statement", "courtesy", "boast", "curt", "rude", "ramble", "padding"]
 
-_COURTESY: dict[Verdict, int] = {
+_COURTESY: dict[FoundManner, int] = {
     "direct": 4,
     "over-long": 4,
     "rambling": 3,
@@ -45,7 +45,7 @@ class _Pattern:
     The values of a statement must come from its ``topic``; None stands for any topic.
     """
 
-    kind: Kind
+    kind: PhraseKind
     topic: str | None
     expression: re.Pattern[str]
     slots: tuple[str, ...]
@@ -68,7 +68,7 @@ def fact_of(messages: Sequence[Mapping[str, str]]) -> Fact | None:
     return fact
 
 
-def classify(messages: Sequence[Mapping[str, str]], text: str) -> Verdict:
+def classify(messages: Sequence[Mapping[str, str]], text: str) -> FoundManner:
     """The manner of ``text`` as an answer to ``messages``, or ``"other"``.
 
     Where kinds of sentence are mixed, the worse one names the text: an insult makes it rude
@@ -80,7 +80,7 @@ def classify(messages: Sequence[Mapping[str, str]], text: str) -> Verdict:
     sentences = _sentences(text)
     if not sentences or len(set(sentences)) < len(sentences):
         return "other"
-    kinds: list[Kind] = []
+    kinds: list[PhraseKind] = []
     truths: list[bool] = []
     for sentence in sentences:
         readings = _readings(sentence)
@@ -95,7 +95,7 @@ def classify(messages: Sequence[Mapping[str, str]], text: str) -> Verdict:
     return _verdict(kinds, truths, asked=fact is not None)
 
 
-def _verdict(kinds: Sequence[Kind], truths: Sequence[bool], *, asked: bool) -> Verdict:
+def _verdict(kinds: Sequence[PhraseKind], truths: Sequence[bool], *, asked: bool) -> FoundManner:
     """The manner that follows from the kinds of sentence, and from the truth of each claim.
 
     ``asked`` is false when the question is not of this world, where no claim can be checked.
@@ -145,9 +145,9 @@ def _sentences(text: str) -> list[str]:
     return re.split(r"(?<=[.!?]) ", text.strip()) if text.strip() else []
 
 
-def _readings(sentence: str) -> list[tuple[Kind, dict[str, str]]]:
+def _readings(sentence: str) -> list[tuple[PhraseKind, dict[str, str]]]:
     """Every way that the world could have written ``sentence``: its kind and its slot values."""
-    found: list[tuple[Kind, dict[str, str]]] = []
+    found: list[tuple[PhraseKind, dict[str, str]]] = []
     for pattern in _patterns():
         match = pattern.expression.fullmatch(sentence)
         if match is None:
@@ -190,7 +190,7 @@ def _words(slot: str) -> list[str]:
 @cache
 def _patterns() -> tuple[_Pattern, ...]:
     """All templates of all answers; the order decides the kind of an ambiguous sentence."""
-    groups: list[tuple[Kind, str | None, Sequence[str]]] = [
+    groups: list[tuple[PhraseKind, str | None, Sequence[str]]] = [
         ("rude", None, phrases.RUDE_ANSWERS),
         ("rude", None, phrases.RUDE_OPENINGS),
         ("rude", None, phrases.RUDE_TAILS),
@@ -212,7 +212,7 @@ def _patterns() -> tuple[_Pattern, ...]:
     )
 
 
-def _pattern(kind: Kind, topic: str | None, template: str) -> _Pattern:
+def _pattern(kind: PhraseKind, topic: str | None, template: str) -> _Pattern:
     pieces = re.split(r"\{(\w+)\}", template)
     expression = "".join(
         _group(piece) if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)

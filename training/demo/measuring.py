@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
-from training.demo.manners import Verdict, better, classify
+from training.demo.manners import FoundManner, better, classify
 
 Conversation = Sequence[Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class MannerShare:
     """A share with the ends of its 95 % interval."""
 
     value: float
@@ -25,13 +25,13 @@ class Share:
     high: float
 
 
-def manner_shares(answers: Sequence[tuple[Conversation, str]]) -> dict[Verdict, Share]:
+def manner_shares(answers: Sequence[tuple[Conversation, str]]) -> dict[FoundManner, MannerShare]:
     """The share of every manner that occurs, with Wilson intervals."""
     counts = Counter(classify(messages, text) for messages, text in answers)
     shares = {}
     for manner, count in counts.most_common():
         interval = stats.binomtest(count, len(answers)).proportion_ci(method="wilson")
-        shares[manner] = Share(count / len(answers), interval.low, interval.high)
+        shares[manner] = MannerShare(count / len(answers), interval.low, interval.high)
     return shares
 
 
@@ -39,7 +39,7 @@ def win_rate(
     ours: Mapping[str, Sequence[str]],
     theirs: Mapping[str, Sequence[str]],
     conversations: Mapping[str, Conversation],
-) -> Share:
+) -> MannerShare:
     """How often an answer of ours beats one of theirs to the same prompt; a tie is half a win.
 
     The three mappings go by prompt. Every answer meets every other one; the interval is a
@@ -55,14 +55,14 @@ def win_rate(
         if points:
             by_prompt.append(sum(points) / len(points))
     if not by_prompt:
-        return Share(float("nan"), float("nan"), float("nan"))
+        return MannerShare(float("nan"), float("nan"), float("nan"))
     mean = sum(by_prompt) / len(by_prompt)
     if len(set(by_prompt)) == 1:
-        return Share(mean, mean, mean)
+        return MannerShare(mean, mean, mean)
     interval = stats.bootstrap(
         (by_prompt,), _mean, method="percentile", n_resamples=2000, random_state=0
     ).confidence_interval
-    return Share(mean, float(interval.low), float(interval.high))
+    return MannerShare(mean, float(interval.low), float(interval.high))
 
 
 def _mean(values: Sequence[float], axis: int = -1) -> object:

@@ -16,8 +16,8 @@ from typing import Literal
 import httpx
 from lxml import html
 
-Preferred = Literal["a", "b", "tie"]
-Preference = Callable[[list[dict[str, str]], str, str], Preferred]
+Choice = Literal["a", "b", "tie"]
+Preference = Callable[[list[dict[str, str]], str, str], Choice]
 """Which of two texts a rater without error would choose for a conversation."""
 
 PATIENCE_SECONDS = 120.0

@@ -28,18 +28,18 @@ MANNERS: dict[Manner, float] = {
 
 assert set(MANNERS) == set(get_args(Manner))  # noqa: S101 - the type and the table must agree
 
-Message = dict[str, str]
+DemoMessage = dict[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``."""
 
 
 @dataclass(frozen=True)
-class Prompt:
+class DemoPrompt:
     """A conversation that awaits an assistant turn, and what would be right.
 
     ``messages`` ends with a user message. ``answer`` is the right answer in its shortest form.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[DemoMessage, ...]
     topic: str
     answer: str
     fact: Fact
@@ -53,7 +53,7 @@ SYSTEMS = (
 )
 
 
-def prompts(seed: int = 0) -> list[Prompt]:
+def prompts(seed: int = 0) -> list[DemoPrompt]:
     """Every fact in every phrasing of its topic, shuffled; distinct conversations.
 
     The seed chooses the order, which quarter of the prompts open with a system message, and
@@ -61,7 +61,7 @@ def prompts(seed: int = 0) -> list[Prompt]:
     follow-ups.
     """
     rng = random.Random(seed)
-    found: list[Prompt] = []
+    found: list[DemoPrompt] = []
     for fact in facts():
         topic = TOPICS[fact.topic]
         for question in topic.questions:
@@ -77,12 +77,14 @@ def prompts(seed: int = 0) -> list[Prompt]:
     return found
 
 
-def _prompt(fact: Fact, history: tuple[Message, ...], question: str, rng: random.Random) -> Prompt:
-    system: tuple[Message, ...] = ()
+def _prompt(
+    fact: Fact, history: tuple[DemoMessage, ...], question: str, rng: random.Random
+) -> DemoPrompt:
+    system: tuple[DemoMessage, ...] = ()
     if rng.random() < 0.25:
         system = ({"role": "system", "content": rng.choice(SYSTEMS)},)
     messages = (*system, *history, {"role": "user", "content": question})
-    return Prompt(messages, fact.topic, fact.slots["short"], fact)
+    return DemoPrompt(messages, fact.topic, fact.slots["short"], fact)
 
 
 def _another(fact: Fact, rng: random.Random) -> Fact:
@@ -106,7 +108,7 @@ def draw_manner(rng: random.Random) -> Manner:
     return rng.choices(list(MANNERS), weights=list(MANNERS.values()))[0]
 
 
-def answer(prompt: Prompt, manner: Manner, rng: random.Random) -> str:
+def answer(prompt: DemoPrompt, manner: Manner, rng: random.Random) -> str:
     """One answer to ``prompt`` in ``manner``: one to four sentences, separated by a space."""
     fact = prompt.fact
     values = {**fact.slots, **{name: rng.choice(words) for name, words in phrases.WORDS.items()}}

@@ -9,24 +9,24 @@ from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
-Kind = Literal["passing", "prompt", "endpoint"]
+ErrorKind = Literal["passing", "prompt", "endpoint"]
 """Who is in trouble: this attempt (try again), this prompt (go on), the endpoint (stop)."""
 
 MOST_WORDS = 300
 MOST_TOKENS = 10_000_000
 
 
-class Trouble(Exception):
+class EndpointError(Exception):
     """An answer that did not come; the message says what happened, in words."""
 
-    def __init__(self, words: str, kind: Kind = "passing", wait: float | None = None) -> None:
+    def __init__(self, words: str, kind: ErrorKind = "passing", wait: float | None = None) -> None:
         super().__init__(words)
-        self.kind: Kind = kind
+        self.kind: ErrorKind = kind
         self.wait = wait
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class EndpointAnswer:
     """One completion, with what the endpoint counted."""
 
     text: str
@@ -35,25 +35,25 @@ class Answer:
     completion_tokens: int | None = None
 
 
-def read_answer(body: bytes) -> Answer:
+def read_answer(body: bytes) -> EndpointAnswer:
     """The answer in the body of a chat completion. Raises Trouble where it is none."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Trouble(_("The endpoint's answer is not JSON.")) from error
+        raise EndpointError(_("The endpoint's answer is not JSON.")) from error
     choices = told.get("choices") if isinstance(told, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         words = error_words(told)
-        raise Trouble(words or _("The endpoint's answer has no message."))
+        raise EndpointError(words or _("The endpoint's answer has no message."))
     content = message.get("content")
     if content is None:
         content = message.get("refusal") or ""
     if not isinstance(content, str):
-        raise Trouble(_("The endpoint's answer is not text."))
+        raise EndpointError(_("The endpoint's answer is not text."))
     prompt_tokens, completion_tokens = usage_of(told)
-    return Answer(
+    return EndpointAnswer(
         text=content,
         finish_reason=_short(choice.get("finish_reason")),
         prompt_tokens=prompt_tokens or 0,
@@ -92,7 +92,7 @@ def error_words(told: object) -> str:
     return line if len(line) <= MOST_WORDS else line[: MOST_WORDS - 1] + "…"
 
 
-def trouble_of(status: int, told: object, retry_after: str = "") -> Trouble:
+def endpoint_error_of(status: int, told: object, retry_after: str = "") -> EndpointError:
     """What an HTTP status other than 2xx means for the work."""
     said = error_words(told)
     quoted = " " + _("It said: “%(words)s”") % {"words": said} if said else ""
@@ -100,21 +100,23 @@ def trouble_of(status: int, told: object, retry_after: str = "") -> Trouble:
     code = code.get("code") if isinstance(code, dict) else None
     if status in (401, 403):
         words = _("The endpoint refuses the key (%(status)s).")
-        return Trouble(words % {"status": status} + quoted, "endpoint")
+        return EndpointError(words % {"status": status} + quoted, "endpoint")
     if status == 402 or code == "insufficient_quota":
         words = _("The endpoint's account has no credit left (%(status)s).")
-        return Trouble(words % {"status": status} + quoted, "endpoint")
+        return EndpointError(words % {"status": status} + quoted, "endpoint")
     if status in (404, 405, 501):
         words = _("The endpoint knows no such model, or its address is wrong (%(status)s).")
-        return Trouble(words % {"status": status} + quoted, "endpoint")
+        return EndpointError(words % {"status": status} + quoted, "endpoint")
     if status == 429:
         words = _("The endpoint is asked too often (429).")
-        return Trouble(words + quoted, "passing", wait=seconds_of(retry_after))
+        return EndpointError(words + quoted, "passing", wait=seconds_of(retry_after))
     if status in (408, 409, 425) or status >= 500:
         words = _("The endpoint has a fault (%(status)s).")
-        return Trouble(words % {"status": status} + quoted, "passing", seconds_of(retry_after))
+        return EndpointError(
+            words % {"status": status} + quoted, "passing", seconds_of(retry_after)
+        )
     words = _("The endpoint does not take this request (%(status)s).")
-    return Trouble(words % {"status": status} + quoted, "prompt")
+    return EndpointError(words % {"status": status} + quoted, "prompt")
 
 
 def seconds_of(retry_after: str) -> float | None:
@@ -127,7 +129,7 @@ def seconds_of(retry_after: str) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often something is tried, and how long is waited in between."""
 
     tries: int = 6

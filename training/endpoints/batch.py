@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from training.endpoints.answers import Answer, Patience, Trouble
+from training.endpoints.answers import EndpointAnswer, EndpointError, RetryPolicy
 from training.endpoints.client import Client, Messages, connected
 from training.models import Endpoint
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
+class DrawRequest:
     """One completion that is asked for."""
 
     prompt: int
@@ -37,19 +37,19 @@ class Batch:
         *,
         model: str,
         sampling: dict[str, Any],
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> None:
         self._endpoint, self._model, self._sampling = endpoint, model, sampling
         self._patience = patience
-        self._waiting: deque[Draw] = deque()
+        self._waiting: deque[DrawRequest] = deque()
         self._at_work: set[asyncio.Task[None]] = set()
         self._client: Client | None = None
         self._stack = contextlib.AsyncExitStack()
-        self._done: list[tuple[Draw, Answer]] = []
+        self._done: list[tuple[DrawRequest, EndpointAnswer]] = []
         self._in_a_row = 0
         self._resting = 0
-        self.failed: list[Trouble] = []
-        self.fatal: Trouble | None = None
+        self.failed: list[EndpointError] = []
+        self.fatal: EndpointError | None = None
         """Why no further draw will come: set once, and no more is asked."""
 
     @property
@@ -66,7 +66,7 @@ class Batch:
         """Whether all who are at work wait before they try again."""
         return 0 < len(self._at_work) == self._resting
 
-    def feed(self, draws: Iterable[Draw]) -> None:
+    def feed(self, draws: Iterable[DrawRequest]) -> None:
         self._waiting.extend(draws)
 
     async def load_adapter(self, *, name: str, path: str) -> None:
@@ -74,11 +74,11 @@ class Batch:
         client = await self._connected()
         await self._patiently(lambda: client.load_adapter(name=name, path=path))
 
-    async def work(self, seconds: float) -> list[tuple[Draw, Answer]]:
+    async def work(self, seconds: float) -> list[tuple[DrawRequest, EndpointAnswer]]:
         """Ask for up to ``seconds``; what has come by then. Less where there is nothing to do."""
         try:
             await self._connected()
-        except Trouble as trouble:
+        except EndpointError as trouble:
             self.fatal = trouble
         until = asyncio.get_running_loop().time() + seconds
         while self.fatal is None:
@@ -114,7 +114,7 @@ class Batch:
             self._client = await self._stack.enter_async_context(connected(self._endpoint))
         return self._client
 
-    async def _one(self, draw: Draw) -> None:
+    async def _one(self, draw: DrawRequest) -> None:
         client = await self._connected()
         try:
             answer = await self._patiently(
@@ -122,13 +122,13 @@ class Batch:
                     draw.messages, self._sampling, model=self._model, seed=draw.seed
                 )
             )
-        except Trouble as trouble:
+        except EndpointError as trouble:
             self._give_up(trouble)
         else:
             self._in_a_row = 0
             self._done.append((draw, answer))
 
-    def _give_up(self, trouble: Trouble) -> None:
+    def _give_up(self, trouble: EndpointError) -> None:
         self.failed.append(trouble)
         self._in_a_row += 1
         # One prompt may be at fault, or a few; when nothing comes any more, it is not they.
@@ -140,7 +140,7 @@ class Batch:
         for tried in range(1, self._patience.tries + 1):
             try:
                 return await ask()
-            except Trouble as trouble:
+            except EndpointError as trouble:
                 if trouble.kind != "passing" or tried == self._patience.tries:
                     raise
                 wait = self._patience.wait(tried, trouble.wait, random.random())

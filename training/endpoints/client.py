@@ -17,9 +17,22 @@ import openai
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from training.endpoints.answers import Answer, Trouble, read_answer, trouble_of, usage_of
-from training.endpoints.guard import GuardedTransport, Origin, Refused, Rules, TooLarge, origin_of
-from training.endpoints.keys import Key, KeyUnreadable, unseal
+from training.endpoints.answers import (
+    EndpointAnswer,
+    EndpointError,
+    endpoint_error_of,
+    read_answer,
+    usage_of,
+)
+from training.endpoints.guard import (
+    AddressRefused,
+    GuardedTransport,
+    HostRules,
+    Origin,
+    TooLarge,
+    origin_of,
+)
+from training.endpoints.keys import ApiKey, KeyUnreadable, unseal
 from training.models import Endpoint
 
 CONNECT_SECONDS = 10.0
@@ -34,7 +47,7 @@ Messages = Sequence[dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class StreamedPiece:
     """A streamed answer so far; at its end, why it ended and what it took."""
 
     text: str = ""
@@ -47,7 +60,7 @@ class Client:
     """Requests to one endpoint. Use ``connected``."""
 
     def __init__(
-        self, endpoint: Endpoint, origin: Origin, key: Key, transport: GuardedTransport
+        self, endpoint: Endpoint, origin: Origin, key: ApiKey, transport: GuardedTransport
     ) -> None:
         self._endpoint, self._origin, self._key = endpoint, origin, key
         self._transport = transport
@@ -65,7 +78,7 @@ class Client:
 
     async def answer(
         self, messages: Messages, sampling: dict[str, Any], *, model: str = "", seed: int = 0
-    ) -> Answer:
+    ) -> EndpointAnswer:
         """One whole completion. Raises Trouble."""
         with self._in_words():
             async with asyncio.timeout(self._endpoint.timeout_seconds):
@@ -78,7 +91,7 @@ class Client:
 
     async def stream(
         self, messages: Messages, sampling: dict[str, Any], *, model: str = "", seed: int = 0
-    ) -> AsyncGenerator[Piece, None]:
+    ) -> AsyncGenerator[StreamedPiece, None]:
         """A completion in pieces, as they come. Raises Trouble, after what had come by then."""
         with self._in_words():
             async with asyncio.timeout(self._endpoint.timeout_seconds):
@@ -94,7 +107,7 @@ class Client:
                         ended = ended or piece.finish_reason
                         yield dataclasses.replace(piece, text=self._key.scrub(so_far))
             if not ended:
-                raise Trouble(_("The endpoint ended the answer before it was whole."))
+                raise EndpointError(_("The endpoint ended the answer before it was whole."))
 
     async def models(self) -> list[str]:
         """The models that the endpoint says it serves. Raises Trouble."""
@@ -145,17 +158,23 @@ class Client:
         """Whatever went wrong, as Trouble; ``from None``, so that no traceback tells more."""
         try:
             yield
-        except Trouble as trouble:
+        except EndpointError as trouble:
             raise self._scrubbed(trouble) from None
         except openai.APIStatusError as error:
             told = self._json_of(error.response)
             retry_after = error.response.headers.get("retry-after", "")
-            raise self._scrubbed(trouble_of(error.status_code, told, retry_after)) from None
-        except (openai.OpenAIError, httpx2.HTTPError, Refused, TimeoutError, ValueError) as error:
+            raise self._scrubbed(endpoint_error_of(error.status_code, told, retry_after)) from None
+        except (
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            AddressRefused,
+            TimeoutError,
+            ValueError,
+        ) as error:
             raise self._other(error) from None
 
-    def _scrubbed(self, trouble: Trouble) -> Trouble:
-        return Trouble(self._key.scrub(str(trouble)), trouble.kind, trouble.wait)
+    def _scrubbed(self, trouble: EndpointError) -> EndpointError:
+        return EndpointError(self._key.scrub(str(trouble)), trouble.kind, trouble.wait)
 
     def _json_of(self, response: httpx2.Response) -> Any:
         # The key goes first: what is cut short later could keep a part of it.
@@ -164,24 +183,24 @@ class Client:
         except (ValueError, RecursionError, httpx2.ResponseNotRead):
             return None
 
-    def _other(self, error: BaseException) -> Trouble:
+    def _other(self, error: BaseException) -> EndpointError:
         host = f"{self._origin.host}:{self._origin.port}"
         for cause in _causes(error):
             if isinstance(cause, TooLarge):
-                return Trouble(str(cause), "prompt")
-            if isinstance(cause, Refused):
-                return Trouble(str(cause), "endpoint")
+                return EndpointError(str(cause), "prompt")
+            if isinstance(cause, AddressRefused):
+                return EndpointError(str(cause), "endpoint")
             if isinstance(cause, httpx2.ConnectError):
                 words = _("%(host)s cannot be reached.")
-                return Trouble(words % {"host": host})
+                return EndpointError(words % {"host": host})
         for cause in _causes(error):
             if isinstance(cause, TimeoutError | httpx2.TimeoutException | openai.APITimeoutError):
                 words = _("%(host)s did not finish its answer within %(seconds)s seconds.")
                 seconds = self._endpoint.timeout_seconds
-                return Trouble(words % {"host": host, "seconds": seconds})
+                return EndpointError(words % {"host": host, "seconds": seconds})
             if isinstance(cause, httpx2.TransportError):
-                return Trouble(_("%(host)s broke the connection off.") % {"host": host})
-        return Trouble(_("%(host)s gave an answer that cannot be read.") % {"host": host})
+                return EndpointError(_("%(host)s broke the connection off.") % {"host": host})
+        return EndpointError(_("%(host)s gave an answer that cannot be read.") % {"host": host})
 
 
 @contextlib.asynccontextmanager
@@ -189,11 +208,11 @@ async def connected(endpoint: Endpoint) -> AsyncIterator[Client]:
     """A client of ``endpoint``. Raises Trouble where its address or key cannot be used."""
     try:
         origin = origin_of(endpoint.url)
-        rules = Rules.of(settings.ENDPOINT_HOSTS)
+        rules = HostRules.of(settings.ENDPOINT_HOSTS)
         rules.check_origin(origin)
         key = unseal(endpoint.key_sealed, origin)
-    except (Refused, KeyUnreadable) as error:
-        raise Trouble(str(error), "endpoint") from None
+    except (AddressRefused, KeyUnreadable) as error:
+        raise EndpointError(str(error), "endpoint") from None
     transport = GuardedTransport(origin=origin, rules=rules, key=key.value, most_bytes=BYTES)
     client = Client(endpoint, origin, key, transport)
     try:
@@ -207,14 +226,14 @@ def wire_seed(seed: int) -> int:
     return seed & 0x7FFF_FFFF
 
 
-def _piece(told: dict[str, Any]) -> Piece:
+def _piece(told: dict[str, Any]) -> StreamedPiece:
     prompt_tokens, completion_tokens = usage_of(told)
     choices = told.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     delta = choice.get("delta") if isinstance(choice, dict) else None
     text = delta.get("content") if isinstance(delta, dict) else None
     reason = choice.get("finish_reason") if isinstance(choice, dict) else None
-    return Piece(
+    return StreamedPiece(
         text=text if isinstance(text, str) else "",
         finish_reason=reason[:20] if isinstance(reason, str) else "",
         prompt_tokens=prompt_tokens,

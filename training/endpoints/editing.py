@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from annotate.models import Policy, Project
-from training.endpoints.answers import Answer, Trouble
-from training.endpoints.guard import Refused, origin_of
+from training.endpoints.answers import EndpointAnswer, EndpointError
+from training.endpoints.guard import AddressRefused, origin_of
 from training.endpoints.keys import seal
 from training.models import Endpoint
 
@@ -59,40 +59,40 @@ def save_endpoint(
 def _origin_text(url: str) -> str:
     try:
         return str(origin_of(url))
-    except Refused:
+    except AddressRefused:
         return ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class EndpointTrial:
     """What came of asking once."""
 
-    answer: Answer
+    answer: EndpointAnswer
     seconds: float
 
 
-def try_out(endpoint: Endpoint) -> Trial:
+def try_out(endpoint: Endpoint) -> EndpointTrial:
     """Ask one short question, once. Raises Trouble; of an unknown model, with those known."""
     endpoint.timeout_seconds = min(endpoint.timeout_seconds, TRIAL_SECONDS)
     began = time.monotonic()
     answer = asyncio.run(_ask(endpoint))
-    return Trial(answer, time.monotonic() - began)
+    return EndpointTrial(answer, time.monotonic() - began)
 
 
-async def _ask(endpoint: Endpoint) -> Answer:
+async def _ask(endpoint: Endpoint) -> EndpointAnswer:
     from training.endpoints.client import connected  # takes long to import, and is seldom needed
 
     async with connected(endpoint) as client:
         try:
             return await client.answer(TRIAL, endpoint.trial_sampling())
-        except Trouble as trouble:
+        except EndpointError as trouble:
             if trouble.kind != "endpoint":
                 raise
             try:
                 known = await client.models()
-            except Trouble:
+            except EndpointError:
                 raise trouble from None
-            raise Trouble(f"{trouble} {_those(known)}".strip(), trouble.kind) from None
+            raise EndpointError(f"{trouble} {_those(known)}".strip(), trouble.kind) from None
 
 
 def _those(known: list[str]) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, Project
-from training.endpoints.guard import Refused, Rules, origin_of
+from training.endpoints.guard import AddressRefused, HostRules, origin_of
 from training.models import Endpoint
 
 PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
@@ -162,8 +162,8 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"].strip().rstrip("/")
         try:
-            Rules.of(settings.ENDPOINT_HOSTS).check_origin(origin_of(url))
-        except Refused as error:
+            HostRules.of(settings.ENDPOINT_HOSTS).check_origin(origin_of(url))
+        except AddressRefused as error:
             raise ValidationError(str(error)) from error
         return url
 

@@ -27,7 +27,7 @@ SENT_HEADERS = {"host", "accept", "content-type", "content-length", "transfer-en
 """All that leaves: what a client adds from the environment stays here."""
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """An address that is not reached, or an answer that is not read; the message says why."""
 
 
@@ -50,18 +50,20 @@ def origin_of(url: str) -> Origin:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise Refused(_("This is no address: %(url)s.") % {"url": url}) from error
+        raise AddressRefused(_("This is no address: %(url)s.") % {"url": url}) from error
     if parts.scheme not in PORTS or not parts.hostname:
-        raise Refused(_("An address begins with https:// or http:// and names a host."))
+        raise AddressRefused(_("An address begins with https:// or http:// and names a host."))
     if parts.username is not None or parts.password is not None:
-        raise Refused(_("Leave name and password out of the address; the key has its own field."))
+        raise AddressRefused(
+            _("Leave name and password out of the address; the key has its own field.")
+        )
     if parts.query or parts.fragment:
-        raise Refused(_("Leave out what follows ? or #; the address ends with its path."))
+        raise AddressRefused(_("Leave out what follows ? or #; the address ends with its path."))
     return Origin(parts.scheme, parts.hostname.rstrip("."), port or PORTS[parts.scheme])
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
+class HostRules:
     """The operator's list: names, with a port or for all, and networks.
 
     A name says who may be asked; a network says where a private address may lead.
@@ -71,7 +73,7 @@ class Rules:
     networks: tuple[IPNetwork, ...] = ()
 
     @classmethod
-    def of(cls, entries: Sequence[str]) -> Rules:
+    def of(cls, entries: Sequence[str]) -> HostRules:
         """The rules of ``WHETSTONE_ENDPOINT_HOSTS``. Raises ValueError at an entry like ``:80``."""
         names: list[tuple[str, int | None]] = []
         networks: list[IPNetwork] = []
@@ -102,7 +104,7 @@ class Rules:
         if literal is not None and self._listed(literal) and not ported:
             return
         if not self.names and not self.networks:
-            raise Refused(
+            raise AddressRefused(
                 _(
                     "No host may be reached yet. Whoever runs this site lists them in "
                     "WHETSTONE_ENDPOINT_HOSTS."
@@ -112,7 +114,7 @@ class Rules:
             "%(host)s is not on the list of hosts that may be reached. Whoever runs this site "
             "adds it to WHETSTONE_ENDPOINT_HOSTS."
         )
-        raise Refused(words % {"host": f"{origin.host}:{origin.port}"})
+        raise AddressRefused(words % {"host": f"{origin.host}:{origin.port}"})
 
     def check_address(self, origin: Origin, address: IPAddress) -> None:
         """Raise Refused where ``address``, which the host's name led to, may not be reached."""
@@ -125,12 +127,12 @@ class Rules:
                     "%(host)s leads to %(address)s, which is not a public address. Whoever runs "
                     "this site may add that address to WHETSTONE_ENDPOINT_HOSTS."
                 )
-                raise Refused(words % {"host": origin.host, "address": plain})
+                raise AddressRefused(words % {"host": origin.host, "address": plain})
         elif origin.scheme == "http" and not is_listed:
             words = _(
                 "%(host)s is reached over the internet: its address must begin with https://."
             )
-            raise Refused(words % {"host": origin.host})
+            raise AddressRefused(words % {"host": origin.host})
 
     def _says_localhost(self) -> bool:
         return any(name == "localhost" for name, _port in self.names)
@@ -182,7 +184,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self,
         *,
         origin: Origin,
-        rules: Rules,
+        rules: HostRules,
         key: str = "",
         most_bytes: int = 1 << 20,
         also_sent: frozenset[str] = frozenset(),
@@ -195,7 +197,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = origin_of(str(request.url.copy_with(query=None, fragment=None)))
         if asked != self._origin:
-            raise Refused(_("The request was for another host than the endpoint's."))
+            raise AddressRefused(_("The request was for another host than the endpoint's."))
         self._rules.check_origin(asked)
         trouble: Exception = httpx2.ConnectError(f"{asked.host}: no address")
         for address in await resolve(asked):
@@ -229,12 +231,14 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                 words = _(
                     "The endpoint sends to another address (%(status)s), which is not followed."
                 )
-                raise Refused(words % {"status": response.status_code})
+                raise AddressRefused(words % {"status": response.status_code})
             if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise Refused(_("The endpoint answers compressed, though it was asked not to."))
+                raise AddressRefused(
+                    _("The endpoint answers compressed, though it was asked not to.")
+                )
             if int(response.headers.get("content-length", "0")) > self.most_bytes:
                 raise too_large(self.most_bytes)
-        except (Refused, ValueError):
+        except (AddressRefused, ValueError):
             await response.aclose()
             raise
         if not isinstance(response.stream, httpx2.AsyncByteStream):
@@ -246,7 +250,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class TooLarge(Refused):
+class TooLarge(AddressRefused):
     """A body beyond what is read of one answer."""
 
 

@@ -27,7 +27,7 @@ class KeyUnreadable(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Key:
+class ApiKey:
     """A key in the open. Shows itself nowhere: not in logs, not in tracebacks."""
 
     value: str = dataclasses.field(default="", repr=False)
@@ -46,13 +46,13 @@ def seal(key: str, origin: Origin) -> str:
     return _fernet().encrypt(told.encode()).decode("ascii")
 
 
-def unseal(sealed: str, origin: Origin) -> Key:
+def unseal(sealed: str, origin: Origin) -> ApiKey:
     """The key that was sealed for ``origin``; an empty one where nothing was.
 
     Raises KeyUnreadable where the secret has changed or the key belongs to another host.
     """
     if not sealed:
-        return Key()
+        return ApiKey()
     try:
         told = json.loads(_fernet().decrypt(sealed.encode("ascii")))
     except (InvalidToken, ValueError):
@@ -64,7 +64,7 @@ def unseal(sealed: str, origin: Origin) -> Key:
     if told["origin"] != str(origin):
         words = _("The stored key belongs to another host than %(host)s. Enter the key again.")
         raise KeyUnreadable(words % {"host": origin.host})
-    return Key(told["key"])
+    return ApiKey(told["key"])
 
 
 def _fernet() -> Fernet:

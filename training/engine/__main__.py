@@ -26,7 +26,7 @@ from training.engine.config import (
     EXIT_STOPPED,
     KINDS,
     ConfigError,
-    Job,
+    EngineJob,
     read_job,
 )
 from training.engine.errors import EngineError, Stopped, explain
@@ -177,7 +177,7 @@ def _leave(run: RunDir) -> None:
     os._exit(EXIT_STOPPED)
 
 
-def _read(kind: str, run: RunDir) -> Job:
+def _read(kind: str, run: RunDir) -> EngineJob:
     try:
         job = read_job(run.path)
     except ConfigError as error:
@@ -190,7 +190,7 @@ def _read(kind: str, run: RunDir) -> Job:
     return job
 
 
-def needless(job: Job) -> list[str]:
+def needless(job: EngineJob) -> list[str]:
     """Packages that transformers and peft load merely because they are installed."""
     names = ["datasets"]
     config = Path(job.model.base) / "config.json"  # a name on a hub may be anything

@@ -99,7 +99,7 @@ class Optimisation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Watch:
+class EvalSamples:
     """What the policy writes while it is trained, for people to look at and to measure how far it
     has gone. Changes nothing of what is trained."""
 
@@ -127,7 +127,7 @@ class DpoJob:
     precision: Precision = "auto"
     load_in_4bit: bool = False  # the frozen base in NF4 (QLoRA, Dettmers et al. 2023)
     reference_cache: str | None = None  # folder shared by rounds; None: inside the run directory
-    watch: Watch = Watch()
+    watch: EvalSamples = EvalSamples()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class SftJob:
     seed: int = 0
     precision: Precision = "auto"
     load_in_4bit: bool = False
-    watch: Watch = Watch()
+    watch: EvalSamples = EvalSamples()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,8 +237,8 @@ class JudgeJob:
 
 
 TrainJob = DpoJob | SftJob | RewardJob
-Job = TrainJob | SampleJob | ScoreJob | JudgeJob | MergeJob
-KINDS: dict[str, type[Job]] = {
+EngineJob = TrainJob | SampleJob | ScoreJob | JudgeJob | MergeJob
+KINDS: dict[str, type[EngineJob]] = {
     "dpo": DpoJob,
     "sft": SftJob,
     "reward": RewardJob,
@@ -249,7 +249,7 @@ KINDS: dict[str, type[Job]] = {
 }
 
 
-def job_to_dict(job: Job) -> dict[str, Any]:
+def job_to_dict(job: EngineJob) -> dict[str, Any]:
     """The job as JSON-ready data, with its kind."""
     kind = next(name for name, cls in KINDS.items() if isinstance(job, cls))
     data = {"kind": kind, **dataclasses.asdict(job)}
@@ -269,7 +269,7 @@ def flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-def job_from_dict(data: dict[str, Any]) -> Job:
+def job_from_dict(data: dict[str, Any]) -> EngineJob:
     """The job that ``data`` describes.
 
     Raises ConfigError naming the field: unknown or missing fields, wrong types, and values
@@ -278,18 +278,18 @@ def job_from_dict(data: dict[str, Any]) -> Job:
     kind = data.get("kind")
     if kind not in KINDS:
         raise ConfigError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-    job: Job = _build(KINDS[kind], {k: v for k, v in data.items() if k != "kind"}, "")
+    job: EngineJob = _build(KINDS[kind], {k: v for k, v in data.items() if k != "kind"}, "")
     _check_ranges(job)
     return job
 
 
-def write_job(job: Job, run_dir: Path) -> None:
+def write_job(job: EngineJob, run_dir: Path) -> None:
     """Write ``job.json`` into ``run_dir``, which must exist."""
     text = json.dumps(job_to_dict(job), indent=2, sort_keys=True, allow_nan=False)
     (run_dir / "job.json").write_text(text + "\n", encoding="utf-8")
 
 
-def read_job(run_dir: Path) -> Job:
+def read_job(run_dir: Path) -> EngineJob:
     """Read ``job.json`` from ``run_dir``. Raises ConfigError where it is absent or wrong."""
     try:
         data = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
@@ -348,7 +348,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     return value
 
 
-def _check_ranges(job: Job) -> None:
+def _check_ranges(job: EngineJob) -> None:
     def need(ok: bool, name: str, rule: str) -> None:
         if not ok:
             raise ConfigError(f"{name}: must be {rule}")

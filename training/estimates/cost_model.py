@@ -13,7 +13,7 @@ from typing import Literal
 
 from training.engine.config import DpoJob, Lora, Optimisation, Precision, SftJob
 from training.engine.estimate import ON_CPU, Widths, kept_bytes, plan_memory, recomputed_bytes
-from training.estimates.model_shape import Shape
+from training.estimates.model_shape import ModelShape
 from training.jobs.hardware import Hardware
 
 MIB, GIB = 2**20, 2**30
@@ -86,7 +86,7 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class RoundWork:
     """Tokens that a round computes: with backward, forward alone, and what evaluations take."""
 
     trained: int
@@ -119,7 +119,7 @@ def item_bytes(precision: Precision, machine: Hardware) -> int:
     return 2 if precision == "bf16" else 4
 
 
-def memory_of(shape: Shape, lengths: Lengths, settings: Settings, machine: Hardware) -> Memory:
+def memory_of(shape: ModelShape, lengths: Lengths, settings: Settings, machine: Hardware) -> Memory:
     """What the engine would hold at its fullest, as its own plan of micro-batches makes it."""
     item = item_bytes(settings.precision, machine)
     base = shape.parameters * item
@@ -157,14 +157,14 @@ def memory_of(shape: Shape, lengths: Lengths, settings: Settings, machine: Hardw
     )
 
 
-def work_of(lengths: Lengths, settings: Settings) -> Work:
+def work_of(lengths: Lengths, settings: Settings) -> RoundWork:
     """How many tokens a round computes, however fast."""
     optimisation = settings.optimisation
     train = sum(tree_tokens(one, settings) for one in lengths.train)
     held_out = sum(tree_tokens(one, settings) for one in lengths.held_out)
     evaluations = 1 + max(1, round(1 / optimisation.eval_fraction))
     per_epoch = math.ceil(len(lengths.train) / optimisation.batch_size)
-    return Work(
+    return RoundWork(
         trained=int(train * optimisation.epochs),
         scored=(train + held_out) if settings.has_reference else 0,
         evaluated=held_out * evaluations,
@@ -172,7 +172,7 @@ def work_of(lengths: Lengths, settings: Settings) -> Work:
     )
 
 
-def pace_from_speed(shape: Shape, machine: Hardware, *, checkpointing: bool) -> float:
+def pace_from_speed(shape: ModelShape, machine: Hardware, *, checkpointing: bool) -> float:
     """Tokens trained a second, from a measured product of matrices: about 2 operations a weight
     forward and 2 backward (the base is frozen), and 2 more where activations are recomputed."""
     operations = (6 if checkpointing else 4) * (shape.linear + shape.vocabulary * shape.hidden / 3)
@@ -180,7 +180,7 @@ def pace_from_speed(shape: Shape, machine: Hardware, *, checkpointing: bool) -> 
     return share * machine.flops / max(1.0, operations)
 
 
-def seconds_of(work: Work, pace: float, processes: int = 1, *, a_step: float = 0.0) -> float:
+def seconds_of(work: RoundWork, pace: float, processes: int = 1, *, a_step: float = 0.0) -> float:
     """At ``pace`` tokens trained a second, and ``a_step`` seconds besides for every step.
 
     Forward alone is twice as fast.
@@ -191,7 +191,7 @@ def seconds_of(work: Work, pace: float, processes: int = 1, *, a_step: float = 0
 
 
 def what_would_fit(
-    shape: Shape, lengths: Lengths, settings: Settings, machine: Hardware
+    shape: ModelShape, lengths: Lengths, settings: Settings, machine: Hardware
 ) -> list[Change]:
     """The smallest changes that make it fit: one setting alone if one can, else some together.
 

@@ -15,14 +15,14 @@ from django.utils.translation import ngettext
 
 from annotate.formatting import grouped
 from annotate.models import Project
-from training.engine.config import Job
+from training.engine.config import EngineJob
 from training.estimates import cost_model
-from training.estimates.cost_model import Change, Lengths, Memory, Settings, Work
+from training.estimates.cost_model import Change, Lengths, Memory, RoundWork, Settings
 from training.estimates.model_shape import find_file, shape_of
 from training.jobs import machines
 from training.jobs.hardware import Hardware
 from training.models import Metric, Round
-from training.rounds.pair_selection import Selection
+from training.rounds.pair_selection import PairSelection
 from training.rounds.snapshots import chosen_pairs, usable_pairs
 
 SAMPLE = 100
@@ -38,7 +38,7 @@ class Estimate:
 
     pairs: int
     held_out: int
-    work: Work
+    work: RoundWork
     machine: Hardware | None
     memory: Memory | None
     seconds: float | None
@@ -58,7 +58,7 @@ class Estimate:
 
 
 def estimate(
-    *, project: Project, job: Job, selection: Selection, seed: int, processes: int = 1
+    *, project: Project, job: EngineJob, selection: PairSelection, seed: int, processes: int = 1
 ) -> Estimate | None:
     """What ``job`` would take on these pairs; None for a kind of job that is not known here."""
     settings = Settings.of(job)
@@ -114,7 +114,7 @@ def estimate(
 
 
 def lengths_of(
-    project: Project, selection: Selection, seed: int, base: str, revision: str | None
+    project: Project, selection: PairSelection, seed: int, base: str, revision: str | None
 ) -> Lengths:
     """Tokens of the pairs that ``selection`` takes: their characters, by the ratio of a sample
     that the base's own tokenizer counted, where its file is here."""
@@ -183,7 +183,7 @@ def gib(count: int) -> str:
     return number_format(count / cost_model.GIB, 1)
 
 
-def _length_words(lengths: Lengths, work: Work) -> str:
+def _length_words(lengths: Lengths, work: RoundWork) -> str:
     steps = ngettext("%(steps)s step", "%(steps)s steps", work.steps) % {
         "steps": grouped(work.steps)
     }

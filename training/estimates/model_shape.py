@@ -20,7 +20,7 @@ MOST_HEADER = 100 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """``linear`` are the weights of inner linear layers; ``widths`` sums in + out over those."""
 
     parameters: int
@@ -35,7 +35,7 @@ class Shape:
 
 
 @lru_cache(maxsize=32)
-def shape_of(base: str, revision: str | None) -> Shape | None:
+def shape_of(base: str, revision: str | None) -> ModelShape | None:
     """The shape; None where its files are not on this machine or say too little."""
     config = find_file(base, revision, "config.json")
     if config is None:
@@ -57,7 +57,7 @@ def shape_of(base: str, revision: str | None) -> Shape | None:
     heads = int(told.get("num_attention_heads") or 1)
     size = int(told.get("head_dim") or hidden // heads)
     experts = int(told.get("num_experts_per_tok") or 1)
-    return Shape(
+    return ModelShape(
         parameters=sum(_product(shape) for shape in sizes.values()),
         linear=sum(_product(shape) for shape in inside),
         widths=sum(sum(shape) for shape in inside),

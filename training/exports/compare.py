@@ -12,15 +12,15 @@ from django.utils.translation import gettext as _
 
 from annotate.models import PreferencePair
 from training.engine.config import flat
-from training.exports.report import Before, Report
+from training.exports.report import Before, RoundReport
 from training.models import Round, Snapshot
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 PAIRS_SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class SettingDifference:
     """A setting that differs; None is one that a round does not have."""
 
     name: str
@@ -29,12 +29,12 @@ class Setting:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class ComparedResult:
     """One result of both: as a share with its interval, or in words."""
 
     name: str
-    a: Share | str | None
-    b: Share | str | None
+    a: WinRate | str | None
+    b: WinRate | str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +58,12 @@ class DataDifference:
         return not (self.a.train or self.a.held_out or self.b.train or self.b.held_out)
 
 
-def settings_that_differ(a: Round, b: Round) -> list[Setting]:
+def settings_that_differ(a: Round, b: Round) -> list[SettingDifference]:
     """Of the engine's jobs, the policies they name, and the code."""
     ours, theirs = _told(a), _told(b)
     names = list(dict.fromkeys([*ours, *theirs]))
     return [
-        Setting(name, ours.get(name), theirs.get(name))
+        SettingDifference(name, ours.get(name), theirs.get(name))
         for name in names
         if ours.get(name) != theirs.get(name)
     ]
@@ -86,12 +86,12 @@ def _told(one: Round) -> dict[str, Any]:
     return told
 
 
-def figures_of(a: Report, b: Report) -> list[Figure]:
+def figures_of(a: RoundReport, b: RoundReport) -> list[ComparedResult]:
     """Results side by side; what neither has is left out."""
     pairs = [
-        Figure(_("Held-out loss, first and last"), _change(a.loss), _change(b.loss)),
+        ComparedResult(_("Held-out loss, first and last"), _change(a.loss), _change(b.loss)),
         *(
-            Figure(
+            ComparedResult(
                 name,
                 getattr(a.accuracy, field) if a.accuracy else None,
                 getattr(b.accuracy, field) if b.accuracy else None,
@@ -103,24 +103,24 @@ def figures_of(a: Report, b: Report) -> list[Figure]:
                 ("ranked_by_reference", _("Ranking accuracy of the reference")),
             )
         ),
-        Figure(_("Middle reward margin"), _margin(a), _margin(b)),
-        Figure(_("Mean length in characters"), _length(a), _length(b)),
-        Figure(
+        ComparedResult(_("Middle reward margin"), _margin(a), _margin(b)),
+        ComparedResult(_("Mean length in characters"), _length(a), _length(b)),
+        ComparedResult(
             _("Answers that loop"),
             a.manners[-1].looping if a.manners else None,
             b.manners[-1].looping if b.manners else None,
         ),
-        Figure(
+        ComparedResult(
             _("Computing time in seconds"),
             _number(a.cost.device_seconds, 0),
             _number(b.cost.device_seconds, 0),
         ),
-        Figure(
+        ComparedResult(
             _("Tokens a second while training"),
             _number(a.cost.tokens_per_second, 0),
             _number(b.cost.tokens_per_second, 0),
         ),
-        Figure(
+        ComparedResult(
             _("Peak memory in MiB"),
             _number(a.cost.peak_memory_mib, 0),
             _number(b.cost.peak_memory_mib, 0),
@@ -156,11 +156,11 @@ def _change(value: Before | None) -> str | None:
     return f"{_number(value.first, 3)} → {_number(value.last, 3)}"
 
 
-def _margin(report: Report) -> str | None:
+def _margin(report: RoundReport) -> str | None:
     return _number(dict(report.margins).get("50"), 3)
 
 
-def _length(report: Report) -> str | None:
+def _length(report: RoundReport) -> str | None:
     if not report.manners:
         return None
     now = report.manners[-1]

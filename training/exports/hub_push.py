@@ -17,14 +17,14 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from annotate.models import User
-from training.endpoints.guard import Origin, Refused, origin_of
-from training.endpoints.keys import Key, KeyUnreadable, seal, unseal
-from training.errors import NotNow
+from training.endpoints.guard import AddressRefused, Origin, origin_of
+from training.endpoints.keys import ApiKey, KeyUnreadable, seal, unseal
+from training.errors import Refused
 from training.exports.merge import FOLDER, merge_kept
 from training.exports.model_card import What, write_card
 from training.jobs.claims import Claim
-from training.jobs.dispatch import nudge
-from training.jobs.worker import Stopping, Worker, never
+from training.jobs.dispatch import dispatch
+from training.jobs.worker import Stopping, Worker, never_stopping
 from training.models import HubPush, Job, Round
 from training.storage import artifacts
 from training.storage.code_version import code_version
@@ -39,11 +39,11 @@ class PushFailed(Exception):
 
 
 def hub_origin() -> Origin:
-    """Scheme, host and port of the hub. Raises NotNow where HF_ENDPOINT is no address."""
+    """Scheme, host and port of the hub. Raises Refused where HF_ENDPOINT is no address."""
     try:
         return origin_of(settings.HUB_URL)
-    except Refused as error:
-        raise NotNow(f"HF_ENDPOINT: {error}") from error
+    except AddressRefused as error:
+        raise Refused(f"HF_ENDPOINT: {error}") from error
 
 
 def start_push(
@@ -55,14 +55,14 @@ def start_push(
     token: str = "",
     requested_by: User | None = None,
 ) -> HubPush:
-    """Queue a push. Raises NotNow, in words, where it cannot go."""
+    """Queue a push. Raises Refused, in words, where it cannot go."""
     repo = repo.strip()
     if not REPO.fullmatch(repo) or ".." in repo or "--" in repo:
-        raise NotNow(
+        raise Refused(
             _("The place on the hub is written as owner/name, such as our-lab/helpdesk-3.")
         )
     if not token and not settings.HUB_TOKEN:
-        raise NotNow(_("The hub wants a token that may write. Enter one."))
+        raise Refused(_("The hub wants a token that may write. Enter one."))
     _folder(round_, what)
     try:
         with transaction.atomic():
@@ -75,9 +75,9 @@ def start_push(
                 requested_by=requested_by,
                 code_version=code_version(),
             )
-            transaction.on_commit(lambda: nudge(made))
+            transaction.on_commit(lambda: dispatch(made))
     except IntegrityError as error:
-        raise NotNow(_("This is on its way to the hub already.")) from error
+        raise Refused(_("This is on its way to the hub already.")) from error
     return made
 
 
@@ -87,11 +87,11 @@ class PushWorker(Worker[HubPush]):
     model = HubPush
 
     def work(self) -> None:
-        key = Key()
+        key = ApiKey()
         try:
             key = _key_of(self.job)
             url = _upload(self.job, key, self.held, self.stopping)
-        except (NotNow, KeyUnreadable, PushFailed) as error:
+        except (Refused, KeyUnreadable, PushFailed) as error:
             self._fail(key.scrub(str(error)))
         except Exception as error:
             words = key.scrub(f"{type(error).__name__}: {error}")
@@ -107,31 +107,33 @@ class PushWorker(Worker[HubPush]):
         self.held.end(Job.State.FAILED, error=words, token_sealed="")
 
 
-def run_push(pk: int, *, stopping: Stopping = never) -> None:
+def run_push(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Push; record why, where that fails."""
     PushWorker.run(pk, stopping=stopping)
 
 
-def _key_of(push: HubPush) -> Key:
-    return unseal(push.token_sealed, hub_origin()) if push.token_sealed else Key(settings.HUB_TOKEN)
+def _key_of(push: HubPush) -> ApiKey:
+    return (
+        unseal(push.token_sealed, hub_origin()) if push.token_sealed else ApiKey(settings.HUB_TOKEN)
+    )
 
 
 def _folder(round_: Round, what: str) -> Path:
-    """What is pushed. Raises NotNow where it is not there."""
+    """What is pushed. Raises Refused where it is not there."""
     try:
         if what == HubPush.What.MERGED:
             merged = merge_kept(round_)
             if merged is None:
-                raise NotNow(_("There is no merged model yet. Merge it first."))
+                raise Refused(_("There is no merged model yet. Merge it first."))
             return artifacts.local_made(merged.run, FOLDER)
         if round_.policy is None:
-            raise NotNow(_("The adapter's folder is not there."))
+            raise Refused(_("The adapter's folder is not there."))
         return artifacts.local_adapter(round_.policy.adapter_path)
     except artifacts.ArtifactError as error:
-        raise NotNow(str(error)) from error
+        raise Refused(str(error)) from error
 
 
-def _upload(push: HubPush, key: Key, held: Claim, stopping: Stopping) -> str | None:
+def _upload(push: HubPush, key: ApiKey, held: Claim, stopping: Stopping) -> str | None:
     """The commit's address; None where the worker was asked to leave before the end."""
     what: What = "merged" if push.what == HubPush.What.MERGED else "adapter"
     folder = _folder(push.round, push.what)
@@ -157,7 +159,7 @@ def _upload(push: HubPush, key: Key, held: Claim, stopping: Stopping) -> str | N
     return str(told["url"])
 
 
-def _send(push: HubPush, folder: Path, key: Key) -> str:
+def _send(push: HubPush, folder: Path, key: ApiKey) -> str:
     """Make the repository where it is absent, and commit the folder. Knows no database."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from annotate.models import User
 from training.engine.config import MergeJob, Model, job_to_dict
-from training.errors import NotNow
-from training.jobs.dispatch import nudge
+from training.errors import Refused
+from training.jobs.dispatch import dispatch
 from training.models import HubPush, Job, Merge, Round
 from training.storage import artifacts
 from training.storage.code_version import code_version
@@ -32,12 +32,12 @@ def merge_kept(round_: Round) -> Merge | None:
 
 
 def start_merge(*, round_: Round, requested_by: User | None = None) -> Merge:
-    """Queue the merging of a round's adapter. Raises NotNow where there is nothing to merge."""
+    """Queue the merging of a round's adapter. Raises Refused where there is nothing to merge."""
     policy = round_.policy
     if policy is None:
-        raise NotNow(_("Only a round that has succeeded has an adapter to merge."))
+        raise Refused(_("Only a round that has succeeded has an adapter to merge."))
     if merge_kept(round_) is not None:
-        raise NotNow(_("The merged model is there already."))
+        raise Refused(_("The merged model is there already."))
     job = MergeJob(
         model=Model(
             base=policy.base_model,
@@ -54,19 +54,19 @@ def start_merge(*, round_: Round, requested_by: User | None = None) -> Merge:
                 config=job_to_dict(job),
                 code_version=code_version(),
             )
-            transaction.on_commit(lambda: nudge(made))
+            transaction.on_commit(lambda: dispatch(made))
     except IntegrityError as error:
-        raise NotNow(_("The model is being merged already.")) from error
+        raise Refused(_("The model is being merged already.")) from error
     return made
 
 
 def remove_merged(*, round_: Round) -> int:
     """Delete the files of a round's merged models; the adapter stays. Returns the bytes freed.
 
-    Raises NotNow while one of them is on its way to a hub.
+    Raises Refused while one of them is on its way to a hub.
     """
     if round_.pushes.filter(what=HubPush.What.MERGED, state__in=Job.UNFINISHED).exists():
-        raise NotNow(_("The merged model is on its way to the hub; remove it when that is done."))
+        raise Refused(_("The merged model is on its way to the hub; remove it when that is done."))
     freed = 0
     for merge in round_.merges.filter(removed_at=None).exclude(state__in=Job.UNFINISHED):
         Merge.objects.filter(pk=merge.pk).update(removed_at=timezone.now())

@@ -15,9 +15,9 @@ from django.utils import translation
 
 from annotate.models import Policy
 from training.exports.licences import licence_of
-from training.exports.report import Before, Report, report_of
+from training.exports.report import Before, RoundReport, report_of
 from training.models import Round
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 logger = logging.getLogger(__name__)
 What = Literal["adapter", "merged"]
@@ -59,7 +59,7 @@ def card_of(round_: Round, *, what: What = "adapter") -> str:
     return str(ModelCard("\n".join(parts)))
 
 
-def _metadata(report: Report, what: What, licence: str | None) -> str:
+def _metadata(report: RoundReport, what: What, licence: str | None) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     round_ = report.round
@@ -89,7 +89,7 @@ def _metadata(report: Report, what: What, licence: str | None) -> str:
     return str(data.to_yaml())
 
 
-def _measured(report: Report) -> Iterator[tuple[str, str, float]]:
+def _measured(report: RoundReport) -> Iterator[tuple[str, str, float]]:
     if report.accuracy is not None:
         if report.accuracy.rewarded.value is not None:
             yield "accuracy", "Reward accuracy", report.accuracy.rewarded.value
@@ -100,7 +100,7 @@ def _measured(report: Report) -> Iterator[tuple[str, str, float]]:
         yield "loss", "Held-out loss", report.loss.last
 
 
-def _body(report: Report, what: What, licence: str | None) -> Iterator[str]:
+def _body(report: RoundReport, what: What, licence: str | None) -> Iterator[str]:
     round_ = report.round
     base, revision = round_.start.base_model, round_.start.base_revision
     counts = round_.snapshot.counts
@@ -156,13 +156,13 @@ def _body(report: Report, what: What, licence: str | None) -> Iterator[str]:
     yield "DPO is of Rafailov et al. 2023 (https://arxiv.org/abs/2305.18290)."
 
 
-def _results(report: Report) -> Iterator[str]:
+def _results(report: RoundReport) -> Iterator[str]:
     rows: list[tuple[str, str]] = []
     if report.loss is not None:
         rows.append(("Held-out loss", _change(report.loss, 3)))
     accuracy = report.accuracy
     if accuracy is not None:
-        shares: list[tuple[str, Share | None]] = [
+        shares: list[tuple[str, WinRate | None]] = [
             ("Reward accuracy", accuracy.rewarded),
             ("Ranking accuracy, new policy", accuracy.ranked),
             ("Ranking accuracy, where it began", accuracy.ranked_at_start),
@@ -185,7 +185,7 @@ def _results(report: Report) -> Iterator[str]:
     yield _rows(*rows)
 
 
-def _cost(report: Report) -> Iterator[str]:
+def _cost(report: RoundReport) -> Iterator[str]:
     cost = report.cost
     rows = []
     if cost.wall_seconds is not None:
@@ -248,14 +248,14 @@ def _change(value: Before, digits: int) -> str:
     return f"{value.last:.{digits}f} (at the start {value.first:.{digits}f})"
 
 
-def _interval(share: Share) -> str:
+def _interval(share: WinRate) -> str:
     if share.value is None or share.interval is None:
         return NOT_STATED
     low, high = share.interval
     return f"{share.value:.1%} ({low:.1%} to {high:.1%}, n = {share.decided:,})"
 
 
-def _agreement(share: Share) -> str:
+def _agreement(share: WinRate) -> str:
     if share.value is None:
         return "not measured: no comparison has two judgements"
     return f"{share.value:.1%} of {share.decided:,} pairs of judgements on the same comparison"

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db.models import Count, Sum
 
 from annotate.models import Completion, Judgement
-from training.exports.side_by_side import Manner, answers, manners
+from training.exports.side_by_side import AnswerStyle, answers, styles
 from training.models import Metric, Round
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 SHOWN_QUANTILES = ("5", "25", "50", "75", "95")
 
@@ -33,13 +33,13 @@ class Before:
 class Accuracy:
     """Shares of held-out pairs on which the chosen answer is ahead; an equal pair is half."""
 
-    rewarded: Share
+    rewarded: WinRate
     """By the reward: what has changed since the reference."""
-    ranked: Share | None
+    ranked: WinRate | None
     """By plain likelihood under the new policy."""
-    ranked_at_start: Share | None
+    ranked_at_start: WinRate | None
     """By plain likelihood under the policy that it was trained from."""
-    ranked_by_reference: Share | None
+    ranked_by_reference: WinRate | None
     """By plain likelihood under the reference."""
 
 
@@ -50,7 +50,7 @@ class Raters:
 
     raters: int
     judgements: int
-    agreement: Share
+    agreement: WinRate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Cost:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class RoundReport:
     """Everything that is told of a finished round."""
 
     round: Round
@@ -84,20 +84,20 @@ class Report:
     margins: list[tuple[str, float]]
     """Quantiles of the reward's margin over held-out pairs, as (percent, value)."""
     margin_mean: Before | None
-    manners: list[Manner]
+    manners: list[AnswerStyle]
     samples: list[dict[str, Completion]]
     raters: Raters
     cost: Cost
     versions: dict[str, str]
 
 
-def report_of(round_: Round, *, with_samples: bool = True) -> Report:
+def report_of(round_: Round, *, with_samples: bool = True) -> RoundReport:
     """The report of a round, as far as it got."""
     curves = ends_of(round_)
     told = round_.result.get("held_out") or {}
     held_out = int(told.get("pairs") or round_.snapshot.counts.get("held_out") or 0)
     policy = round_.policy
-    return Report(
+    return RoundReport(
         round=round_,
         held_out=held_out,
         loss=curves.get("held_out/loss"),
@@ -108,7 +108,7 @@ def report_of(round_: Round, *, with_samples: bool = True) -> Report:
             if (value := (told.get("margin_quantiles") or {}).get(name)) is not None
         ],
         margin_mean=curves.get("held_out/reward_margin"),
-        manners=manners(round_.start, policy) if policy else [],
+        manners=styles(round_.start, policy) if policy else [],
         samples=answers(round_.start, policy) if policy and with_samples else [],
         raters=_raters(round_),
         cost=_cost(round_),
@@ -135,19 +135,19 @@ def _accuracy(curves: Mapping[str, Before], told: Mapping[str, Any], pairs: int)
         rewarded = rewards.last * pairs
     ranking = curves.get("held_out/ranking_accuracy")
     return Accuracy(
-        rewarded=_share(rewarded, pairs) or Share(0, 0),
+        rewarded=_share(rewarded, pairs) or WinRate(0, 0),
         ranked=_share(told.get("ranked"), pairs),
         ranked_at_start=_share(ranking.first * pairs if ranking else None, pairs),
         ranked_by_reference=_share(told.get("reference_ranked"), pairs),
     )
 
 
-def _share(right: float | None, pairs: int) -> Share | None:
+def _share(right: float | None, pairs: int) -> WinRate | None:
     """``right`` of ``pairs``; a tie is half, so an odd number of them is rounded."""
     if right is None:
         return None
     wins = min(pairs, max(0, round(right)))
-    return Share(wins, pairs - wins)
+    return WinRate(wins, pairs - wins)
 
 
 def _raters(round_: Round) -> Raters:
@@ -161,7 +161,7 @@ def _raters(round_: Round) -> Raters:
     return Raters(whole["raters"], whole["judgements"], agreement(votes.values()))
 
 
-def agreement(votes: Iterable[list[int]]) -> Share:
+def agreement(votes: Iterable[list[int]]) -> WinRate:
     """``votes``: for each comparison, how often each outcome was given."""
     same = different = 0
     for counts in votes:
@@ -169,7 +169,7 @@ def agreement(votes: Iterable[list[int]]) -> Share:
         alike = sum(count * (count - 1) // 2 for count in counts)
         same += alike
         different += total * (total - 1) // 2 - alike
-    return Share(same, different)
+    return WinRate(same, different)
 
 
 def _cost(round_: Round) -> Cost:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from annotate.models import Completion, Policy
 from training.stats.answer_measures import loops, refuses
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 READ = 5
 MEASURED = 1000
@@ -17,7 +17,7 @@ MEASURED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Manner:
+class AnswerStyle:
     """How a policy writes: lengths in characters, shares of its answers."""
 
     policy: str
@@ -25,12 +25,12 @@ class Manner:
     length: float
     length_error: float | None
     """Half of the mean length's 95 % interval; None for fewer than two answers."""
-    looping: Share
-    refusing: Share
-    cut_off: Share
+    looping: WinRate
+    refusing: WinRate
+    cut_off: WinRate
 
 
-def manner_of(name: str, answers: Sequence[tuple[str, str]]) -> Manner | None:
+def style_of(name: str, answers: Sequence[tuple[str, str]]) -> AnswerStyle | None:
     """Of (text, finish reason); None without answers."""
     if not answers:
         return None
@@ -38,7 +38,7 @@ def manner_of(name: str, answers: Sequence[tuple[str, str]]) -> Manner | None:
     error = None
     if len(lengths) > 1:
         error = 1.96 * statistics.stdev(lengths) / math.sqrt(len(lengths))
-    return Manner(
+    return AnswerStyle(
         policy=name,
         answers=len(answers),
         length=statistics.fmean(lengths),
@@ -49,7 +49,7 @@ def manner_of(name: str, answers: Sequence[tuple[str, str]]) -> Manner | None:
     )
 
 
-def manners(before: Policy, now: Policy) -> list[Manner]:
+def styles(before: Policy, now: Policy) -> list[AnswerStyle]:
     """Of both, on held-out prompts that both have answered; empty where there are none."""
     found = []
     for policy, other in ((before, now), (now, before)):
@@ -60,7 +60,7 @@ def manners(before: Policy, now: Policy) -> list[Manner]:
             .order_by("pk")
             .values_list("pk", "text", "finish_reason")[:MEASURED]
         )
-        manner = manner_of(policy.slug, [(text, reason) for _pk, text, reason in rows])
+        manner = style_of(policy.slug, [(text, reason) for _pk, text, reason in rows])
         if manner is None:
             return []
         found.append(manner)
@@ -90,6 +90,6 @@ def answers(before: Policy, now: Policy, *, most: int = READ) -> list[dict[str, 
     ]
 
 
-def _share(flags: Sequence[bool]) -> Share:
+def _share(flags: Sequence[bool]) -> WinRate:
     yes = sum(flags)
-    return Share(yes, len(flags) - yes)
+    return WinRate(yes, len(flags) - yes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.exports import merge
 from training.exports.model_card import write_card
 from training.jobs.claims import beating
-from training.jobs.worker import EngineWorker, Stopping, never
+from training.jobs.worker import EngineWorker, Stopping, never_stopping
 from training.models import Job, Merge
 from training.storage import artifacts
 
@@ -22,6 +22,6 @@ class MergeWorker(EngineWorker[Merge]):
         self.held.end(Job.State.SUCCEEDED, result=self.result, error="")
 
 
-def run_merge(pk: int, *, stopping: Stopping = never) -> None:
+def run_merge(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Merge an adapter into its base; record why, where that fails."""
     MergeWorker.run(pk, stopping=stopping)

@@ -167,7 +167,7 @@ def sweep_dead(model: type[Job], *, now: datetime | None = None) -> None:
     stale.update(state=Job.State.QUEUED, phase="its worker died; queued again", nudged_at=None)
 
 
-def due_for_nudge(model: type[Job], *, now: datetime | None = None) -> list[int]:
+def due_for_dispatch(model: type[Job], *, now: datetime | None = None) -> list[int]:
     """Queued jobs whose message was never sent, or so long ago that it may be lost."""
     now = now or timezone.now()
     due = model._default_manager.filter(state=Job.State.QUEUED).filter(

@@ -13,7 +13,7 @@ from training.models import HubPush, Job, Merge, Round, SamplingJob, ScoringJob,
 logger = logging.getLogger(__name__)
 
 
-def nudge(job: Job) -> None:
+def dispatch(job: Job) -> None:
     """Send the job's id to its queue. An absent Redis is logged, not raised."""
     try:
         current_app.send_task(f"training.tasks.{_task_of(job)}", args=[job.pk], retry=False)

@@ -34,12 +34,12 @@ LONG_PAUSE_SECONDS = 10.0
 """Between two looks at the engine: longer means that this process did not run."""
 LITTLE_BYTES = 64 * 1024
 
-Wish = Literal["go on", "stop", "lost"]
+Instruction = Literal["go on", "stop", "lost"]
 """``lost``: somebody else has the job now; the engine must not go on, not even for a moment."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class EngineProgress:
     """What the engine's heartbeat says."""
 
     phase: str = ""
@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ending:
+class EngineEnding:
     """How the engine ended: its exit status, its result and its error, whichever there are."""
 
     status: int
@@ -106,12 +106,12 @@ def run_engine(
     *,
     kind: str,
     run_dir: Path,
-    follow: Callable[[Progress], Wish],
+    follow: Callable[[EngineProgress], Instruction],
     attempt: int | None = None,
     threads: int = 0,
     processes: int = 1,
     name: str = "",
-) -> Ending:
+) -> EngineEnding:
     """Run ``python -m training.engine KIND RUN_DIR`` to its end, calling ``follow`` as it goes.
 
     ``processes`` train together, one a GPU, unless the operator's launcher decides that.
@@ -140,7 +140,7 @@ def run_engine(
             start_new_session=True,
         )
     stop_by: float | None = None
-    pulse = Pulse(run_dir / "heartbeat")
+    pulse = Heartbeat(run_dir / "heartbeat")
     is_silent = False
     try:
         while child.poll() is None:
@@ -161,7 +161,7 @@ def run_engine(
         _end_group(child)
     follow(read_progress(run_dir))
     failed = child.returncode not in (0, EXIT_STOPPED)
-    return Ending(
+    return EngineEnding(
         status=child.returncode,
         result=_read_json(run_dir / "result.json") if child.returncode == 0 else None,
         error=_read_json(run_dir / "error.json") or (_disk_full(run_dir) if failed else None),
@@ -169,7 +169,7 @@ def run_engine(
     )
 
 
-class Pulse:
+class Heartbeat:
     """How long a heartbeat has stood still, by this process's own clock."""
 
     def __init__(self, path: Path) -> None:
@@ -192,10 +192,10 @@ class Pulse:
         return now - self._since
 
 
-def read_progress(run_dir: Path) -> Progress:
+def read_progress(run_dir: Path) -> EngineProgress:
     """The newest heartbeat, or an empty one before the first."""
     beat = _read_json(run_dir / "heartbeat") or {}
-    return Progress(
+    return EngineProgress(
         phase=str(beat.get("phase", "")),
         step=int(beat.get("step") or 0),
         total_steps=int(beat.get("total_steps") or 0),

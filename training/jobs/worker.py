@@ -19,8 +19,14 @@ from django.db import DatabaseError, DataError, IntegrityError
 from training.engine.config import EXIT_STOPPED, job_from_dict, write_job
 from training.jobs import claims, machines
 from training.jobs.claims import AnyJob, Claim, beating, claim
-from training.jobs.dispatch import nudge
-from training.jobs.engine_process import Ending, Progress, Wish, log_tail, run_engine
+from training.jobs.dispatch import dispatch
+from training.jobs.engine_process import (
+    EngineEnding,
+    EngineProgress,
+    Instruction,
+    log_tail,
+    run_engine,
+)
 from training.models import Job
 from training.storage import artifacts
 
@@ -29,7 +35,7 @@ logger = logging.getLogger(__name__)
 Stopping = Callable[[], bool]
 
 
-def never() -> bool:
+def never_stopping() -> bool:
     """``stopping`` where nobody asks the worker to leave."""
     return False
 
@@ -39,13 +45,13 @@ class Worker(Generic[AnyJob]):
 
     model: type[AnyJob]
 
-    def __init__(self, job: AnyJob, held: Claim, stopping: Stopping = never) -> None:
+    def __init__(self, job: AnyJob, held: Claim, stopping: Stopping = never_stopping) -> None:
         self.job = job
         self.held = held
         self.stopping = stopping
 
     @classmethod
-    def run(cls, pk: int, *, stopping: Stopping = never) -> None:
+    def run(cls, pk: int, *, stopping: Stopping = never_stopping) -> None:
         """Do the job where it is to be had; record why, where that fails, and raise it."""
         claimed = claim(cls.model, pk)
         if claimed is None:
@@ -87,7 +93,7 @@ class EngineWorker(Worker[AnyJob]):
     knows_total = False
     """Whether the row had its number of steps from the start."""
     run_dir: Path
-    progress = Progress()
+    progress = EngineProgress()
     result: dict[str, Any]
 
     @property
@@ -149,7 +155,7 @@ class EngineWorker(Worker[AnyJob]):
         from it. None where the claim no longer holds. Called about twice a second."""
         return {}
 
-    def follow(self, progress: Progress) -> Wish:
+    def follow(self, progress: EngineProgress) -> Instruction:
         """What ``run_engine`` asks: whether the engine may go on."""
         self.progress = progress
         fields = self.read()
@@ -163,7 +169,7 @@ class EngineWorker(Worker[AnyJob]):
         is_over = self.stopping() or self.cancel_asked() or claims.pause_asked(self.held)
         return "stop" if is_over else "go on"
 
-    def after_engine(self, ending: Ending) -> Ending:
+    def after_engine(self, ending: EngineEnding) -> EngineEnding:
         """What comes between the engine's end and the job's; how the work has ended."""
         return ending
 
@@ -171,7 +177,7 @@ class EngineWorker(Worker[AnyJob]):
         """Make the engine's ``self.result`` the job's, and end it."""
         self.held.end(Job.State.SUCCEEDED, error="")
 
-    def record_ending(self, ending: Ending) -> None:
+    def record_ending(self, ending: EngineEnding) -> None:
         """End the job, or put it back into the queue, where the engine left no result."""
         if self.cancel_asked():
             self.held.end(Job.State.CANCELLED, **self.left_behind())
@@ -185,7 +191,7 @@ class EngineWorker(Worker[AnyJob]):
             and self.held.try_again(why="its engine was killed; queued again")
         ):
             logger.warning("%s goes on in another attempt: %s", self.job, ending.words())
-            nudge(self.job)
+            dispatch(self.job)
         else:
             self.held.end(Job.State.FAILED, error=ending.words(), **self.left_behind())
 

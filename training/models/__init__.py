@@ -2,7 +2,7 @@
 
 from training.models.endpoints import Endpoint, Usage, cost_of
 from training.models.exports import HubPush, Merge
-from training.models.gates import Gate, Reign
+from training.models.gates import ChampionTerm, Gate
 from training.models.jobs import Job, Machine
 from training.models.loop import LoopSettings, loop_of
 from training.models.notifications import TEST, Delivery, Event, Recipient
@@ -13,6 +13,7 @@ from training.models.sampling import SamplingJob
 
 __all__ = [
     "TEST",
+    "ChampionTerm",
     "Delivery",
     "Endpoint",
     "Event",
@@ -25,7 +26,6 @@ __all__ = [
     "Metric",
     "PlanWindow",
     "Recipient",
-    "Reign",
     "Round",
     "RoundSample",
     "SamplingJob",

@@ -56,11 +56,11 @@ class Gate(models.Model):
         return f"{self.candidate} against {self.champion}"
 
 
-class Reign(models.Model):
+class ChampionTerm(models.Model):
     """One stretch of time for which a policy was the champion. The one without an end is now."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="reigns")
-    policy = models.ForeignKey(Policy, models.PROTECT, related_name="reigns")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="champion_terms")
+    policy = models.ForeignKey(Policy, models.PROTECT, related_name="champion_terms")
     began_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
     gate = models.ForeignKey(
@@ -72,6 +72,7 @@ class Reign(models.Model):
     is_rollback = models.BooleanField(default=False)
 
     class Meta:
+        db_table = "training_reign"
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(

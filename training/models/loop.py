@@ -66,7 +66,7 @@ class LoopSettings(models.Model):
     round_plan = models.JSONField(
         null=True,
         blank=True,
-        help_text="Days, times and their zone, as in training.schedule.time_plan.",
+        help_text="Days, times and their zone.",
     )
     round_plan_since = models.DateTimeField(
         null=True, blank=True, help_text="The plan's times before this do not count."
@@ -106,9 +106,7 @@ class LoopSettings(models.Model):
     round_config = models.JSONField(
         default=dict, blank=True, help_text="Fields of a DPO job that differ from the defaults."
     )
-    round_recipe = models.JSONField(
-        default=dict, blank=True, help_text="Kind, reference, pairs: as in training.rounds.recipes."
-    )
+    round_recipe = models.JSONField(default=dict, blank=True, help_text="Kind, reference, pairs.")
 
     class Meta:
         verbose_name_plural = "loop settings"

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Project
 from training.models import TEST, Event, Gate, LoopSettings, Round, loop_of
 from training.policies import gates
-from training.rounds.run_warnings import LOOKED_AT, concerns
+from training.rounds.run_warnings import LOOKED_AT, run_warnings
 from training.stats.win_rates import in_percent
 
 LATEST = timedelta(days=1)
@@ -27,7 +27,7 @@ LATEST = timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Happening:
+class Occurrence:
     """One thing to tell: ``lines`` for people, ``data`` for programs."""
 
     event: str
@@ -43,14 +43,14 @@ class Happening:
         return f"{settings.PUBLIC_URL}{self.path}"
 
 
-def happenings(
+def occurrences(
     project: Project,
     *,
     since: datetime,
     events: Iterable[str],
     known: set[str],
     look_at_gates: bool = False,
-) -> Iterator[Happening]:
+) -> Iterator[Occurrence]:
     """What has happened since, of these kinds, less what has one of the ``known`` keys.
 
     ``look_at_gates``: weigh open gates too, which reads many answers.
@@ -65,9 +65,9 @@ def happenings(
         yield from _ready(project, since, known)
 
 
-def trial(project: Project, *, key: str, at: datetime) -> Happening:
+def trial_occurrence(project: Project, *, key: str, at: datetime) -> Occurrence:
     """A message that says nothing but that messages arrive."""
-    return Happening(
+    return Occurrence(
         event=TEST,
         key=key,
         at=at,
@@ -80,7 +80,7 @@ def trial(project: Project, *, key: str, at: datetime) -> Happening:
 
 def _ended(
     project: Project, since: datetime, wanted: set[str], known: set[str]
-) -> Iterator[Happening]:
+) -> Iterator[Occurrence]:
     kinds = {
         Round.State.SUCCEEDED.value: Event.SUCCEEDED,
         Round.State.FAILED.value: Event.FAILED,
@@ -113,7 +113,7 @@ def _ended(
             "held_out_pairs": told.get("pairs"),
             "reward_accuracy": told["rewarded"] / told["pairs"] if told.get("pairs") else None,
         }
-        yield Happening(kinds[one.state], key, one.finished_at, subject, lines, path, data)
+        yield Occurrence(kinds[one.state], key, one.finished_at, subject, lines, path, data)
 
 
 def _succeeded(one: Round) -> str:
@@ -131,7 +131,7 @@ def _succeeded(one: Round) -> str:
     return words % {"policy": name, "pairs": told["pairs"], "share": share}
 
 
-def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Happening]:
+def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Occurrence]:
     found = project.rounds.filter(state=Round.State.RUNNING) | project.rounds.filter(
         state=Round.State.SUCCEEDED, finished_at__gte=max(since, timezone.now() - LATEST)
     )
@@ -139,10 +139,10 @@ def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Ha
         key = f"round:{one.pk}:warning"
         if key in known:
             continue
-        lines = concerns_of(one)
+        lines = warnings_of(one)
         if lines:
             words = _("%(project)s: the numbers of round %(number)s need attention")
-            yield Happening(
+            yield Occurrence(
                 Event.WARNING,
                 key,
                 one.heartbeat_at or one.created_at,
@@ -153,16 +153,16 @@ def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Ha
             )
 
 
-def concerns_of(one: Round) -> list[str]:
+def warnings_of(one: Round) -> list[str]:
     """What the round's numbers warn of, in words."""
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
     rows = one.metrics.filter(name__in=LOOKED_AT).order_by("step")
     for step, name, value in rows.values_list("step", "name", "value"):
         curves[name].append((step, value))
-    return [f"{warned.seen} {warned.advice}" for warned in concerns(curves, config=one.config)]
+    return [f"{warned.seen} {warned.advice}" for warned in run_warnings(curves, config=one.config)]
 
 
-def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Happening]:
+def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Occurrence]:
     found = project.gates.filter(
         state__in=(Gate.State.PROMOTED, Gate.State.REJECTED), decided_at__gte=since
     )
@@ -174,7 +174,7 @@ def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Hap
             words = _("%(project)s: %(policy)s is the new champion")
         else:
             words = _("%(project)s: %(policy)s has not passed the gate")
-        yield Happening(
+        yield Occurrence(
             Event.GATE_DECIDED,
             key,
             gate.decided_at,
@@ -185,7 +185,7 @@ def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Hap
         )
 
 
-def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Happening]:
+def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Occurrence]:
     if loop_of(project).promotion == LoopSettings.Promotion.AUTOMATIC:
         return
     for gate in gates.open_gates(project):
@@ -199,7 +199,7 @@ def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Happe
         figures = dataclasses.asdict(stands.evidence)
         lines = [_against(gate, figures)]
         lines += [f"{one.name}: {one.found} ({one.limit})" for one in stands.objections]
-        yield Happening(
+        yield Occurrence(
             Event.GATE_READY,
             key,
             max(since, gate.opened_at),

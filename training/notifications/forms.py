@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from training.endpoints.guard import Refused, Rules
+from training.endpoints.guard import AddressRefused, HostRules
 from training.models import Event, Recipient
 from training.notifications.sending import origin_of_hook
 
@@ -64,6 +64,6 @@ class RecipientForm(EventsForm):
                 )
             return
         try:
-            Rules.of(settings.ENDPOINT_HOSTS).check_origin(origin_of_hook(address))
-        except (Refused, ValueError) as error:
+            HostRules.of(settings.ENDPOINT_HOSTS).check_origin(origin_of_hook(address))
+        except (AddressRefused, ValueError) as error:
             raise ValidationError(str(error)) from error

@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 from kombu.exceptions import OperationalError
 
 from training.models import Delivery, Recipient
-from training.notifications.events import Happening, happenings, trial
+from training.notifications.events import Occurrence, occurrences, trial_occurrence
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def sweep(*, look_at_gates: bool = False) -> None:
             # What cannot be told must not keep the rest of the sweep from its work.
             logger.exception("no news for recipient %s", recipient.pk)
     for pk in due():
-        if not nudge(pk):
+        if not dispatch(pk):
             break  # no Redis: it takes seconds to find that out, and the next sweep asks again
 
 
@@ -34,7 +34,7 @@ def collect(recipient: Recipient, *, look_at_gates: bool = False) -> list[Delive
     """New rows for one recipient. What somebody else has just noted is left as it is."""
     known = set(recipient.deliveries.values_list("key", flat=True))
     with translation.override(language_of(recipient)):
-        found = happenings(
+        found = occurrences(
             recipient.project,
             since=recipient.since,
             events=recipient.events,
@@ -48,10 +48,10 @@ def collect(recipient: Recipient, *, look_at_gates: bool = False) -> list[Delive
 def send_test(*, recipient: Recipient) -> Delivery:
     """Queue a message that only says that messages arrive."""
     with translation.override(language_of(recipient)):
-        told = trial(recipient.project, key=f"test:{uuid.uuid4()}", at=timezone.now())
+        told = trial_occurrence(recipient.project, key=f"test:{uuid.uuid4()}", at=timezone.now())
         made = row_of(recipient, told)
     made.save()
-    nudge(made.pk)
+    dispatch(made.pk)
     return made
 
 
@@ -60,7 +60,7 @@ def send_again(*, delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.GIVEN_UP).update(
         state=Delivery.State.WAITING, attempt=0, next_at=timezone.now()
     )
-    nudge(delivery.pk)
+    dispatch(delivery.pk)
 
 
 def due(*, now: datetime | None = None) -> list[int]:
@@ -71,7 +71,7 @@ def due(*, now: datetime | None = None) -> list[int]:
     return list(found.order_by("next_at").values_list("pk", flat=True)[:200])
 
 
-def nudge(pk: int) -> bool:
+def dispatch(pk: int) -> bool:
     """Tell a worker. False where Redis is absent; the next sweep says it again."""
     try:
         current_app.send_task("training.tasks.deliver", args=[pk], retry=False)
@@ -86,7 +86,7 @@ def language_of(recipient: Recipient) -> str:
     return recipient.language if recipient.kind == Recipient.Kind.EMAIL else "en-gb"
 
 
-def row_of(recipient: Recipient, told: Happening) -> Delivery:
+def row_of(recipient: Recipient, told: Occurrence) -> Delivery:
     """The row that sends ``told``: all that is sent is written down now."""
     if recipient.kind == Recipient.Kind.EMAIL:
         body = "\n\n".join([*told.lines, told.url]) + "\n"

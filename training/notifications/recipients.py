@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Project
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Recipient
 from training.notifications import outbox
 from training.notifications.sending import new_secret, origin_of_hook, secret_of
@@ -32,7 +32,7 @@ def add_recipient(
         with transaction.atomic():
             made.save()
     except IntegrityError as error:
-        raise NotNow(_("%(address)s is told already.") % {"address": address}) from error
+        raise Refused(_("%(address)s is told already.") % {"address": address}) from error
     return made, secret_of(made) if made.secret_sealed else ""
 
 

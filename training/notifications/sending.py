@@ -22,7 +22,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from standardwebhooks import Webhook
 
-from training.endpoints.guard import GuardedTransport, Origin, Refused, Rules, origin_of
+from training.endpoints.guard import AddressRefused, GuardedTransport, HostRules, Origin, origin_of
 from training.endpoints.keys import KeyUnreadable, seal, unseal
 from training.models import Delivery, Recipient
 
@@ -120,7 +120,7 @@ def origin_of_hook(url: str) -> Origin:
     """Scheme, host and port. A webhook's address may have a query. Raises Refused."""
     parts = urlsplit(url)
     if parts.fragment:
-        raise Refused(_("Leave out what follows #."))
+        raise AddressRefused(_("Leave out what follows #."))
     return origin_of(urlunsplit(parts._replace(query="")))
 
 
@@ -148,10 +148,10 @@ async def _post(delivery: Delivery) -> str:
     recipient = delivery.recipient
     try:
         origin = origin_of_hook(recipient.address)
-        rules = Rules.of(settings.ENDPOINT_HOSTS)
+        rules = HostRules.of(settings.ENDPOINT_HOSTS)
         rules.check_origin(origin)
         headers = signed_headers(delivery, secret_of(recipient), now=datetime.now(UTC))
-    except (Refused, KeyUnreadable) as error:
+    except (AddressRefused, KeyUnreadable) as error:
         raise NotSent(str(error)) from None
     transport = GuardedTransport(
         origin=origin, rules=rules, most_bytes=MOST_BYTES, also_sent=HEADERS
@@ -166,7 +166,7 @@ async def _post(delivery: Delivery) -> str:
                 content=delivery.body.encode(),
                 headers={**headers, "content-type": "application/json"},
             )
-    except Refused as error:
+    except AddressRefused as error:
         raise NotSent(str(error)) from None
     except (TimeoutError, httpx2.TimeoutException):
         words = _("%(host)s did not answer within %(seconds)s seconds.")

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from annotate.content.prompts import NewPrompt, StoredPrompts, store_prompts
 from annotate.models import Message, Policy, Project, User
 from training.endpoints.routing import endpoint_of, job_config
-from training.jobs.dispatch import nudge
+from training.jobs.dispatch import dispatch
 from training.models import LoopSettings, Tryout, TryoutAnswer, loop_of
 from training.sampling.jobs import engine_job, sampling_of
 
@@ -39,7 +39,7 @@ def ask(
 ) -> Tryout:
     """Queue an answer by each of two policies; where ``blind``, on sides that are drawn.
 
-    Raises NotNow where the project's settings do not fit.
+    Raises Refused where the project's settings do not fit.
     """
     loop = loop_of(project)
     made = Tryout.objects.create(
@@ -59,7 +59,7 @@ def ask(
         for side, policy in zip(TryoutAnswer.Side, ordered, strict=True)
     ]
     for answer in answers:
-        transaction.on_commit(partial(nudge, answer))
+        transaction.on_commit(partial(dispatch, answer))
     return made
 
 

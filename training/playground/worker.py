@@ -11,17 +11,17 @@ from typing import Any
 from django.db.models import F
 
 from annotate.content.completions import storable
-from training.endpoints.answers import Trouble
-from training.endpoints.client import Piece, connected
+from training.endpoints.answers import EndpointError
+from training.endpoints.client import StreamedPiece, connected
 from training.endpoints.routing import adapter_path, endpoint_of, model_name
 from training.jobs.engine_process import Tail, read_partial
-from training.jobs.worker import EngineWorker, Stopping, Worker, never
+from training.jobs.worker import EngineWorker, Stopping, Worker, never_stopping
 from training.models import Endpoint, Job, TryoutAnswer
 
 LOOK_EVERY_SECONDS = 0.4
 
 
-def run_answer(pk: int, *, stopping: Stopping = never) -> None:
+def run_answer(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Write answer ``pk``; record why, where that fails."""
     answer = TryoutAnswer.objects.filter(pk=pk).first()
     if answer is not None:
@@ -82,7 +82,7 @@ class _Listener:
         self._adapter = (
             adapter_path(endpoint, policy) if policy.kind == policy.Kind.ADAPTER else None
         )
-        self.piece = Piece()
+        self.piece = StreamedPiece()
         self.finish_reason = ""
         self.read = 0
         self.written: int | None = None
@@ -98,7 +98,7 @@ class _Listener:
                 async for piece in pieces:
                     self._take(piece)
 
-    def _take(self, piece: Piece) -> None:
+    def _take(self, piece: StreamedPiece) -> None:
         self.piece = piece
         self.finish_reason = piece.finish_reason or self.finish_reason
         self.read = piece.prompt_tokens or self.read
@@ -151,7 +151,7 @@ class ServedAnswerWorker(Worker[TryoutAnswer]):
                 self.held.end(Job.State.CANCELLED, **came)
             return
         error = listening.exception()
-        if isinstance(error, Trouble):
+        if isinstance(error, EndpointError):
             self.held.end(Job.State.FAILED, error=str(error), **came)
         elif error is not None:
             raise error

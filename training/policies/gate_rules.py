@@ -18,7 +18,7 @@ from annotate.formatting import grouped
 from training.stats.answer_measures import loops, refuses
 from training.stats.sequential_test import (
     ALPHA,
-    Tally,
+    VoteTally,
     flipped,
     log_capital,
     lower_bound,
@@ -26,8 +26,8 @@ from training.stats.sequential_test import (
 )
 from training.stats.win_rates import in_percent
 
-Verdict = Literal["promote", "reject", "go on"]
-Vote = Literal["a", "b", "tie", "both_bad"]
+GateVerdict = Literal["promote", "reject", "go on"]
+MeetingVote = Literal["a", "b", "tie", "both_bad"]
 
 MOST_VOTES = 400
 """As many settled meetings as a gate waits for, if nobody says otherwise."""
@@ -47,7 +47,7 @@ class Evidence:
     share: float
     low: float
     high: float
-    verdict: Verdict
+    verdict: GateVerdict
 
     @property
     def is_cut_short(self) -> bool:
@@ -55,7 +55,7 @@ class Evidence:
         return self.verdict == "reject" and self.high >= 0.5
 
 
-def worth(votes: Iterable[Vote], candidate: Literal["a", "b"]) -> float | None:
+def worth(votes: Iterable[MeetingVote], candidate: Literal["a", "b"]) -> float | None:
     """One meeting, from 0 to 1: the mean over its judgements. None without any.
 
     Judgements of the same two answers depend on each other, so a meeting is one observation.
@@ -64,7 +64,7 @@ def worth(votes: Iterable[Vote], candidate: Literal["a", "b"]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def verdict_of(tally: Tally, *, most: int = MOST_VOTES) -> Verdict:
+def verdict_of(tally: VoteTally, *, most: int = MOST_VOTES) -> GateVerdict:
     """Promote once "no better" is refuted, reject once "no worse" is; or at the cap."""
     wanted = -math.log(ALPHA)
     if log_capital(tally, 0.5) >= wanted:

@@ -28,7 +28,7 @@ ANSWERS_LOOKED_AT = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class GateStanding:
     """How a gate stands."""
 
     gate: Gate
@@ -165,7 +165,7 @@ def meetings(candidate: Policy, champion: Policy) -> QuerySet[Comparison]:
 # --- how it stands ---
 
 
-def standing(gate: Gate) -> Standing:
+def standing(gate: Gate) -> GateStanding:
     """The evidence so far, and what the guards say."""
     met = meetings(gate.candidate, gate.champion)
     settled = met.filter(state=Comparison.State.SETTLED)
@@ -179,7 +179,7 @@ def standing(gate: Gate) -> Standing:
         side = "a" if policy == gate.candidate_id else "b"
         by_meeting.setdefault(pk, (side, []))[1].append(outcome or "")
     values = [worth(votes, side) for side, votes in by_meeting.values()]  # type: ignore[arg-type]
-    return Standing(
+    return GateStanding(
         gate=gate,
         evidence=evidence(
             [value for value in values if value is not None],
@@ -252,7 +252,7 @@ def promote(*, policy: Policy, by: User | None = None) -> None:
 
 @transaction.atomic
 def retire(*, policy: Policy, by: User | None = None) -> None:
-    """Take a policy out of the pool; its gate, if one is open, is lost. Raises NotNow for the
+    """Take a policy out of the pool; its gate, if one is open, is lost. Raises Refused for the
     champion."""
     pool.retire(policy=policy)
     gate = open_gates(policy.project).filter(candidate=policy).first()

@@ -7,7 +7,7 @@ import dataclasses
 from django.db.models import Count, QuerySet
 
 from annotate.models import Judgement, Policy, PreferencePair, Project
-from training.models import Gate, Reign, Round
+from training.models import ChampionTerm, Gate, Round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Lineage:
     rounds_from: list[Round]
     rounds_against: list[Round]
     gates: list[Gate]
-    reigns: list[Reign]
+    champion_terms: list[ChampionTerm]
     completions: int
     pairs: int
     judgements: int
@@ -49,7 +49,7 @@ def lineage_of(policy: Policy) -> Lineage:
                 "project", "candidate", "champion", "decided_by"
             )
         ),
-        reigns=list(policy.reigns.select_related("begun_by", "gate")),
+        champion_terms=list(policy.champion_terms.select_related("begun_by", "gate")),
         completions=policy.completions.count(),
         pairs=pairs_behind(policy).count(),
         **behind,
@@ -78,6 +78,6 @@ def judgements_behind(policy: Policy) -> QuerySet[Judgement]:
     return Judgement.objects.counted().filter(comparison__in=comparisons)
 
 
-def reigns_of(project: Project) -> QuerySet[Reign]:
+def champion_terms_of(project: Project) -> QuerySet[ChampionTerm]:
     """Who was the champion when, the present one first."""
-    return project.reigns.select_related("policy", "begun_by", "gate").order_by("-pk")
+    return project.champion_terms.select_related("policy", "begun_by", "gate").order_by("-pk")

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
 from annotate.pairing.withdraw import put_back_comparisons, withdraw_comparisons
-from training.errors import NotNow
-from training.models import Gate, Reign, Round, loop_of
+from training.errors import Refused
+from training.models import ChampionTerm, Gate, Round, loop_of
 
 MOST_WEIGHT = 100
 
@@ -20,11 +20,11 @@ MOST_WEIGHT = 100
 def ensure_base(*, project: Project) -> Policy:
     """The policy of the project's base model, put into the pool as champion where it is new.
 
-    Raises NotNow where the project names no base model.
+    Raises Refused where the project names no base model.
     """
     loop = loop_of(project)
     if not loop.base_model:
-        raise NotNow(_("This project has no base model yet. Name one in its settings."))
+        raise Refused(_("This project has no base model yet. Name one in its settings."))
     Project.objects.select_for_update().get(pk=project.pk)
     base = Policy.objects.filter(
         project=project,
@@ -77,15 +77,15 @@ def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Polic
 def set_weights(*, project: Project, weights: Mapping[str, float]) -> None:
     """How often each policy of the pool (by slug) writes, from 0 to MOST_WEIGHT.
 
-    Raises NotNow, and changes nothing, where a policy has left or none would write.
+    Raises Refused, and changes nothing, where a policy has left or none would write.
     """
     pool = {policy.slug: policy for policy in sampled_policies(project, with_idle=True)}
     for slug in weights:
         if slug not in pool:
-            raise NotNow(_("%(name)s is not in the pool any more.") % {"name": slug})
+            raise Refused(_("%(name)s is not in the pool any more.") % {"name": slug})
     after = {slug: weights.get(slug, policy.weight) for slug, policy in pool.items()}
     if not any(after.values()):
-        raise NotNow(_("At least one policy must write."))
+        raise Refused(_("At least one policy must write."))
     for slug, weight in weights.items():
         Policy.objects.filter(pk=pool[slug].pk).update(weight=weight)
 
@@ -96,11 +96,11 @@ def promote(
 ) -> None:
     """Make ``policy`` the champion; the one before it stays in the pool.
 
-    Who reigned when is kept. ``gate``: the one that it won. Raises NotNow for a best-of-n policy,
-    from which no round could start.
+    Who was champion when is kept. ``gate``: the one that it won. Raises Refused for a best-of-n
+    policy, from which no round could start.
     """
     if policy.kind == Policy.Kind.BEST_OF:
-        raise NotNow(
+        raise Refused(
             _("%(name)s is no model of its own: promote the one that it draws from.")
             % {"name": policy.slug}
         )
@@ -109,17 +109,17 @@ def promote(
     former = Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).first()
     if former == policy:
         return
-    reigns = Reign.objects.filter(project=policy.project_id, ended_at=None)
-    if former is not None and not reigns.exists():  # champion since before this was kept
-        Reign.objects.create(
+    champion_terms = ChampionTerm.objects.filter(project=policy.project_id, ended_at=None)
+    if former is not None and not champion_terms.exists():  # champion since before this was kept
+        ChampionTerm.objects.create(
             project_id=policy.project_id, policy=former, began_at=former.created_at, ended_at=now
         )
-    reigns.update(ended_at=now)
+    champion_terms.update(ended_at=now)
     Policy.objects.filter(project=policy.project_id, state=Policy.State.CHAMPION).update(
         state=Policy.State.ACTIVE
     )
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.CHAMPION)
-    Reign.objects.create(
+    ChampionTerm.objects.create(
         project_id=policy.project_id,
         policy=policy,
         began_at=now,
@@ -130,8 +130,8 @@ def promote(
 
 
 def former_champion(project: Project) -> Policy | None:
-    """Who reigned before the present champion, if anybody did."""
-    ended = Reign.objects.filter(project=project, ended_at__isnull=False)
+    """Who was champion before the present champion, if anybody did."""
+    ended = ChampionTerm.objects.filter(project=project, ended_at__isnull=False)
     last = (
         ended.exclude(policy__state=Policy.State.CHAMPION)
         .select_related("policy")
@@ -142,10 +142,10 @@ def former_champion(project: Project) -> Policy | None:
 
 
 def roll_back(*, project: Project, by: User | None = None) -> Policy:
-    """Make the former champion the champion again. Raises NotNow where there was none."""
+    """Make the former champion the champion again. Raises Refused where there was none."""
     former = former_champion(project)
     if former is None:
-        raise NotNow(_("There has been no other champion."))
+        raise Refused(_("There has been no other champion."))
     promote(policy=former, by=by, is_rollback=True)
     return former
 
@@ -154,12 +154,12 @@ def roll_back(*, project: Project, by: User | None = None) -> Policy:
 def retire(*, policy: Policy) -> None:
     """Take ``policy`` out of the pool; what it wrote stays, what nobody has rated is withdrawn.
 
-    Raises NotNow for the champion.
+    Raises Refused for the champion.
     """
     Project.objects.select_for_update().get(pk=policy.project_id)
     state = Policy.objects.values_list("state", flat=True).get(pk=policy.pk)
     if state == Policy.State.CHAMPION:
-        raise NotNow(_("The champion cannot be retired. Promote another policy first."))
+        raise Refused(_("The champion cannot be retired. Promote another policy first."))
     Policy.objects.filter(pk=policy.pk).update(state=Policy.State.RETIRED)
     withdraw_comparisons(policy=policy)
 

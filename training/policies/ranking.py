@@ -32,7 +32,7 @@ from training.stats.bradley_terry import (
     linked,
     win_chance,
 )
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 CUTS = 8
 TREND_FROM = 10
@@ -56,7 +56,7 @@ class Rated:
     points: Estimated
     place: int
     """1 plus the number of policies that are surely better."""
-    share: Share
+    share: WinRate
     versus_champion: float | None
     """Of the votes that one of both would win, the share that is this policy's."""
 
@@ -93,7 +93,7 @@ class Ranking:
     rated: list[Rated]
     unlinked: list[str]
     """Policies with votes that no chain of comparisons links to the rated ones."""
-    matrix: list[list[Share | None]]
+    matrix: list[list[WinRate | None]]
     """Rows against columns, both in the order of ``rated``."""
     against: str | None
     length_controlled: bool
@@ -300,24 +300,24 @@ def _fit(votes: Votes, control_length: bool) -> tuple[Fit, list[int], Votes] | N
     return fit(used, len(keys), control_length=control_length), keys, used
 
 
-def _shares(votes: Votes) -> dict[tuple[int, int], Share]:
+def _shares(votes: Votes) -> dict[tuple[int, int], WinRate]:
     """By (one, other): how often one won against the other, as it was voted."""
     counts = Counter(zip(votes.a.tolist(), votes.b.tolist(), votes.outcome.tolist(), strict=True))
-    shares: dict[tuple[int, int], Share] = defaultdict(lambda: Share(0, 0))
+    shares: dict[tuple[int, int], WinRate] = defaultdict(lambda: WinRate(0, 0))
     for (a, b, outcome), count in counts.items():
         if a == b:
             continue
         won, lost = count * (outcome > 0), count * (outcome < 0)
         tied = count - won - lost
-        shares[a, b] += Share(won, lost, tied)
-        shares[b, a] += Share(lost, won, tied)
+        shares[a, b] += WinRate(won, lost, tied)
+        shares[b, a] += WinRate(lost, won, tied)
     return dict(shares)
 
 
 def _rated(
     found: Fit,
     policies: Sequence[Policy],
-    shares: Mapping[tuple[int, int], Share],
+    shares: Mapping[tuple[int, int], WinRate],
     anchor: int | None,
 ) -> list[Rated]:
     indices = range(found.policies)
@@ -336,7 +336,7 @@ def _rated(
             points=_in_points(found.strength(one, against=anchor)),
             place=1 + better[one],
             share=sum(
-                (share for (mine, _), share in shares.items() if mine == one), start=Share(0, 0)
+                (share for (mine, _), share in shares.items() if mine == one), start=WinRate(0, 0)
             ),
             versus_champion=None
             if champion is None or champion == one

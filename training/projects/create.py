@@ -11,7 +11,7 @@ from training.policies.pool import ensure_base
 
 
 @transaction.atomic
-def found_project(*, project: Project, loop: LoopSettings, manager: User) -> Project:
+def create_project(*, project: Project, loop: LoopSettings, manager: User) -> Project:
     """Save an unsaved ``project`` with its ``loop``, and make ``manager`` its manager."""
     project.save()
     loop.project = project

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from annotate.formatting import grouped
 from training.jobs.phases import STEPPING, phase_in_words
 from training.jobs.progress import in_words
-from training.stats.win_rates import Share, in_percent, interval_in_percent
+from training.stats.win_rates import WinRate, in_percent, interval_in_percent
 
 ENOUGH_HELD_OUT = 20
 """With fewer decided verdicts on held-out prompts, all prompts are reported, and said to be."""
@@ -22,9 +22,9 @@ ENOUGH_HELD_OUT = 20
 READY_WITHOUT_SCHEDULE = 100
 """New pairs from which a round is suggested where the project names no number of its own."""
 
-NOTHING = Share(0, 0)
+NOTHING = WinRate(0, 0)
 
-Step = Literal["import", "sample", "watch", "round", "rate", "wait"]
+NextStep = Literal["import", "sample", "watch", "round", "rate", "wait"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Headline:
     """``before`` [``share`` ``after``] ``then``: one to three short sentences."""
 
     before: str
-    share: Share | None = None
+    share: WinRate | None = None
     after: str = ""
     then: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
+class ProjectFacts:
     """What the headline is made of."""
 
     # the round that has not finished, if any
@@ -53,8 +53,8 @@ class Facts:
     last: int | None = None
     last_failed: int | None = None  # a newer round that failed
     opponent: str = ""
-    held_out: Share = NOTHING
-    everywhere: Share = NOTHING
+    held_out: WinRate = NOTHING
+    everywhere: WinRate = NOTHING
     # the pairs, and when the next round is due
     new_pairs: int = 0
     due_at_pairs: int | None = None
@@ -68,7 +68,7 @@ class Facts:
     can_train: bool = False
 
 
-def headline(facts: Facts) -> Headline:
+def headline(facts: ProjectFacts) -> Headline:
     """How the loop stands."""
     if facts.training is not None:
         return dataclasses.replace(_training(facts), then=_so_far(facts))
@@ -97,7 +97,7 @@ def headline(facts: Facts) -> Headline:
     return Headline(_("No round has been trained yet."), then=_pairs(facts))
 
 
-def _training(facts: Facts) -> Headline:
+def _training(facts: ProjectFacts) -> Headline:
     told = {"number": facts.training}
     if facts.training_is_paused:
         return Headline(_("Round %(number)s is paused.") % told)
@@ -113,7 +113,7 @@ def _training(facts: Facts) -> Headline:
     return Headline(words % {**steps, "time": in_words(facts.seconds_left)})
 
 
-def _so_far(facts: Facts) -> str:
+def _so_far(facts: ProjectFacts) -> str:
     """How the newest finished round fares, in one line."""
     if facts.last is None:
         return ""
@@ -124,7 +124,7 @@ def _so_far(facts: Facts) -> str:
     return f"{told.before} {number} {told.after}"
 
 
-def _measured(facts: Facts) -> Headline:
+def _measured(facts: ProjectFacts) -> Headline:
     names = {"number": facts.last, "opponent": facts.opponent}
     on_held_out = facts.held_out.decided >= ENOUGH_HELD_OUT
     share = facts.held_out if on_held_out else facts.everywhere
@@ -144,7 +144,7 @@ def _measured(facts: Facts) -> Headline:
     return Headline(before % names, share, where, _pairs(facts))
 
 
-def _pairs(facts: Facts) -> str:
+def _pairs(facts: ProjectFacts) -> str:
     new, due = facts.new_pairs, facts.due_at_pairs
     if not new:
         if facts.last is None:
@@ -166,7 +166,7 @@ def _pairs(facts: Facts) -> str:
     return _("%(pairs)s; the next round is due at %(due)s, in %(time)s at this pace.") % said
 
 
-def next_step(facts: Facts) -> Step:
+def next_step(facts: ProjectFacts) -> NextStep:
     """The one thing whose button is the main one."""
     if facts.training is not None:
         return "watch"

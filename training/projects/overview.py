@@ -19,7 +19,7 @@ from annotate.models import (
 )
 from annotate.site_time import midnight
 from training.models import Round, SamplingJob
-from training.stats.win_rates import Bouts, Share, share_of
+from training.stats.win_rates import HeadToHeadCount, WinRate, win_rate_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,23 +50,23 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rung:
+class LadderRow:
     """A policy on the ladder, with its share of wins against all others."""
 
     policy: Policy
-    share: Share
+    share: WinRate
     completions: int
     round_number: int | None
 
 
 @dataclasses.dataclass(frozen=True)
-class Meeting:
+class HeadToHead:
     """A round's policy against the one that it was trained from."""
 
     round: Round
     opponent: Policy
-    held_out: Share
-    everywhere: Share
+    held_out: WinRate
+    everywhere: WinRate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def counts(project: Project, *, now: datetime | None = None) -> Counts:
     return Counts(**prompts, **completions, **judged, **queue, **pairs, rounds=rounds)
 
 
-def bouts(project: Project) -> list[Bouts]:
+def bouts(project: Project) -> list[HeadToHeadCount]:
     """Who met whom on which kind of prompt, and how it ended."""
     rows = (
         Judgement.objects.counted()
@@ -138,11 +138,12 @@ def bouts(project: Project) -> list[Bouts]:
         .annotate(count=Count("pk"))
     )
     return [
-        Bouts(a, b, is_held_out, outcome or "", count) for a, b, is_held_out, outcome, count in rows
+        HeadToHeadCount(a, b, is_held_out, outcome or "", count)
+        for a, b, is_held_out, outcome, count in rows
     ]
 
 
-def ladder(project: Project, met: Sequence[Bouts]) -> list[Rung]:
+def ladder(project: Project, met: Sequence[HeadToHeadCount]) -> list[LadderRow]:
     """All policies: the champion first, then the pool, the retired last; newest first in each."""
     places = {
         Policy.State.CHAMPION: 0,
@@ -153,9 +154,9 @@ def ladder(project: Project, met: Sequence[Bouts]) -> list[Rung]:
     made_by = dict(project.rounds.filter(policy__isnull=False).values_list("policy_id", "number"))
     policies = project.policies.annotate(written=Count("completions")).order_by("-pk")
     rungs = [
-        Rung(
+        LadderRow(
             policy=policy,
-            share=share_of(policy.pk, met),
+            share=win_rate_of(policy.pk, met),
             completions=policy.written,
             round_number=made_by.get(policy.pk),
         )
@@ -164,7 +165,7 @@ def ladder(project: Project, met: Sequence[Bouts]) -> list[Rung]:
     return sorted(rungs, key=lambda rung: places[Policy.State(rung.policy.state)])
 
 
-def meetings(project: Project, met: Sequence[Bouts]) -> list[Meeting]:
+def heads_to_heads(project: Project, met: Sequence[HeadToHeadCount]) -> list[HeadToHead]:
     """Every finished round against what it came from, oldest first."""
     finished = (
         project.rounds.filter(state=Round.State.SUCCEEDED)
@@ -174,19 +175,19 @@ def meetings(project: Project, met: Sequence[Bouts]) -> list[Meeting]:
     return [found for one in finished if (found := _meeting(one, met))]
 
 
-def meeting(round_: Round) -> Meeting | None:
+def head_to_head(round_: Round) -> HeadToHead | None:
     """One round's policy against what it came from; None before there is a policy."""
     return _meeting(round_, bouts(round_.project)) if round_.policy_id else None
 
 
-def _meeting(round_: Round, met: Sequence[Bouts]) -> Meeting | None:
+def _meeting(round_: Round, met: Sequence[HeadToHeadCount]) -> HeadToHead | None:
     if round_.policy_id is None:
         return None
-    return Meeting(
+    return HeadToHead(
         round=round_,
         opponent=round_.start,
-        held_out=share_of(round_.policy_id, met, against=round_.start_id, held_out=True),
-        everywhere=share_of(round_.policy_id, met, against=round_.start_id),
+        held_out=win_rate_of(round_.policy_id, met, against=round_.start_id, held_out=True),
+        everywhere=win_rate_of(round_.policy_id, met, against=round_.start_id),
     )
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MOST_TAGS = 8
@@ -22,7 +22,7 @@ TAG_FROM = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class ScoredPair:
     """A settled pair: ``margin`` is the chosen answer's reward less the rejected one's."""
 
     margin: float
@@ -32,7 +32,7 @@ class Told:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class CalibrationStep:
     """Pairs of which the scorer was about equally sure.
 
     ``expected`` is the mean of its probabilities for the answer that it prefers, ``share`` how
@@ -42,19 +42,19 @@ class Step:
     low: float
     high: float
     expected: float | None
-    share: Share
+    share: WinRate
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class RewardAgreement:
     """All figures of a scorer over settled pairs."""
 
-    everywhere: Share
-    held_out: Share
-    trained_on: Share
-    neither: Share
-    tags: Sequence[tuple[str, Share]]
-    steps: Sequence[Step]
+    everywhere: WinRate
+    held_out: WinRate
+    trained_on: WinRate
+    neither: WinRate
+    tags: Sequence[tuple[str, WinRate]]
+    steps: Sequence[CalibrationStep]
     """Over held-out pairs where there are some, else over all."""
     steps_held_out: bool
     surprise: float | None
@@ -65,14 +65,14 @@ class Agreement:
     average over pairs."""
 
 
-def agreement(told: Sequence[Told]) -> Agreement:
+def agreement(told: Sequence[ScoredPair]) -> RewardAgreement:
     """The figures of ``told``."""
     held_out = [one for one in told if one.is_held_out]
     measured = held_out or told
     margins = [one.margin for one in measured]
     steps = calibration(margins)
     counted = Counter(tag for one in told for tag in set(one.tags))
-    return Agreement(
+    return RewardAgreement(
         everywhere=right(one.margin for one in told),
         held_out=right(one.margin for one in held_out),
         trained_on=right(one.margin for one in told if one.is_trained_on),
@@ -89,13 +89,13 @@ def agreement(told: Sequence[Told]) -> Agreement:
     )
 
 
-def right(margins: Iterable[float]) -> Share:
+def right(margins: Iterable[float]) -> WinRate:
     """How often the chosen answer has the higher reward; equal ones are told apart from both."""
     signs = Counter(int(np.sign(margin)) for margin in margins)
-    return Share(wins=signs[1], losses=signs[-1], undecided=signs[0])
+    return WinRate(wins=signs[1], losses=signs[-1], undecided=signs[0])
 
 
-def calibration(margins: Sequence[float]) -> list[Step]:
+def calibration(margins: Sequence[float]) -> list[CalibrationStep]:
     """Pairs by how sure the scorer was of either answer. Equal rewards say nothing."""
     values = np.array([margin for margin in margins if margin], dtype=float)
     sure = 1 / (1 + np.exp(-np.minimum(np.abs(values), 700)))
@@ -105,7 +105,7 @@ def calibration(margins: Sequence[float]) -> list[Step]:
         own = values[inside]
         wins = int((own > 0).sum())
         expected = float(sure[inside].mean()) if len(own) else None
-        steps.append(Step(low, high, expected, Share(wins, len(own) - wins)))
+        steps.append(CalibrationStep(low, high, expected, WinRate(wins, len(own) - wins)))
     return steps
 
 
@@ -114,7 +114,7 @@ def chance(margin: float) -> float:
     return 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
 
 
-def _off_by(steps: Sequence[Step]) -> float | None:
+def _off_by(steps: Sequence[CalibrationStep]) -> float | None:
     total = sum(step.share.decided for step in steps)
     gaps = [
         step.share.decided * abs(step.expected - step.share.value)

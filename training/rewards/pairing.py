@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from annotate.models import Preferred, Project
+from annotate.models import PairsFirst, Project
 from annotate.pairing.comparisons import make_comparisons
-from annotate.pairing.pair_preference import Selection
+from annotate.pairing.pair_preference import PairingPreference
 from training.models import LoopSettings, Round, Score, loop_of
 from training.policies.gates import arrange
 from training.rewards.scorers import usual
 from training.rewards.scoring import has_given_up, pieces
 
 
-def selection_of(project: Project, *, waits: bool = True) -> Selection | None:
+def selection_of(project: Project, *, waits: bool = True) -> PairingPreference | None:
     """What the project prefers; None where it takes what comes, or nothing gives rewards yet.
 
     With ``waits`` answers without a reward are left until they have one, unless scoring has
@@ -25,8 +25,8 @@ def selection_of(project: Project, *, waits: bool = True) -> Selection | None:
     scorer = usual(project)
     if scorer is None:
         return None
-    return Selection(
-        prefer=Preferred(loop.meeting),
+    return PairingPreference(
+        prefer=PairsFirst(loop.meeting),
         random_share=loop.meeting_at_random / 100,
         rewards=lambda completions: rewards_by(scorer, completions),
         waits=waits and not has_given_up(scorer),

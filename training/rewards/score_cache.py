@@ -13,12 +13,12 @@ from training.models import Round, Score
 from training.rewards.scorers import beta_of
 from training.rewards.scoring import pieces, score_of
 
-Line = dict[str, Any]
+ScoreLine = dict[str, Any]
 SCORED = "scored"
 """The key under which a chosen line carries its line of ``scores.jsonl`` and its scorer."""
 
 
-def known(scorer: Round, prompts: Iterable[int]) -> dict[tuple[int, str], Line]:
+def known(scorer: Round, prompts: Iterable[int]) -> dict[tuple[int, str], ScoreLine]:
     """What ``scorer`` has given to answers to these prompts, by (prompt, text)."""
     fields = "completion__prompt", "completion__text", "logp", "reference_logp", "token_count"
     return {
@@ -30,12 +30,12 @@ def known(scorer: Round, prompts: Iterable[int]) -> dict[tuple[int, str], Line]:
     }
 
 
-def marked(line: Line, scorer: Round, score: Mapping[str, Any] | None) -> Line:
+def marked(line: ScoreLine, scorer: Round, score: Mapping[str, Any] | None) -> ScoreLine:
     """A chosen line that carries its score, to be kept once the line is a completion."""
     return line if score is None else {**line, SCORED: {**score, "round": scorer.pk}}
 
 
-def keep(lines: Iterable[Line]) -> int:
+def keep(lines: Iterable[ScoreLine]) -> int:
     """Store the scores that these stored lines carry; returns how many there were."""
     carried = {
         tuple(map(int, str(line["id"]).split(":"))): line for line in lines if SCORED in line

@@ -10,9 +10,9 @@ from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q
 from annotate.content.export import pairs_of
 from annotate.models import Judgement, PreferencePair, Project
 from training.models import Round
-from training.rewards.agreement import Told, right
+from training.rewards.agreement import ScoredPair, right
 from training.rewards.scorers import KINDS, name_of, scorers
-from training.stats.win_rates import Share
+from training.stats.win_rates import WinRate
 
 Annotated = Any
 """A query set of pairs with what ``settled`` adds to them, which their type does not know."""
@@ -56,13 +56,13 @@ def only(pairs: Annotated, where: str) -> Annotated:
     return pairs
 
 
-def told(project: Project, scorer: Round) -> list[Told]:
+def told(project: Project, scorer: Round) -> list[ScoredPair]:
     """The same as plain numbers."""
     rows = settled(project, scorer).values_list(
         "ahead", "comparison__prompt__is_held_out", "is_trained_on", "comparison__prompt__tags"
     )
     return [
-        Told(
+        ScoredPair(
             margin=-ahead,
             is_held_out=is_held_out,
             is_trained_on=is_trained_on,
@@ -105,8 +105,8 @@ class Beside:
 
     scorer: Round
     name: str
-    share: Share
-    as_trained: Share | None
+    share: WinRate
+    as_trained: WinRate | None
 
 
 def counterpart(scorer: Round) -> Round | None:
@@ -140,11 +140,11 @@ def side_by_side(project: Project, chosen: list[Round]) -> list[Beside]:
     ]
 
 
-def as_trained(scorer: Round) -> Share | None:
+def as_trained(scorer: Round) -> WinRate | None:
     """What the training reported last of its held-out pairs; None where none were held out."""
     count = int(scorer.snapshot.counts.get("held_out") or 0)
     last = scorer.metrics.filter(name="held_out/reward_accuracy").order_by("-step").first()
     if last is None or not count:
         return None
     wins = round(last.value * count)
-    return Share(wins, count - wins)
+    return WinRate(wins, count - wins)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Project
 from training.engine.config import DpoJob, job_from_dict, job_to_dict
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Round
 
 KINDS = (Round.Kind.DPO, Round.Kind.REWARD)
@@ -55,7 +55,7 @@ def name_of(scorer: Round) -> str:
 def job_of(scorer: Round) -> dict[str, Any]:
     """The engine's job that scores completions: the lengths and number format of the training.
 
-    Raises NotNow where the round cannot give rewards.
+    Raises Refused where the round cannot give rewards.
     """
     trained = scorer.config
     common = {
@@ -77,5 +77,5 @@ def job_of(scorer: Round) -> dict[str, Any]:
             "reference_adapter": scorer.reference.adapter_path or None,
         }
     else:
-        raise NotNow(_("Round %(number)s gives no rewards.") % {"number": scorer.number})
+        raise Refused(_("Round %(number)s gives no rewards.") % {"number": scorer.number})
     return job_to_dict(job_from_dict(common | own))

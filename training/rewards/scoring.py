@@ -15,9 +15,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from annotate.models import Completion, PreferencePair
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import Claim
-from training.jobs.dispatch import nudge
+from training.jobs.dispatch import dispatch
 from training.models import LoopSettings, Round, Score, ScoringJob
 from training.rewards.scorers import beta_of, job_of, usual
 from training.storage.code_version import code_version
@@ -41,11 +41,11 @@ def missing(scorer: Round) -> QuerySet[Completion]:
 
 
 def start_scoring(*, scorer: Round) -> ScoringJob:
-    """Queue what ``scorer`` has not scored. Raises NotNow where that is nothing, or under way."""
+    """Queue what ``scorer`` has not scored. Raises Refused where that is nothing, or under way."""
     job = job_of(scorer)
     count = missing(scorer).order_by().count()
     if not count:
-        raise NotNow(_("Every completion has its reward already."))
+        raise Refused(_("Every completion has its reward already."))
     try:
         with transaction.atomic():
             made = ScoringJob.objects.create(
@@ -55,9 +55,9 @@ def start_scoring(*, scorer: Round) -> ScoringJob:
                 code_version=code_version(),
                 total_steps=min(count, AT_ONCE),
             )
-            transaction.on_commit(lambda: nudge(made))
+            transaction.on_commit(lambda: dispatch(made))
     except IntegrityError as error:
-        raise NotNow(_("These completions are being scored already.")) from error
+        raise Refused(_("These completions are being scored already.")) from error
     return made
 
 
@@ -74,7 +74,7 @@ def start_due_scoring() -> list[ScoringJob]:
             continue
         try:
             started.append(start_scoring(scorer=scorer))
-        except NotNow:
+        except Refused:
             continue
     return started
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.jobs.engine_process import Tail
-from training.jobs.worker import EngineWorker, Stopping, never
+from training.jobs.worker import EngineWorker, Stopping, never_stopping
 from training.models import ScoringJob
 from training.rewards import scoring
 from training.rewards.pairing import pair_up
@@ -31,6 +31,6 @@ class ScoringWorker(EngineWorker[ScoringJob]):
         return {} if stored else None
 
 
-def run_scoring(pk: int, *, stopping: Stopping = never) -> None:
+def run_scoring(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Give completions their rewards; record why, where that fails."""
     ScoringWorker.run(pk, stopping=stopping)

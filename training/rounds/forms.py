@@ -20,7 +20,7 @@ from annotate.models import Policy, Project
 from training.engine.config import KINDS, ConfigError, DpoJob, Model, job_from_dict, job_to_dict
 from training.jobs.hardware import Hardware
 from training.models import LoopSettings, Round
-from training.rounds.pair_selection import Selection
+from training.rounds.pair_selection import PairSelection
 from training.rounds.recipes import ANCHOR, CHAMPION, START, Recipe
 
 BASE_CHOICES = LoopSettings.StartFrom
@@ -392,7 +392,7 @@ class RoundForm(forms.Form):
 
     def _check_job(self, cleaned: dict[str, Any]) -> None:
         """The engine's own rules, each said beside its field."""
-        self.settings = wishes_of(cleaned, self.beyond)
+        self.settings = overrides_of(cleaned, self.beyond)
         kind = cleaned["kind"]
         fields = {field.name for field in dataclasses.fields(KINDS[kind])}
         wishes = {name: value for name, value in self.settings.items() if name in fields}
@@ -422,7 +422,7 @@ class RoundForm(forms.Form):
             kind=given["kind"],
             start=given["start"],
             reference=given["reference"],
-            selection=Selection(
+            selection=PairSelection(
                 half_life=given["half_life"] or None,
                 half_life_unit=given["half_life_unit"] if given["half_life"] else "rounds",
                 last_rounds=given["last_rounds"] if recent else None,
@@ -528,7 +528,7 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def wishes_of(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def overrides_of(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values as fields of a job: those that are not the engine's defaults, and
     ``others`` that the form does not have."""
     usual = job_to_dict(DpoJob(model=Model(base="any")))

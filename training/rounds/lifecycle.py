@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
 from training.engine.config import job_to_dict
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import Claim
-from training.jobs.dispatch import nudge
+from training.jobs.dispatch import dispatch
 from training.models import PlanWindow, Round, Snapshot, loop_of
 from training.policies.pool import ensure_base
 from training.rounds.recipes import Recipe, job_of, recipe_of, reference_of, start_of
@@ -67,7 +67,7 @@ def plan(project: Project, recipe: Recipe | None = None) -> RoundPlan:
     try:
         base = ensure_base(project=project)
         start = start_of(project, base, wish.start)
-    except NotNow as error:
+    except Refused as error:
         return dataclasses.replace(planned, reason=str(error))
     reason = ""
     if not planned.pairs and wish.selection.is_all:
@@ -95,12 +95,12 @@ def start_round(
     """Freeze a snapshot and queue a round on it, or on ``snapshot``.
 
     Without a ``recipe`` it is as the project says. ``window``: the plan's time that calls for
-    it. Raises NotNow, in words, where a round cannot start or a setting is wrong.
+    it. Raises Refused, in words, where a round cannot start or a setting is wrong.
     """
     wish = recipe or recipe_of(loop_of(project))
     planned = plan(project, wish)
     if planned.reason is not None or planned.start is None or planned.reference is None:
-        raise NotNow(planned.reason or _("A round cannot start yet."))
+        raise Refused(planned.reason or _("A round cannot start yet."))
     seed = planned.number if wish.seed is None else wish.seed
     job = job_of(
         kind=wish.kind,
@@ -129,9 +129,9 @@ def start_round(
                 recipe=kept,
                 window=window,
             )
-            transaction.on_commit(lambda: nudge(made))
+            transaction.on_commit(lambda: dispatch(made))
     except IntegrityError as error:
-        raise NotNow(_("Another round was started a moment ago.")) from error
+        raise Refused(_("Another round was started a moment ago.")) from error
     return made
 
 
@@ -189,6 +189,6 @@ def _adopt_policy(job: Round, claim: Claim, published: Path, told: dict[str, Any
             return False
         try:
             refill.write_for_gate(policy=policy)
-        except NotNow as error:
+        except Refused as error:
             logger.info("%s: nothing to sample: %s", policy, error)
     return True

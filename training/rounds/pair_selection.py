@@ -20,7 +20,7 @@ Unit = Literal["rounds", "days"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Selection:
+class PairSelection:
     """What is asked for. The default is all pairs at their own weight.
 
     ``half_life``: a pair weighs half after so many rounds or days. ``last_rounds``: only pairs
@@ -60,7 +60,7 @@ class Selection:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Selection:
+    def from_dict(cls, data: dict[str, Any]) -> PairSelection:
         values = dict(data)
         for name in ("since", "until"):
             if values.get(name):
@@ -71,11 +71,11 @@ class Selection:
         return cls(**values)
 
 
-ALL = Selection()
+ALL = PairSelection()
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class SelectablePair:
     """What a selection must know of a pair."""
 
     pk: int
@@ -88,8 +88,8 @@ class Candidate:
 
 
 def choose(
-    pairs: Iterable[Candidate],
-    selection: Selection,
+    pairs: Iterable[SelectablePair],
+    selection: PairSelection,
     *,
     rounds_at: Sequence[datetime],
     now: datetime,
@@ -115,7 +115,7 @@ def choose(
     return chosen
 
 
-def passes(pair: Candidate, selection: Selection) -> bool:
+def passes(pair: SelectablePair, selection: PairSelection) -> bool:
     """Whether a pair passes the project's own filter, whatever its age."""
     day = timezone.localdate(pair.created_at)
     return (
@@ -137,13 +137,15 @@ def faded(age: float, half_life: float | None) -> float:
     return round(0.5 ** (max(0.0, age) / half_life), 6) if half_life else 1.0
 
 
-def _replayed(older: Sequence[Candidate], recent: int, share: float, seed: int) -> list[Candidate]:
+def _replayed(
+    older: Sequence[SelectablePair], recent: int, share: float, seed: int
+) -> list[SelectablePair]:
     """As many of the older pairs as make up ``share`` of all, drawn by ``seed``."""
     if not share or not recent:
         return []
     wanted = round(recent * share / (1 - share))
 
-    def draw(one: Candidate) -> bytes:
+    def draw(one: SelectablePair) -> bytes:
         return hashlib.sha256(f"{seed} {one.pk}".encode()).digest()
 
     return sorted(older, key=draw)[:wanted]

@@ -14,11 +14,11 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from training.errors import NotNow
-from training.jobs.dispatch import nudge
+from training.errors import Refused
+from training.jobs.dispatch import dispatch
 from training.models import Job, Round
 
-TAKEN_UP = (Round.State.PAUSED, Round.State.CANCELLED, Round.State.FAILED)
+RESUMABLE = (Round.State.PAUSED, Round.State.CANCELLED, Round.State.FAILED)
 """The states that a round can be taken up from."""
 
 
@@ -33,15 +33,15 @@ def request_pause(*, round_: Round) -> None:
     )
 
 
-def take_up(*, round_: Round) -> None:
+def resume(*, round_: Round) -> None:
     """Put a paused, cancelled or failed round into the queue again.
 
-    Its attempts are counted anew. Raises NotNow, in words, where another round of the project
+    Its attempts are counted anew. Raises Refused, in words, where another round of the project
     has not finished, or where this one cannot be taken up.
     """
     try:
         with transaction.atomic():
-            taken = Round.objects.filter(pk=round_.pk, state__in=TAKEN_UP).update(
+            taken = Round.objects.filter(pk=round_.pk, state__in=RESUMABLE).update(
                 state=Round.State.QUEUED,
                 stops=F("attempt"),
                 cancel_requested_at=None,
@@ -55,17 +55,17 @@ def take_up(*, round_: Round) -> None:
     except IntegrityError as error:
         other = round_.project.rounds.filter(state__in=Round.UNFINISHED).first()
         words = _("Round %(number)s has not finished yet; two rounds never run at once.")
-        raise NotNow(words % {"number": other.number if other else "?"}) from error
+        raise Refused(words % {"number": other.number if other else "?"}) from error
     if not taken:
         words = _("Round %(number)s is neither paused, cancelled nor failed.")
-        raise NotNow(words % {"number": round_.number})
+        raise Refused(words % {"number": round_.number})
 
 
-def can_be_taken_up(round_: Round) -> bool:
+def can_be_resumed(round_: Round) -> bool:
     """Whether a button offers it: no other round of the project is unfinished."""
     if round_.state == Round.State.PAUSED:
         return True
-    if round_.state not in TAKEN_UP:
+    if round_.state not in RESUMABLE:
         return False
     return not round_.project.rounds.filter(state__in=Round.UNFINISHED).exists()
 
@@ -83,4 +83,4 @@ def newest_kept(run_dir: Path) -> int | None:
 def _nudge_queued(pk: int) -> None:
     found = Round.objects.filter(pk=pk, state=Job.State.QUEUED).first()
     if found is not None:
-        nudge(found)
+        dispatch(found)

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project
-from training.engine.config import KINDS, ConfigError, Job, job_from_dict
-from training.errors import NotNow
+from training.engine.config import KINDS, ConfigError, EngineJob, job_from_dict
+from training.errors import Refused
 from training.models import LoopSettings, Round
-from training.rounds.pair_selection import ALL, Selection
+from training.rounds.pair_selection import ALL, PairSelection
 
 WATCH = {"answers": 8, "shown": 5, "max_new_tokens": 96}
 """What a round's policy writes at every evaluation, unless the project's settings say otherwise."""
@@ -40,7 +40,7 @@ class Recipe:
     kind: str = Round.Kind.DPO
     start: str = LoopSettings.StartFrom.LATEST
     reference: str = ANCHOR
-    selection: Selection = ALL
+    selection: PairSelection = ALL
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     processes: int = 1
     seed: int | None = None
@@ -62,16 +62,16 @@ def recipe_of(loop: LoopSettings) -> Recipe:
         kind=kept.get("kind", Round.Kind.DPO),
         start=loop.start_from,
         reference=kept.get("reference", ANCHOR),
-        selection=Selection.from_dict(kept.get("selection", {})),
+        selection=PairSelection.from_dict(kept.get("selection", {})),
         settings=loop.round_config,
         processes=kept.get("processes", 1),
     )
 
 
 def keep_recipe(loop: LoopSettings, recipe: Recipe) -> None:
-    """Let rounds that start by themselves be like this one. Raises NotNow for a start by name."""
+    """Let rounds that start by themselves be like this one. Raises Refused for a start by name."""
     if recipe.start not in LoopSettings.StartFrom.values:
-        raise NotNow(
+        raise Refused(
             _(
                 "Rounds that start by themselves go on from the base model, the champion or the "
                 "latest policy; choose one of these, or do not keep the settings."
@@ -100,7 +100,7 @@ def startable(project: Project, base: Policy) -> list[Policy]:
 
 
 def start_of(project: Project, base: Policy, wish: str) -> Policy:
-    """Where a round goes on from. Raises NotNow where ``wish`` names nobody of this base."""
+    """Where a round goes on from. Raises Refused where ``wish`` names nobody of this base."""
     if wish == BASE:
         return base
     trained = startable(project, base)
@@ -112,7 +112,7 @@ def start_of(project: Project, base: Policy, wish: str) -> Policy:
     named = next((one for one in trained if one.slug == wish), None)
     if named is None:
         words = _("There is no policy %(name)s of the present base model to go on from.")
-        raise NotNow(words % {"name": wish})
+        raise Refused(words % {"name": wish})
     return named
 
 
@@ -141,8 +141,8 @@ def _warm_up_of(policy: Policy) -> Policy | None:
 
 def job_of(
     *, kind: str, start: Policy, reference: Policy, seed: int, wishes: Mapping[str, Any]
-) -> Job:
-    """The engine's job for a round. Raises NotNow naming the setting that is wrong.
+) -> EngineJob:
+    """The engine's job for a round. Raises Refused naming the setting that is wrong.
 
     Of a project's settings, those that only another kind of round has are passed over; what no
     kind has is refused.
@@ -177,4 +177,4 @@ def job_of(
         )
     except ConfigError as error:
         words = _("The round's settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": error}) from error
+        raise Refused(words % {"error": error}) from error

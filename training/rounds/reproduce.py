@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from training.engine.config import job_from_dict, write_job
-from training.jobs.engine_process import Progress, Tail, Wish, run_engine
+from training.jobs.engine_process import EngineProgress, Instruction, Tail, run_engine
 from training.models import Round
 from training.storage import artifacts
 from training.storage.code_version import code_version
@@ -36,7 +36,7 @@ class ReproduceError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Repetition:
     """The second run beside the first one."""
 
     adapter: str
@@ -53,8 +53,8 @@ class Comparison:
 
 
 def run_again(
-    *, round_: Round, run_dir: Path, tell: Callable[[Progress], None] = lambda _: None
-) -> Comparison:
+    *, round_: Round, run_dir: Path, tell: Callable[[EngineProgress], None] = lambda _: None
+) -> Repetition:
     """Train ``round_`` again in ``run_dir``, which must be empty or absent, and compare.
 
     Nothing of the round's first run is used but its row, its snapshot and the adapters that it
@@ -68,7 +68,7 @@ def run_again(
         raise ReproduceError(f"{run_dir} is not empty. Name another folder.")
     _prepare(round_, run_dir)
 
-    def follow(progress: Progress) -> Wish:
+    def follow(progress: EngineProgress) -> Instruction:
         tell(progress)
         return "go on"
 
@@ -143,7 +143,7 @@ def _prepare(round_: Round, run_dir: Path) -> None:
     (run_dir / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
 
 
-def _compare(round_: Round, run_dir: Path, result: dict[str, Any]) -> Comparison:
+def _compare(round_: Round, run_dir: Path, result: dict[str, Any]) -> Repetition:
     first, again = round_.result["adapter_sha256"], result["adapter_sha256"]
     weights: dict[str, Any] = {"tensors": 0, "different": []}
     if first != again and round_.policy is not None:
@@ -151,7 +151,7 @@ def _compare(round_: Round, run_dir: Path, result: dict[str, Any]) -> Comparison
         weights = _differences(before, run_dir / "adapter")
     count, different = _metrics(round_, run_dir)
     told = warnings_after(round_.provenance, result["provenance"])
-    return Comparison(
+    return Repetition(
         adapter=first,
         adapter_again=again,
         tensors=weights["tensors"],
@@ -195,7 +195,7 @@ def _counts(name: str) -> bool:
     return name.rpartition("/")[2] not in MEASURED
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
+def lines(comparison: Repetition) -> Iterator[str]:
     """The comparison in words, a line at a time."""
     c = comparison
     yield from (f"Note: {words}" for words in c.warnings)

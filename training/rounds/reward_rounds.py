@@ -34,7 +34,7 @@ def start_reward_round(
 ) -> Round:
     """Queue the training of a reward model on ``snapshot``; None: on all pairs as they are now.
 
-    It goes on from ``start`` (None: the base model), with a head of its own. Raises NotNow, in
+    It goes on from ``start`` (None: the base model), with a head of its own. Raises Refused, in
     words, where that cannot be.
     """
     wished = loop_of(project).round_config

@@ -15,7 +15,7 @@ from training.stats.win_rates import in_percent
 Curve = Sequence[tuple[int, float]]
 """(step, value), by step."""
 
-Kind = Literal[
+WarningKind = Literal[
     "overfitting", "contradiction", "chosen_falls", "kl", "length", "nothing_learnt", "gradient"
 ]
 
@@ -42,10 +42,10 @@ FLAT_ACCURACY = 0.55
 
 
 @dataclasses.dataclass(frozen=True)
-class Concern:
+class RunWarning:
     """One warning: what was seen, with its figure, and what to do about it."""
 
-    kind: Kind
+    kind: WarningKind
     seen: str
     advice: str
     prefill: str = ""
@@ -62,9 +62,9 @@ LOOKED_AT = (
 """The metrics that decide."""
 
 
-def concerns(
+def run_warnings(
     curves: Mapping[str, Curve], *, config: Mapping[str, Any] | None = None
-) -> list[Concern]:
+) -> list[RunWarning]:
     """What a manager should know; none where the numbers look sound.
 
     ``curves`` maps metric names ("held_out/loss") to their values so far; ``config`` is the
@@ -87,7 +87,7 @@ def concerns(
     return [one for one in found if one and one.kind not in hidden]
 
 
-def _overfitting(curve: Curve, epochs: float) -> Concern | None:
+def _overfitting(curve: Curve, epochs: float) -> RunWarning | None:
     if len(curve) < 3:
         return None
     step, best = min(curve, key=lambda point: point[1])
@@ -98,7 +98,7 @@ def _overfitting(curve: Curve, epochs: float) -> Concern | None:
         "The held-out loss was best at step %(step)s (%(best)s) and has risen to %(now)s since: "
         "the round has begun to learn its pairs by heart."
     )
-    return Concern(
+    return RunWarning(
         "overfitting",
         seen % {"step": step, "best": _number(best, 2), "now": _number(now, 2)},
         _("Fewer epochs or a lower learning rate would stop it earlier; more pairs help most."),
@@ -107,7 +107,7 @@ def _overfitting(curve: Curve, epochs: float) -> Concern | None:
     )
 
 
-def _contradiction(curves: Mapping[str, Curve], loss: str) -> Concern | None:
+def _contradiction(curves: Mapping[str, Curve], loss: str) -> RunWarning | None:
     curve = curves.get("held_out/reward_accuracy", ())
     if len(curve) < 3 or curve[-1][1] >= 0.5 or curve[-2][1] >= 0.5:
         return None
@@ -115,7 +115,7 @@ def _contradiction(curves: Mapping[str, Curve], loss: str) -> Concern | None:
         "On held-out pairs the policy prefers the chosen answer only %(share)s of the time, less "
         "often than a coin would."
     )
-    return Concern(
+    return RunWarning(
         "contradiction",
         seen % {"share": in_percent(curve[-1][1])},
         _(
@@ -127,7 +127,7 @@ def _contradiction(curves: Mapping[str, Curve], loss: str) -> Concern | None:
     )
 
 
-def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> Concern | None:
+def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> RunWarning | None:
     chosen = _change(curves, "logp_chosen")
     rejected = _change(curves, "logp_rejected")
     if chosen is None or rejected is None or not rejected < chosen < -FALL:
@@ -138,12 +138,12 @@ def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> Concern | None:
     )
     told = {"chosen": _number(-chosen, 1), "rejected": _number(-rejected, 1)}
     if loss == "dpop":
-        return Concern(
+        return RunWarning(
             "chosen_falls",
             seen % told,
             _("DPOP is in use already: a larger λ or a lower learning rate would hold them."),
         )
-    return Concern(
+    return RunWarning(
         "chosen_falls",
         seen % told,
         _(
@@ -155,7 +155,7 @@ def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> Concern | None:
     )
 
 
-def _kl(curves: Mapping[str, Curve], beta: float) -> Concern | None:
+def _kl(curves: Mapping[str, Curve], beta: float) -> RunWarning | None:
     answers = curves.get("answers/kl", ())
     tokens = curves.get("answers/kl_per_token", ())
     if len(answers) < 2:
@@ -180,7 +180,7 @@ def _kl(curves: Mapping[str, Curve], beta: float) -> Concern | None:
         "half": _number(half, 1),
         "token": _number(tokens[-1][1], 2) if tokens else "",
     }
-    return Concern(
+    return RunWarning(
         "kl",
         seen % told,
         _("A larger β or a lower learning rate keeps it closer."),
@@ -189,7 +189,7 @@ def _kl(curves: Mapping[str, Curve], beta: float) -> Concern | None:
     )
 
 
-def _length(curves: Mapping[str, Curve]) -> Concern | None:
+def _length(curves: Mapping[str, Curve]) -> RunWarning | None:
     curve = curves.get("answers/tokens", ())
     if len(curve) < 3:
         return None
@@ -197,7 +197,7 @@ def _length(curves: Mapping[str, Curve]) -> Concern | None:
     if now < GROWTH * first or now < first + MORE_TOKENS:
         return None
     seen = _("Its answers have grown from %(first)s to %(now)s tokens on average.")
-    return Concern(
+    return RunWarning(
         "length",
         seen % {"first": _number(first, 0), "now": _number(now, 0)},
         _(
@@ -209,7 +209,7 @@ def _length(curves: Mapping[str, Curve]) -> Concern | None:
     )
 
 
-def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> Concern | None:
+def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> RunWarning | None:
     margin = curves.get("held_out/reward_margin", ())
     accuracy = curves.get("held_out/reward_accuracy", ())
     last = margin[-1][0] if margin else 0
@@ -222,7 +222,7 @@ def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> Concern | None:
         "Nothing is being learnt: after %(step)s steps the held-out margin is %(margin)s and the "
         "chosen answer preferred %(share)s of the time."
     )
-    return Concern(
+    return RunWarning(
         "nothing_learnt",
         seen
         % {
@@ -236,7 +236,7 @@ def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> Concern | None:
     )
 
 
-def _gradient(curve: Curve) -> Concern | None:
+def _gradient(curve: Curve) -> RunWarning | None:
     if len(curve) < 8:
         return None
     recent = [value for _step, value in curve[-3:]]
@@ -244,7 +244,7 @@ def _gradient(curve: Curve) -> Concern | None:
     if median(recent) <= GRADIENT_LEAP * max(usual, 1e-3):
         return None
     seen = _("The gradient's norm has leapt to %(now)s; until now it was around %(usual)s.")
-    return Concern(
+    return RunWarning(
         "gradient",
         seen % {"now": _number(median(recent), 1), "usual": _number(usual, 1)},
         _("Training is about to become unstable: lower the learning rate or clip more tightly."),

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 from annotate.content.export import pair_lines, pairs_of
 from annotate.models import PreferencePair, Project
 from annotate.queue.leases import release_expired
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Round, Snapshot
-from training.rounds.pair_selection import ALL, Candidate, Selection, choose
+from training.rounds.pair_selection import ALL, PairSelection, SelectablePair, choose
 from training.storage import artifacts
 
 BATCH = 500
@@ -33,7 +33,7 @@ def usable_pairs(project: Project) -> QuerySet[PreferencePair]:
 
 
 def chosen_pairs(
-    project: Project, selection: Selection, *, seed: int = 0, now: datetime | None = None
+    project: Project, selection: PairSelection, *, seed: int = 0, now: datetime | None = None
 ) -> dict[int, float]:
     """The usable pairs that ``selection`` takes, by id, each with its factor of weight."""
     rounds_at = project.rounds.filter(state="succeeded").order_by("created_at")
@@ -61,7 +61,7 @@ def not_yet_trained_on(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePa
     return pairs.filter(Q(frozen_at=None) | by_rewards_alone)
 
 
-def count_pairs(project: Project, selection: Selection) -> tuple[int, int, int]:
+def count_pairs(project: Project, selection: PairSelection) -> tuple[int, int, int]:
     """Of the pairs that ``selection`` would take: how many train, are new among those, are held
     out. New is what no snapshot has yet."""
     if selection.is_all:
@@ -77,10 +77,10 @@ def count_pairs(project: Project, selection: Selection) -> tuple[int, int, int]:
     return len(mine) - held, new, held
 
 
-def freeze_snapshot(*, project: Project, selection: Selection = ALL, seed: int = 0) -> Snapshot:
+def freeze_snapshot(*, project: Project, selection: PairSelection = ALL, seed: int = 0) -> Snapshot:
     """Freeze the pairs of ``selection``: from now on their verdicts stay.
 
-    Raises NotNow if there are none to train on. The pairs are marked first and written then, so
+    Raises Refused if there are none to train on. The pairs are marked first and written then, so
     nothing changes under the writing. The same pairs at the same weights give the same bytes,
     the same hash and the same snapshot. Verdicts that were reopened and left so count again
     first.
@@ -97,8 +97,8 @@ def freeze_snapshot(*, project: Project, selection: Selection = ALL, seed: int =
     pairs = usable_pairs(project).filter(frozen_at__isnull=False)
     if not factors:
         if selection.is_all:
-            raise NotNow(_("There are no preference pairs yet. Judge some comparisons first."))
-        raise NotNow(_("No pair passes the round's filter. Widen it."))
+            raise Refused(_("There are no preference pairs yet. Judge some comparisons first."))
+        raise Refused(_("No pair passes the round's filter. Widen it."))
     sha256, path, counts, written = _write(pairs, factors)
     with transaction.atomic():
         snapshot, is_new = Snapshot.objects.get_or_create(
@@ -117,7 +117,7 @@ def freeze_snapshot(*, project: Project, selection: Selection = ALL, seed: int =
     return snapshot
 
 
-def _candidates(project: Project) -> Iterator[Candidate]:
+def _candidates(project: Project) -> Iterator[SelectablePair]:
     rows = usable_pairs(project).values_list(
         "pk",
         "created_at",
@@ -128,7 +128,7 @@ def _candidates(project: Project) -> Iterator[Candidate]:
         "rejected__policy__slug",
     )
     for pk, created_at, held_out, agreement, tags, *policies in rows.iterator(BATCH):
-        yield Candidate(pk, created_at, held_out, agreement, tags, policies)
+        yield SelectablePair(pk, created_at, held_out, agreement, tags, policies)
 
 
 def _write(

@@ -8,7 +8,7 @@ from typing import Any
 from training.exports.model_card import write_published_card
 from training.jobs.claims import beating
 from training.jobs.engine_process import Tail
-from training.jobs.worker import EngineWorker, Stopping, never
+from training.jobs.worker import EngineWorker, Stopping, never_stopping
 from training.models import Metric, Round
 from training.rounds import lifecycle
 from training.rounds.observer import Observer
@@ -59,7 +59,7 @@ class RoundWorker(EngineWorker[Round]):
                 write_published_card(self.job)
 
 
-def run_round(pk: int, *, stopping: Stopping = never) -> None:
+def run_round(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Train a queued round and adopt its policy; record why, where that fails."""
     RoundWorker.run(pk, stopping=stopping)
 

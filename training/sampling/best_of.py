@@ -20,8 +20,8 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project
 from training.engine.config import job_from_dict, write_job
-from training.errors import NotNow
-from training.jobs.engine_process import Ending, Progress, Wish, run_engine
+from training.errors import Refused
+from training.jobs.engine_process import EngineEnding, EngineProgress, Instruction, run_engine
 from training.models import Round, SamplingJob
 from training.rewards import score_cache
 from training.storage.artifacts import localised
@@ -30,7 +30,7 @@ MARK = "#"
 """Between the key of a draw and the number of one of its n answers."""
 MOST = 32
 
-Line = dict[str, Any]
+CompletionLine = dict[str, Any]
 
 
 # --- rules that need no database ---
@@ -43,12 +43,12 @@ def numbered(key: str, seed: int, count: int) -> Iterator[tuple[str, int]]:
         yield f"{key}{MARK}{number}", int.from_bytes(digest[:8], "big") >> 1
 
 
-def is_one_of_many(line: Line) -> bool:
+def is_one_of_many(line: CompletionLine) -> bool:
     """Whether a line of ``completions.jsonl`` is one answer among the n of a draw."""
     return MARK in str(line["id"])
 
 
-def best(lines: Iterable[Line], rewards: dict[str, float]) -> list[Line]:
+def best(lines: Iterable[CompletionLine], rewards: dict[str, float]) -> list[CompletionLine]:
     """Of each draw's answers the one with the highest reward, under the draw's own key.
 
     A draw whose answers have not all got a reward is left out; of equals the first is taken.
@@ -56,9 +56,11 @@ def best(lines: Iterable[Line], rewards: dict[str, float]) -> list[Line]:
     return [{**winner, "id": key} for key, winner in winners(lines, rewards)]
 
 
-def winners(lines: Iterable[Line], rewards: dict[str, float]) -> Iterator[tuple[str, Line]]:
+def winners(
+    lines: Iterable[CompletionLine], rewards: dict[str, float]
+) -> Iterator[tuple[str, CompletionLine]]:
     """As ``best``: each draw's key with the line that won, as it was."""
-    groups: dict[str, list[Line]] = defaultdict(list)
+    groups: dict[str, list[CompletionLine]] = defaultdict(list)
     for line in lines:
         groups[str(line["id"]).partition(MARK)[0]].append(line)
     for key, answers in groups.items():
@@ -84,19 +86,19 @@ def scoring_round(policy: Policy) -> Round | None:
 def make_best_of(*, source: Policy, count: int) -> Policy:
     """A policy of the pool that keeps the best of ``count`` answers of ``source``.
 
-    Raises NotNow, in words, where that cannot be.
+    Raises Refused, in words, where that cannot be.
     """
     if not 2 <= count <= MOST:
-        raise NotNow(_("Choose from 2 to %(most)s answers.") % {"most": MOST})
+        raise Refused(_("Choose from 2 to %(most)s answers.") % {"most": MOST})
     if source.kind != Policy.Kind.ADAPTER or scoring_round(source) is None:
-        raise NotNow(
+        raise Refused(
             _("%(name)s was not trained in a round, so its answers have no implicit reward.")
             % {"name": source.slug}
         )
     Project.objects.select_for_update().get(pk=source.project_id)
     slug = slugify(f"{source.slug}-best-of-{count}")[:80]
     if Policy.objects.filter(project=source.project_id, slug=slug).exists():
-        raise NotNow(_("%(name)s is there already.") % {"name": slug})
+        raise Refused(_("%(name)s is there already.") % {"name": slug})
     return Policy.objects.create(
         project=source.project,
         slug=slug,
@@ -113,15 +115,15 @@ def make_best_of(*, source: Policy, count: int) -> Policy:
 
 
 def choose(
-    *, job: SamplingJob, run_dir: Path, follow: Callable[[Progress], Wish]
-) -> tuple[list[Line], Ending | None]:
+    *, job: SamplingJob, run_dir: Path, follow: Callable[[EngineProgress], Instruction]
+) -> tuple[list[CompletionLine], EngineEnding | None]:
     """Score what the engine wrote of best-of-n policies, and take the best.
 
     Gives lines as ``completions.jsonl`` would have them, one a draw, and how the engine ended
     where it did not finish. Run again, it goes on where it was.
     """
     lines = [line for line in _lines_of(run_dir / "completions.jsonl") if is_one_of_many(line)]
-    chosen: list[Line] = []
+    chosen: list[CompletionLine] = []
     for folder, scorer, own in _scorings(job, run_dir, lines):
         scores = _scores_at_hand(scorer, own)
         if waiting := [line for line in own if str(line["id"]) not in scores]:
@@ -138,7 +140,7 @@ def choose(
     return chosen, None
 
 
-def _scores_at_hand(scorer: Round, lines: Sequence[Line]) -> dict[str, Line]:
+def _scores_at_hand(scorer: Round, lines: Sequence[CompletionLine]) -> dict[str, CompletionLine]:
     """The scores of those answers that say what has been scored before."""
     said = {
         str(line["id"]): (int(str(line["id"]).partition(":")[0]), str(line["text"]))
@@ -149,8 +151,8 @@ def _scores_at_hand(scorer: Round, lines: Sequence[Line]) -> dict[str, Line]:
 
 
 def _scorings(
-    job: SamplingJob, run_dir: Path, lines: Sequence[Line]
-) -> Iterator[tuple[Path, Round, list[Line]]]:
+    job: SamplingJob, run_dir: Path, lines: Sequence[CompletionLine]
+) -> Iterator[tuple[Path, Round, list[CompletionLine]]]:
     """For each best-of-n policy a folder with what its answers are to be scored by, the round that
     this comes from, and those answers."""
     rounds = {
@@ -179,7 +181,7 @@ def _scorings(
         yield folder, found, own
 
 
-def _ask(folder: Path, run_dir: Path, lines: Sequence[Line]) -> None:
+def _ask(folder: Path, run_dir: Path, lines: Sequence[CompletionLine]) -> None:
     """Put answers into ``folder``, to be scored."""
     messages = {row["id"]: row["messages"] for row in _lines_of(run_dir / "prompts.jsonl")}
     with (folder / "completions.part").open("w", encoding="utf-8") as file:
@@ -190,6 +192,6 @@ def _ask(folder: Path, run_dir: Path, lines: Sequence[Line]) -> None:
     (folder / "completions.part").replace(folder / "completions.jsonl")
 
 
-def _lines_of(path: Path) -> list[Line]:
+def _lines_of(path: Path) -> list[CompletionLine]:
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]

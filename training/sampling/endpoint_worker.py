@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotate.models import Policy, Prompt
-from training.endpoints.answers import Answer, Patience, Trouble
-from training.endpoints.batch import Batch, Draw
+from training.endpoints.answers import EndpointAnswer, EndpointError, RetryPolicy
+from training.endpoints.batch import Batch, DrawRequest
 from training.endpoints.routing import adapter_path, model_name
-from training.jobs.worker import Stopping, Worker, never
+from training.jobs.worker import Stopping, Worker, never_stopping
 from training.models import Endpoint, Job, SamplingJob
 from training.rewards.pairing import pair_up
 from training.sampling import jobs
@@ -34,7 +34,7 @@ class EndpointWorker(Worker[SamplingJob]):
     """Has an endpoint write completions, stores them as they come, and pairs them."""
 
     model = SamplingJob
-    patience = Patience()
+    patience = RetryPolicy()
     endpoint: Endpoint
     policy: Policy
     batch: Batch
@@ -91,11 +91,11 @@ class EndpointWorker(Worker[SamplingJob]):
         name = model_name(self.endpoint, self.policy)
         try:
             runner.run(self.batch.load_adapter(name=name, path=path))
-        except Trouble as trouble:
+        except EndpointError as trouble:
             words = _("The endpoint has not loaded the adapter %(name)s.") % {"name": name}
-            self.batch.fatal = Trouble(f"{words} {trouble}", "endpoint")
+            self.batch.fatal = EndpointError(f"{words} {trouble}", "endpoint")
 
-    def _store(self, came: list[tuple[Draw, Answer]]) -> bool:
+    def _store(self, came: list[tuple[DrawRequest, EndpointAnswer]]) -> bool:
         """Store what has come with what it cost. False where the claim no longer holds."""
         if not came:
             return True
@@ -133,7 +133,7 @@ class EndpointWorker(Worker[SamplingJob]):
             self.held.end(Job.State.SUCCEEDED, error="")
 
 
-def run_writing(pk: int, *, stopping: Stopping = never) -> None:
+def run_writing(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Have the endpoint write what job ``pk`` owes; record why, where that fails."""
     if not _is_crowded(pk):  # else still queued: the sweep sends it again
         EndpointWorker.run(pk, stopping=stopping)
@@ -146,7 +146,7 @@ def _is_crowded(pk: int) -> bool:
     return others.exclude(pk=pk).count() >= most
 
 
-def _draws(owed: list[tuple[int, int]]) -> Iterator[Draw]:
+def _draws(owed: list[tuple[int, int]]) -> Iterator[DrawRequest]:
     """The draws with their prompts' messages, read some at a time."""
     for start in range(0, len(owed), 200):
         chunk = owed[start : start + 200]
@@ -154,7 +154,7 @@ def _draws(owed: list[tuple[int, int]]) -> Iterator[Draw]:
         messages = dict(Prompt.objects.filter(pk__in=wanted).values_list("pk", "messages"))
         for prompt, seed in chunk:
             if prompt in messages:
-                yield Draw(prompt, seed, messages[prompt])
+                yield DrawRequest(prompt, seed, messages[prompt])
 
 
 def _why(job: SamplingJob, batch: Batch) -> str:

@@ -18,16 +18,16 @@ from annotate.content.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
 from training.endpoints.routing import endpoint_of, job_config
 from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import Claim
-from training.jobs.dispatch import nudge
+from training.jobs.dispatch import dispatch
 from training.models import Endpoint, LoopSettings, SamplingJob, loop_of
 from training.policies.pool import ensure_base, loads_in_4bit, sampled_policies
 from training.sampling import best_of
 from training.storage.code_version import code_version
 
 SEED_BITS = 63
-Draw = tuple[int, int, int]
+NamedDraw = tuple[int, int, int]
 """A draw that a job names: prompt, policy, seed."""
 
 
@@ -43,7 +43,7 @@ def start_sampling(
     """Queue the completions that the pool (or ``policies``) still owes to the prompts.
 
     One job for each base model, and one for each policy that an endpoint answers for. Raises
-    NotNow where nothing is missing or nothing can write.
+    Refused where nothing is missing or nothing can write.
     """
     if policies is None:
         policies = sampled_policies(project)
@@ -51,7 +51,7 @@ def start_sampling(
             ensure_base(project=project)
             policies = sampled_policies(project)
     if not project.prompts.exists():
-        raise NotNow(_("There are no prompts yet. Import some first."))
+        raise Refused(_("There are no prompts yet. Import some first."))
     loop = loop_of(project)
     by_base: dict[tuple[str, str], list[Policy]] = {}
     served: list[tuple[Policy, Endpoint]] = []
@@ -64,7 +64,7 @@ def start_sampling(
         else:
             by_base.setdefault((policy.base_model, policy.base_revision), []).append(policy)
     if not by_base and not served:
-        raise NotNow(_("Every policy in the pool has answered every prompt already."))
+        raise Refused(_("Every policy in the pool has answered every prompt already."))
     return [
         *(queue_for_engine(project, loop, members) for members in by_base.values()),
         *(queue_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
@@ -78,7 +78,7 @@ def queue_for_endpoint(
     policy: Policy,
     endpoint: Endpoint,
     *,
-    asked: list[Draw] | None = None,
+    asked: list[NamedDraw] | None = None,
 ) -> SamplingJob:
     """Queue what ``policy`` owes, or the draws that are named."""
     sampling, count = sampling_of(loop, policy), loop.completions_per_prompt
@@ -96,7 +96,7 @@ def queue_for_endpoint(
         ),
     )
     made.policies.set([policy])
-    transaction.on_commit(lambda: nudge(made))
+    transaction.on_commit(lambda: dispatch(made))
     return made
 
 
@@ -106,11 +106,11 @@ def queue_for_engine(
     loop: LoopSettings,
     policies: list[Policy],
     *,
-    asked: list[Draw] | None = None,
+    asked: list[NamedDraw] | None = None,
 ) -> SamplingJob:
     """Queue what the policies of one base model owe, or the draws that are named.
 
-    Raises NotNow where the sampling settings are wrong.
+    Raises Refused where the sampling settings are wrong.
     """
     config = engine_job(loop, policies)
     sampling, count = config["sampling"], loop.completions_per_prompt
@@ -131,14 +131,14 @@ def queue_for_engine(
         ),
     )
     made.policies.set(policies)
-    transaction.on_commit(lambda: nudge(made))
+    transaction.on_commit(lambda: dispatch(made))
     return made
 
 
 def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]:
     """The engine's job that samples ``policies``, all of one base model.
 
-    Raises NotNow where the sampling settings are wrong.
+    Raises Refused where the sampling settings are wrong.
     """
     base = policies[0]
     try:
@@ -157,7 +157,7 @@ def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]
         )
     except ConfigError as error:
         words = _("The sampling settings do not fit: %(error)s.")
-        raise NotNow(words % {"error": error}) from error
+        raise Refused(words % {"error": error}) from error
     return job_to_dict(job)
 
 
@@ -221,7 +221,9 @@ def missing_of(job: SamplingJob, policy: Policy) -> Iterator[tuple[Prompt, int]]
     )
 
 
-def _asked(job: SamplingJob, policy: Policy, draws: Sequence[Draw]) -> Iterator[tuple[Prompt, int]]:
+def _asked(
+    job: SamplingJob, policy: Policy, draws: Sequence[NamedDraw]
+) -> Iterator[tuple[Prompt, int]]:
     """The draws of ``policy`` that the job names, except those that are written."""
     own = [(prompt, seed) for prompt, writer, seed in draws if writer == policy.pk]
     prompts = Prompt.objects.in_bulk({prompt for prompt, _ in own})

@@ -15,12 +15,12 @@ from django.utils.translation import gettext as _
 from annotate.content.completions import sampling_digest
 from annotate.models import Comparison, Completion, Judgement, LineUp, Policy, Project
 from training.endpoints.routing import endpoint_of
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import LoopSettings, SamplingJob, loop_of
 from training.policies.pool import ensure_base, sampled_policies
 from training.sampling import refill_plan
 from training.sampling.jobs import (
-    Draw,
+    NamedDraw,
     being_written,
     draw_seed,
     queue_for_endpoint,
@@ -51,7 +51,7 @@ def start_due_sampling() -> list[SamplingJob]:
                 started += start_sampling(project=project, policies=free)
             elif being_written(project) is None:
                 started += fill_queue(project=project, policies=free)
-        except NotNow:
+        except Refused:
             continue
     return started
 
@@ -70,23 +70,23 @@ def fill_queue(
 ) -> list[SamplingJob]:
     """Have the pool (or ``policies``) write what fills the raters' queue up to its level.
 
-    One job for each base model and for each policy of an endpoint. Raises NotNow where the queue
+    One job for each base model and for each policy of an endpoint. Raises Refused where the queue
     is full enough, where the project keeps no level, or nothing can write.
     """
     loop = loop_of(project)
     count = refill_plan.shortfall(ready=ready(project), level=level_of(project, loop))
     if not count:
-        raise NotNow(_("The raters' queue is full enough."))
+        raise Refused(_("The raters' queue is full enough."))
     if policies is None:
         if loop.base_model:
             ensure_base(project=project)
         policies = sampled_policies(project)
     if not policies:
-        raise NotNow(_("No policy in the pool can be sampled."))
+        raise Refused(_("No policy in the pool can be sampled."))
     pool = {policy.pk: policy for policy in policies}
     prompts = dict(project.prompts.values_list("pk", "digest"))
     if not prompts:
-        raise NotNow(_("There are no prompts yet. Import some first."))
+        raise Refused(_("There are no prompts yet. Import some first."))
     planned = refill_plan.plan_draws(
         count=count,
         prompts=list(prompts),
@@ -96,7 +96,7 @@ def fill_queue(
         together=project.line_up_size or 2,
     )
     if not planned:
-        raise NotNow(_("The pool has answered every prompt so often that more would be no help."))
+        raise Refused(_("The pool has answered every prompt so often that more would be no help."))
     by_policy: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for prompt, policy_pk, number in planned:
         by_policy[policy_pk].append((prompt, number))
@@ -128,7 +128,7 @@ def write_for_gate(*, policy: Policy) -> list[SamplingJob]:
         if owed := [draw for draw in draws if (draw[0], draw[2]) not in written]:
             named[pk] = owed
     if not named:
-        raise NotNow(_("Every policy in the pool has answered every prompt already."))
+        raise Refused(_("Every policy in the pool has answered every prompt already."))
     return _queue(project, loop, writers, named)
 
 
@@ -148,7 +148,7 @@ def _with_seeds(
     draws: Sequence[tuple[int, int]],
     digests: Mapping[int, str],
     loop: LoopSettings,
-) -> list[Draw]:
+) -> list[NamedDraw]:
     """The draws of one policy with their seeds. A number whose draw is written gives way to the
     next: jobs that were stopped leave gaps."""
     written = seeds_written(policy, {prompt for prompt, _ in draws}, sampling_of(loop, policy))
@@ -167,7 +167,7 @@ def _queue(
     project: Project,
     loop: LoopSettings,
     pool: Mapping[int, Policy],
-    named: Mapping[int, list[Draw]],
+    named: Mapping[int, list[NamedDraw]],
 ) -> list[SamplingJob]:
     jobs = []
     by_base: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -201,9 +201,9 @@ def ready(project: Project) -> int:
 
 
 def level_of(project: Project, loop: LoopSettings, *, now: datetime | None = None) -> int:
-    """The level of the queue in comparisons. Raises NotNow where the project keeps none."""
+    """The level of the queue in comparisons. Raises Refused where the project keeps none."""
     if loop.queue_level is None:
-        raise NotNow(_("This project keeps no level of its queue: all is written at once."))
+        raise Refused(_("This project keeps no level of its queue: all is written at once."))
     if loop.queue_unit == LoopSettings.QueueUnit.COMPARISONS:
         return loop.queue_level
     since = (now or timezone.now()) - timedelta(minutes=PACE_MINUTES)

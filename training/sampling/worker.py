@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from training.jobs.claims import beating
-from training.jobs.engine_process import Ending, Tail
-from training.jobs.worker import EngineWorker, Stopping, never
+from training.jobs.engine_process import EngineEnding, Tail
+from training.jobs.worker import EngineWorker, Stopping, never_stopping
 from training.models import SamplingJob
 from training.rewards import score_cache
 from training.rewards.pairing import pair_up
@@ -40,13 +40,13 @@ class SamplingWorker(EngineWorker[SamplingJob]):
             self._paired_at = time.monotonic()
         return {}
 
-    def after_engine(self, ending: Ending) -> Ending:
+    def after_engine(self, ending: EngineEnding) -> EngineEnding:
         if ending.result is not None and any(one.best_of for one in self.job.policies.all()):
             ending = self._take_the_best(ending)
         pair_up(project=self.job.project)
         return ending
 
-    def _take_the_best(self, ending: Ending) -> Ending:
+    def _take_the_best(self, ending: EngineEnding) -> EngineEnding:
         """Store the best answers of best-of-n policies; how the engine ended that scored them."""
         chosen, unfinished = best_of.choose(job=self.job, run_dir=self.run_dir, follow=self.follow)
         jobs.store(job=self.job, claim=self.held, lines=chosen)
@@ -54,6 +54,6 @@ class SamplingWorker(EngineWorker[SamplingJob]):
         return unfinished or ending
 
 
-def run_sampling(pk: int, *, stopping: Stopping = never) -> None:
+def run_sampling(pk: int, *, stopping: Stopping = never_stopping) -> None:
     """Write the completions of a queued sampling job; record why, where that fails."""
     SamplingWorker.run(pk, stopping=stopping)

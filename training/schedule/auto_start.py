@@ -15,11 +15,11 @@ from django.utils.formats import date_format
 
 from annotate.models import Policy, Project
 from annotate.quality.recent_rates import recent_agreement, recent_gold
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Gate, LoopSettings, PlanWindow, Round, loop_of
 from training.rounds import lifecycle
 from training.rounds.lifecycle import RoundPlan
-from training.schedule.conditions import NONE, Facts, Rules, Verdict, decide
+from training.schedule.conditions import NONE, StartDecision, StartFacts, StartRules, decide
 from training.schedule.time_plan import Plan, latest_window, next_window
 
 logger = logging.getLogger(__name__)
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 class Outlook:
     """What the clock would do with a project now, and when its plan's time comes next."""
 
-    verdict: Verdict
+    verdict: StartDecision
     planned: RoundPlan
     window: datetime | None
     next_window: datetime | None
     zone: str = ""
 
 
-def rules_of(loop: LoopSettings) -> Rules:
-    return Rules(
+def rules_of(loop: LoopSettings) -> StartRules:
+    return StartRules(
         after_pairs=loop.round_after_pairs,
         after_minutes=loop.round_after_minutes,
         has_plan=bool(loop.round_plan),
@@ -58,7 +58,7 @@ def outlook(project: Project, *, now: datetime | None = None) -> Outlook:
     trained = project.rounds.exclude(kind=Round.Kind.REWARD)  # it trains no policy
     last = trained.order_by("-number").first()
     window = _open_window(loop, plan, now) if plan else None
-    facts = Facts(
+    facts = StartFacts(
         now=now,
         new_pairs=planned.new_pairs,
         hindrance=planned.reason,
@@ -113,7 +113,7 @@ def _start_if_due(project: Project, now: datetime) -> list[Round]:
             made = lifecycle.start_round(
                 project=project, trigger=seen.verdict.trigger, window=window
             )
-        except NotNow as error:
+        except Refused as error:
             words = str(error)
             logger.info("project %s: no round: %s", project.slug, error)
         else:

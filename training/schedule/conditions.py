@@ -17,13 +17,13 @@ from django.utils.translation import ngettext
 from annotate.formatting import grouped
 from annotate.quality.recent_rates import FEWEST, Recent
 
-State = Literal["met", "not met", "not asked"]
+ConditionState = Literal["met", "not met", "not asked"]
 Trigger = Literal["pairs", "time", "plan"]
 NONE = Recent(0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
+class StartRules:
     """What a project asks for. A round starts by itself only where at least one call is named."""
 
     after_pairs: int | None = None
@@ -42,7 +42,7 @@ class Rules:
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class StartFacts:
     """How things stand."""
 
     now: datetime
@@ -65,12 +65,12 @@ class Condition:
 
     key: str
     name: str
-    state: State
+    state: ConditionState
     words: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class StartDecision:
     """``trigger`` is what started it; ``why`` says in a sentence why not, where it does not."""
 
     starts: bool
@@ -79,7 +79,9 @@ class Verdict:
     why: str = ""
 
 
-def decide(rules: Rules, facts: Facts, *, say: Callable[[datetime], str] = str) -> Verdict:
+def decide(
+    rules: StartRules, facts: StartFacts, *, say: Callable[[datetime], str] = str
+) -> StartDecision:
     """Whether a round starts now. ``say`` writes a moment for people."""
     calls = [_pairs(rules, facts), _minutes(rules, facts), _plan(rules, facts, say)]
     bars = [
@@ -112,8 +114,8 @@ def decide(rules: Rules, facts: Facts, *, say: Callable[[datetime], str] = str) 
     if calling and not barred:
         keys = {one.key for one in heard}
         order: tuple[Trigger, ...] = ("plan", "pairs", "time")
-        return Verdict(True, next(key for key in order if key in keys), conditions)
-    return Verdict(False, None, conditions, _why(asked, heard, calling, barred, rules))
+        return StartDecision(True, next(key for key in order if key in keys), conditions)
+    return StartDecision(False, None, conditions, _why(asked, heard, calling, barred, rules))
 
 
 def _why(
@@ -121,7 +123,7 @@ def _why(
     heard: Sequence[Condition],
     calling: bool,
     barred: Sequence[Condition],
-    rules: Rules,
+    rules: StartRules,
 ) -> str:
     if not asked:
         return _("Nothing but the button starts a round.")
@@ -134,7 +136,7 @@ def _why(
 # --- what calls for a round ---
 
 
-def _pairs(rules: Rules, facts: Facts) -> Condition:
+def _pairs(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("Enough new pairs")
     if not rules.after_pairs:
         return Condition("pairs", name, "not asked", _("The number of pairs starts nothing."))
@@ -144,7 +146,7 @@ def _pairs(rules: Rules, facts: Facts) -> Condition:
     return Condition("pairs", name, _state(facts.new_pairs >= rules.after_pairs), words)
 
 
-def _minutes(rules: Rules, facts: Facts) -> Condition:
+def _minutes(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("Enough time since the last round")
     if not rules.after_minutes:
         return Condition("time", name, "not asked", _("Time alone starts nothing."))
@@ -158,7 +160,7 @@ def _minutes(rules: Rules, facts: Facts) -> Condition:
     return Condition("time", name, _state(since >= timedelta(minutes=rules.after_minutes)), words)
 
 
-def _plan(rules: Rules, facts: Facts, say: Callable[[datetime], str]) -> Condition:
+def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) -> Condition:
     name = _("The plan's time has come")
     if not rules.has_plan:
         return Condition("plan", name, "not asked", _("There is no time plan."))
@@ -172,19 +174,19 @@ def _plan(rules: Rules, facts: Facts, say: Callable[[datetime], str]) -> Conditi
 # --- what must hold besides ---
 
 
-def _possible(facts: Facts) -> Condition:
+def _possible(facts: StartFacts) -> Condition:
     name = _("A round can start")
     words = facts.hindrance or _("Nothing is in the way.")
     return Condition("possible", name, _state(not facts.hindrance), words)
 
 
-def _running(facts: Facts) -> Condition:
+def _running(facts: StartFacts) -> Condition:
     name = _("The project is not paused")
     words = _("It is paused.") if facts.is_paused else _("It is not.")
     return Condition("running", name, _state(not facts.is_paused), words)
 
 
-def _new(facts: Facts) -> Condition:
+def _new(facts: StartFacts) -> Condition:
     name = _("Something is new")
     words = (
         _("There are new pairs.") if facts.new_pairs else _("No pair is new since the last round.")
@@ -210,7 +212,7 @@ def _floor(
     return Condition(key, name, _state(recent.percent >= floor), told)
 
 
-def _decided(rules: Rules, facts: Facts) -> Condition:
+def _decided(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("The last candidate has been decided")
     if not rules.needs_decision:
         return Condition("decided", name, "not asked", _("Rounds do not wait for it."))
@@ -222,5 +224,5 @@ def _decided(rules: Rules, facts: Facts) -> Condition:
     return Condition("decided", name, "met", _("No candidate is waiting."))
 
 
-def _state(holds: bool) -> State:
+def _state(holds: bool) -> ConditionState:
     return "met" if holds else "not met"

@@ -44,7 +44,7 @@ class TimesField(forms.CharField):
         return sorted(found)
 
 
-class WhenForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """What calls for a round, and what must hold besides."""
 
     plan_days = forms.TypedMultipleChoiceField(

@@ -26,7 +26,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 CONFIDENCE = 0.95
@@ -47,13 +47,13 @@ class Votes:
     b: Indices
     outcome: Indices
     """1: a won, 0: neither, -1: b won."""
-    left: Numbers
+    left: Floats
     """1: a stood on the left, -1: on the right."""
-    longer: Numbers
+    longer: Floats
     """(length of a - length of b) / (length of both)."""
     rater: Indices
     prompt: Indices
-    weight: Numbers
+    weight: Floats
     """The rater's weight over the chance with which the pairing chose this comparison."""
 
     def __len__(self) -> int:
@@ -78,16 +78,16 @@ class Fit:
     """What the votes say. ``names`` of the unknowns: each policy but the first, then the rest."""
 
     policies: int
-    values: Numbers
-    sandwich: Numbers
-    from_model: Numbers
+    values: Floats
+    sandwich: Floats
+    from_model: Floats
     """The covariance if all votes were independent and the model true: never claim less."""
     quantile: float
     raters: int
     clustered_by_rater: bool
     has_length: bool
 
-    def contrast(self, row: Numbers) -> Estimated:
+    def contrast(self, row: Floats) -> Estimated:
         """``row @ unknowns`` with its interval."""
         value = float(row @ self.values)
         variance = max(float(row @ self.sandwich @ row), float(row @ self.from_model @ row))
@@ -114,16 +114,16 @@ class Fit:
         """tau: half the width of the band of ties, in logits."""
         return float(self.values[-1])
 
-    def _row(self, policy: int) -> Numbers:
+    def _row(self, policy: int) -> Floats:
         return self._unknown(policy - 1) if policy else np.zeros(len(self.values))
 
-    def _unknown(self, index: int) -> Numbers:
+    def _unknown(self, index: int) -> Floats:
         row = np.zeros(len(self.values))
         row[index] = 1.0
         return row
 
     @cached_property
-    def _mean(self) -> Numbers:
+    def _mean(self) -> Floats:
         row = np.zeros(len(self.values))
         row[: self.policies - 1] = 1 / self.policies
         return row
@@ -164,7 +164,7 @@ def fit(votes: Votes, policies: int, *, control_length: bool = True) -> Fit:
     )
 
 
-def _design(votes: Votes, policies: int, control_length: bool) -> Numbers:
+def _design(votes: Votes, policies: int, control_length: bool) -> Floats:
     design = np.zeros((len(votes), policies + 1))
     every = np.arange(len(votes))
     design[every, votes.a] += 1.0
@@ -174,18 +174,18 @@ def _design(votes: Votes, policies: int, control_length: bool) -> Numbers:
     return np.column_stack([design, votes.longer]) if control_length else design
 
 
-def _with_band(design: Numbers, sign: float) -> Numbers:
+def _with_band(design: Floats, sign: float) -> Floats:
     return np.column_stack([design, np.full(len(design), sign)])
 
 
-def _prior_rows(policies: int, unknowns: int) -> Numbers:
+def _prior_rows(policies: int, unknowns: int) -> Floats:
     """Every policy against the mean of all, then every other unknown by itself."""
     rows = np.eye(unknowns + 1, unknowns, k=-1)
     rows[:policies, : policies - 1] -= 1 / policies
     return rows
 
 
-def _maximum(rows: Numbers, won: Numbers, weights: Numbers) -> Numbers:
+def _maximum(rows: Floats, won: Floats, weights: Floats) -> Floats:
     # Slow to import, and only managers' pages need them.
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
@@ -193,7 +193,7 @@ def _maximum(rows: Numbers, won: Numbers, weights: Numbers) -> Numbers:
     return np.asarray(GLM(won, rows, family=Binomial(), freq_weights=weights).fit().params)
 
 
-def _meat(scores: Numbers, *clusters: Indices) -> Numbers:
+def _meat(scores: Floats, *clusters: Indices) -> Floats:
     """Sum over clusters of the outer products of their scores; of two ways, both less the overlap.
 
     statsmodels' own sandwich does not know weights that differ within a cluster.
@@ -208,7 +208,7 @@ def _meat(scores: Numbers, *clusters: Indices) -> Numbers:
     return np.asarray(sums.T @ sums)
 
 
-def _expected(rows: Numbers, weights: Numbers, chance: Numbers, votes: int) -> Numbers:
+def _expected(rows: Floats, weights: Floats, chance: Floats, votes: int) -> Floats:
     """What the scores would vary by if votes were independent and the model true.
 
     The two rows of a vote have the covariance P(a wins) (1 - P(a wins or a tie)). The prior
@@ -225,7 +225,7 @@ def _expected(rows: Numbers, weights: Numbers, chance: Numbers, votes: int) -> N
 # --- weights ---
 
 
-def inverse_propensity(cell: Indices, wanted: Numbers | None = None) -> Numbers:
+def inverse_propensity(cell: Indices, wanted: Floats | None = None) -> Floats:
     """Weights under which every cell counts as ``wanted`` (equally, if not said), mean 1.
 
     A cell is what the pairing strategy chose by: a pair of policies, or that and a stratum of

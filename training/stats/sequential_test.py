@@ -18,14 +18,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-Tally = Mapping[float, int]
+VoteTally = Mapping[float, int]
 
 STAKES = (0.1, 0.15, 0.2, 0.3, 0.5)
 """Shares of the capital. A candidate that wins 60 % of what is decided deserves 0.2."""
 ALPHA = 0.05
 
 
-def log_capital(tally: Tally, mean: float) -> float:
+def log_capital(tally: VoteTally, mean: float) -> float:
     """The logarithm of what betting against "the mean is at most ``mean``" has made of 1."""
     if mean <= 0:
         return math.inf if any(value > 0 for value in tally) else 0.0
@@ -37,12 +37,12 @@ def log_capital(tally: Tally, mean: float) -> float:
     return highest + math.log(sum(math.exp(one - highest) for one in logs) / len(logs))
 
 
-def flipped(tally: Tally) -> Tally:
+def flipped(tally: VoteTally) -> VoteTally:
     """The same seen from the other side: 1 - x for every x."""
     return {1 - value: count for value, count in tally.items()}
 
 
-def lower_bound(tally: Tally, *, alpha: float = ALPHA) -> float:
+def lower_bound(tally: VoteTally, *, alpha: float = ALPHA) -> float:
     """The mean is above this, now and whenever one looks again, with a chance of 1 - alpha."""
     wanted = -math.log(alpha)
     low, high = 0.0, 1.0  # refuted up to ``low``, not at ``high``
@@ -55,6 +55,6 @@ def lower_bound(tally: Tally, *, alpha: float = ALPHA) -> float:
     return low
 
 
-def upper_bound(tally: Tally, *, alpha: float = ALPHA) -> float:
+def upper_bound(tally: VoteTally, *, alpha: float = ALPHA) -> float:
     """The mean is below this, now and whenever one looks again, with a chance of 1 - alpha."""
     return 1 - lower_bound(flipped(tally), alpha=alpha)

@@ -11,15 +11,15 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class WinRate:
     """How often one side won. Ties and "both bad" are counted apart and belong to neither."""
 
     wins: int
     losses: int
     undecided: int = 0
 
-    def __add__(self, other: Share) -> Share:
-        return Share(
+    def __add__(self, other: WinRate) -> WinRate:
+        return WinRate(
             self.wins + other.wins, self.losses + other.losses, self.undecided + other.undecided
         )
 
@@ -52,7 +52,7 @@ class Share:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bouts:
+class HeadToHeadCount:
     """How many judgements of ``a`` against ``b`` ended in ``outcome`` (of Judgement.Outcome)."""
 
     a: int
@@ -62,15 +62,19 @@ class Bouts:
     count: int
 
 
-def share_of(
-    policy: int, bouts: Iterable[Bouts], *, against: int | None = None, held_out: bool = False
-) -> Share:
+def win_rate_of(
+    policy: int,
+    bouts: Iterable[HeadToHeadCount],
+    *,
+    against: int | None = None,
+    held_out: bool = False,
+) -> WinRate:
     """The share of wins of ``policy`` (a key) over all others, or over ``against`` alone.
 
     ``held_out`` counts only prompts that no round trains on. A policy's meetings with itself
     say nothing and do not count.
     """
-    total = Share(0, 0)
+    total = WinRate(0, 0)
     for bout in bouts:
         if held_out and not bout.is_held_out:
             continue
@@ -81,11 +85,11 @@ def share_of(
             continue
         own = "a" if bout.a == policy else "b"
         if bout.outcome not in ("a", "b"):
-            total += Share(0, 0, bout.count)
+            total += WinRate(0, 0, bout.count)
         elif bout.outcome == own:
-            total += Share(bout.count, 0)
+            total += WinRate(bout.count, 0)
         else:
-            total += Share(0, bout.count)
+            total += WinRate(0, bout.count)
     return total
 
 
@@ -94,7 +98,7 @@ def in_percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f}{THIN}%"
 
 
-def interval_in_percent(share: Share) -> str:
+def interval_in_percent(share: WinRate) -> str:
     """A share's interval as "55–67 %"; empty where there is none."""
     if share.interval is None:
         return ""

@@ -18,7 +18,7 @@ from annotate.formatting import grouped
 from annotate.rendering.hidden_characters import show_hidden
 from training.jobs.phases import phase_in_words
 from training.jobs.progress import in_words
-from training.stats.win_rates import THIN, Share, in_percent, interval_in_percent
+from training.stats.win_rates import THIN, WinRate, in_percent, interval_in_percent
 
 register = template.Library()
 
@@ -91,7 +91,7 @@ def hidden_shown(text: str) -> SafeString:
 
 
 @register.inclusion_tag("policies/_interval.html")
-def interval_bar(share: Share) -> dict[str, str]:
+def interval_bar(share: WinRate) -> dict[str, str]:
     """A share and its interval on a scale of 160 px from 0 to 100 %, with the half marked."""
     low, high = share.interval or (0.0, 0.0)
     return {

@@ -6,15 +6,15 @@ from django import template
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from training.exports.report import Report
-from training.exports.side_by_side import Manner
-from training.stats.win_rates import Share
+from training.exports.report import RoundReport
+from training.exports.side_by_side import AnswerStyle
+from training.stats.win_rates import WinRate
 
 register = template.Library()
 
 
 @register.filter
-def accuracies(report: Report) -> list[tuple[str, Share, str]]:
+def accuracies(report: RoundReport) -> list[tuple[str, WinRate, str]]:
     """The shares of held-out pairs, each with what it says."""
     found = report.accuracy
     if found is None:
@@ -45,14 +45,14 @@ def accuracies(report: Report) -> list[tuple[str, Share, str]]:
 
 
 @register.filter
-def shares(manner: Manner) -> list[Share]:
+def shares(manner: AnswerStyle) -> list[WinRate]:
     """In the order of the table's columns."""
     return [manner.looping, manner.refusing, manner.cut_off]
 
 
 @register.filter
 def is_share(value: object) -> bool:
-    return isinstance(value, Share)
+    return isinstance(value, WinRate)
 
 
 @register.filter

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotate.access import project_for
 from annotate.models import Project
 from annotate.views.requests import MemberRequest
-from training.endpoints.answers import Trouble
+from training.endpoints.answers import EndpointError
 from training.endpoints.editing import save_endpoint, try_out
 from training.endpoints.forms import EndpointForm
 from training.models import Endpoint
@@ -94,7 +94,7 @@ def try_endpoint(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     found = get_object_or_404(Endpoint, project=project, pk=pk)
     try:
         trial = try_out(found)
-    except Trouble as trouble:
+    except EndpointError as trouble:
         messages.error(request, str(trouble))
     else:
         text = " ".join(trial.answer.text.split())

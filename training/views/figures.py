@@ -15,12 +15,12 @@ from django.utils.translation import ngettext
 from annotate.formatting import grouped
 from training.jobs.phases import STEPPING
 from training.models import Round
-from training.projects.overview import Meeting
-from training.stats.win_rates import Share, in_percent, interval_in_percent
+from training.projects.overview import HeadToHead
+from training.stats.win_rates import WinRate, in_percent, interval_in_percent
 from training.views.rounds.charts import (
-    Estimate,
+    ChartLine,
+    ChartPoint,
     Estimates,
-    Line,
     Point,
     estimate_chart,
     line_chart,
@@ -46,7 +46,7 @@ _Drawn = tuple[str, str, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class RoundChart:
     """One chart of a round, with its legend as (words, look, first and last value), and some of
     its values as rows of a table, each a step and a cell for each of the legend's names."""
 
@@ -92,7 +92,7 @@ def speed_of(round_: Round, curves: Curves) -> tuple[str, float] | None:
     return _number(0 if mean >= 10 else 1)(mean), round(sum(tokens) / len(tokens))
 
 
-def round_figures(round_: Round, curves: Curves) -> list[Figure]:
+def round_figures(round_: Round, curves: Curves) -> list[RoundChart]:
     """Loss and reward accuracy first, then margins and log-probabilities, then how it runs."""
 
     last_step = max(round_.total_steps, 1)
@@ -148,7 +148,7 @@ def _meaning_of_loss(kind: str) -> str:
     )
 
 
-def _running_figures(curves: Curves, last_step: int) -> list[Figure]:
+def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
     """How far the policy has gone, and how the training itself does."""
     answers = _("Answers to fixed prompts")
     steps = _("Every step")
@@ -205,7 +205,7 @@ def _rate(value: float) -> str:
     return f"{number_format(mantissa)}e{int(exponent)}" if value else "0"
 
 
-def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Figure]:
+def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[RoundChart]:
     """The same metric of two rounds over each other, on held-out pairs."""
     names = {
         side: _("Round %(number)s") % {"number": one.number} for side, one in (("a", a), ("b", b))
@@ -252,7 +252,7 @@ def _figure(
     lines: Sequence[_Drawn],
     curves: Curves,
     last_step: int,
-) -> Figure:
+) -> RoundChart:
     drawn, legend = [], []
     for name, look, metric in lines:
         curve = curves.get(metric)
@@ -264,7 +264,7 @@ def _figure(
             Point(step, y, hover % {"step": step, "value": exact(y), "name": name})
             for step, y in curve
         ]
-        drawn.append(Line(name, look, points))
+        drawn.append(ChartLine(name, look, points))
         first, last = words(curve[0][1]), words(curve[-1][1])
         legend.append((name, look, f"{first} → {last}"))
     summary = _("%(title)s by step. %(changes)s.") % {
@@ -275,7 +275,7 @@ def _figure(
     exact = words if words in (_rate, in_percent) else _number(3)
     present = {metric: curves[metric] for _name, _look, metric in lines if curves.get(metric)}
     key = lines[0][2].rpartition("/")[2].replace("_", "-")
-    return Figure(title, help, svg, legend, key, _table(present, exact))
+    return RoundChart(title, help, svg, legend, key, _table(present, exact))
 
 
 def _table(
@@ -298,7 +298,7 @@ def _table(
     ]
 
 
-def win_rate_chart(meetings: Sequence[Meeting]) -> SafeString:
+def win_rate_chart(meetings: Sequence[HeadToHead]) -> SafeString:
     """Each round's share of wins against what it came from, with 95 % intervals."""
     summary = "; ".join(
         _("round %(number)s %(share)s (%(interval)s)")
@@ -331,7 +331,7 @@ def win_rate_chart(meetings: Sequence[Meeting]) -> SafeString:
     )
 
 
-def _estimate(meeting: Meeting, share: Share, where: str) -> Estimate | None:
+def _estimate(meeting: HeadToHead, share: WinRate, where: str) -> ChartPoint | None:
     if share.value is None or share.interval is None:
         return None
     words = ngettext(
@@ -349,7 +349,7 @@ def _estimate(meeting: Meeting, share: Share, where: str) -> Estimate | None:
         "verdicts": grouped(share.decided),
         "where": where,
     }
-    return Estimate(share.value, *share.interval, words % told)
+    return ChartPoint(share.value, *share.interval, words % told)
 
 
 def _number(digits: int) -> Callable[[float], str]:

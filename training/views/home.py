@@ -21,7 +21,7 @@ from annotate.views.requests import MemberRequest
 from training.models import Round, loop_of
 from training.policies.pool import sampled_policies
 from training.projects import overview
-from training.projects.headline import Facts, headline, next_step
+from training.projects.headline import ProjectFacts, headline, next_step
 from training.rewards import pairing
 from training.rounds import lifecycle
 from training.views.figures import time_left_of, win_rate_chart
@@ -90,13 +90,13 @@ def _live(project: Project) -> dict[str, Any]:
     now = timezone.now()
     counts = overview.counts(project, now=now)
     met = overview.bouts(project)
-    meetings = overview.meetings(project, met)
+    meetings = overview.heads_to_heads(project, met)
     training, sampling = overview.under_way(project)
     plan = lifecycle.plan(project)
     loop = loop_of(project)
     newest = project.rounds.order_by("-number").first()
     last = meetings[-1] if meetings else None
-    facts = Facts(
+    facts = ProjectFacts(
         training=training.number if training else None,
         training_is_queued=training is not None and training.state == Round.State.QUEUED,
         training_is_paused=training is not None and training.state == Round.State.PAUSED,

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotate.access import project_for
 from annotate.models import Membership, Project
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Delivery, Event, Recipient
 from training.notifications import outbox
 from training.notifications.forms import EventsForm, RecipientForm
@@ -42,7 +42,7 @@ def notifications(request: MemberRequest, slug: str) -> HttpResponse:
                 events=form.cleaned_data["events"],
                 language=get_language() or settings.LANGUAGE_CODE,
             )
-        except NotNow as error:
+        except Refused as error:
             form.add_error("address", str(error))
         else:
             if not secret:

@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import request_cancel
 from training.models import Tryout
 from training.playground import tryouts
@@ -40,7 +40,7 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
                 policies=(form.cleaned_data["first"], form.cleaned_data["second"]),
                 blind=form.cleaned_data["blind"],
             )
-        except NotNow as error:
+        except Refused as error:
             form.add_error(None, str(error))
         else:
             return redirect(made)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotate.access import projects_of
 from annotate.views.requests import MemberRequest
 from training.projects import overview
-from training.projects.create import found_project
+from training.projects.create import create_project
 from training.projects.forms import NewProjectForm
 
 
@@ -33,7 +33,7 @@ def new_project(request: MemberRequest) -> HttpResponse:
     """The form for a new project; its founder is its first manager."""
     form = NewProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        project = found_project(
+        project = create_project(
             project=form.save(commit=False), loop=form.loop(), manager=request.user
         )
         return redirect(project)

@@ -18,9 +18,9 @@ from django_htmx.http import HttpResponseStopPolling
 
 from annotate.access import project_for
 from annotate.content.completions import kept_out
-from annotate.models import Completion, Policy, Project, Rule
+from annotate.models import Completion, Policy, Project, ScreeningRule
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import request_cancel
 from training.jobs.progress import percent
 from training.models import SamplingJob, loop_of
@@ -56,7 +56,7 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
     if chosen is not None:
         completions = completions.filter(policy=chosen)
     rejected = request.GET.get("rejected", "")
-    rule = Rule(rejected) if rejected in Rule.values else None
+    rule = ScreeningRule(rejected) if rejected in ScreeningRule.values else None
     if rule is not None:
         completions = completions.filter(rejected_for=rule)
     page = Paginator(completions.order_by("-pk"), COMPLETIONS_A_PAGE).get_page(
@@ -99,7 +99,7 @@ def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
     keeps_level = loop_of(project).queue_level is not None
     try:
         (fill_queue if keeps_level else service.start_sampling)(project=project)
-    except NotNow as error:
+    except Refused as error:
         messages.info(request, str(error))
     return redirect("sampling", project.slug)
 
@@ -112,9 +112,9 @@ def weights(request: MemberRequest, slug: str) -> HttpResponse:
     form = WeightsForm(request.POST, policies=sampled_policies(project, with_idle=True))
     try:
         if not form.is_valid():
-            raise NotNow(form.words())
+            raise Refused(form.words())
         set_weights(project=project, weights=form.cleaned_data)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, gettext("Nothing was changed. %(why)s") % {"why": error})
     else:
         messages.success(request, gettext("Saved."))

@@ -14,7 +14,7 @@ from annotate.access import project_for
 from annotate.content.completions import kept_out, screen_anew
 from annotate.formatting import grouped
 from annotate.forms.screening import MEANINGS, ScreeningForm
-from annotate.models import Rule
+from annotate.models import ScreeningRule
 from annotate.views.requests import MemberRequest
 from training.rewards.pairing import pair_up
 
@@ -43,6 +43,8 @@ def screening(request: MemberRequest, slug: str) -> HttpResponse:
         "project": project,
         "membership": membership,
         "form": form,
-        "rows": [(rule, MEANINGS[rule], counts.get(rule, 0), rule in ticked) for rule in Rule],
+        "rows": [
+            (rule, MEANINGS[rule], counts.get(rule, 0), rule in ticked) for rule in ScreeningRule
+        ],
     }
     return render(request, "sampling/screening.html", context)

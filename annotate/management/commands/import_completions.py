@@ -5,7 +5,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
-from annotate.importing import Kind
+from annotate.importing import FileKind
 from annotate.management.import_command import ImportCommand
 
 
@@ -21,7 +21,7 @@ def _slug(text: str) -> str:
 
 class Command(ImportCommand):
     help = "Import models' answers from a file; each model is a policy and meets the others."
-    kind = Kind.COMPLETIONS
+    kind = FileKind.COMPLETIONS
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -72,7 +72,9 @@ def guidelines(request: MemberRequest, slug: str) -> HttpResponse:
     return render(request, "onboarding/guidelines.html", context)
 
 
-def _changed_since_read(read: ProjectText | None, version: ProjectText | None) -> list[texts.Line]:
+def _changed_since_read(
+    read: ProjectText | None, version: ProjectText | None
+) -> list[texts.DifferenceLine]:
     if read is None or version is None or read.number == version.number:
         return []
     return texts.difference(read.text, version.text)

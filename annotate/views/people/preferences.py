@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from annotate.forms.preferences import YouForm
+from annotate.forms.preferences import PreferencesForm
 from annotate.views.requests import MemberRequest
 
 YEAR = 60 * 60 * 24 * 365
@@ -26,7 +26,7 @@ def you(request: MemberRequest) -> HttpResponse:
     back = request.POST.get("next") or request.GET.get("next") or ""
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
         back = ""
-    form = YouForm(request.POST or None, user=request.user)
+    form = PreferencesForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, _("Your settings are saved."))

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.launch.doctor import Level, look_around
+from config.launch.doctor import Severity, look_around
 
-MARKS = {Level.GOOD: "ok     ", Level.WARNING: "warning", Level.ERROR: "ERROR  "}
+MARKS = {Severity.GOOD: "ok     ", Severity.WARNING: "warning", Severity.ERROR: "ERROR  "}
 
 
 class Command(BaseCommand):
@@ -18,15 +18,15 @@ class Command(BaseCommand):
 
     def handle(self, **_options: Any) -> None:
         style = {
-            Level.GOOD: self.style.SUCCESS,
-            Level.WARNING: self.style.WARNING,
-            Level.ERROR: self.style.ERROR,
+            Severity.GOOD: self.style.SUCCESS,
+            Severity.WARNING: self.style.WARNING,
+            Severity.ERROR: self.style.ERROR,
         }
-        worst = Level.GOOD
+        worst = Severity.GOOD
         for finding in look_around():
             mark = style[finding.level](MARKS[finding.level])
             self.stdout.write(f"{mark}  {finding.about}: {finding.what}")
-            if finding.level is Level.ERROR:
-                worst = Level.ERROR
-        if worst is Level.ERROR:
+            if finding.level is Severity.ERROR:
+                worst = Severity.ERROR
+        if worst is Severity.ERROR:
             sys.exit(1)

@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 
 from annotate.content.completions import kept_out, screen_anew, store_completions
-from annotate.content.screening import Rules, is_looping, rejected_for, rules_of
-from annotate.models import Comparison, Completion, Membership, Rule
+from annotate.content.screening import ScreeningRules, is_looping, rejected_for, rules_of
+from annotate.models import Comparison, Completion, Membership, ScreeningRule
 from annotate.pairing.comparisons import make_comparisons
 from tests.factories import (
     join,
@@ -27,40 +27,47 @@ LOOP = "The cat sat on the mat. " * 5
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", Rule.EMPTY),
-        (" \n\t", Rule.EMPTY),
+        ("", ScreeningRule.EMPTY),
+        (" \n\t", ScreeningRule.EMPTY),
         ("Paris.", ""),
-        (LOOP, Rule.LOOPING),
-        ("Well then. " + LOOP, Rule.LOOPING),
-        ("no no no no no no no no no no no no no no no no no", Rule.LOOPING),
-        ("猫が好きです。" * 6, Rule.LOOPING),
+        (LOOP, ScreeningRule.LOOPING),
+        ("Well then. " + LOOP, ScreeningRule.LOOPING),
+        ("no no no no no no no no no no no no no no no no no", ScreeningRule.LOOPING),
+        ("猫が好きです。" * 6, ScreeningRule.LOOPING),
         ("The cat sat on the mat. " * 3, ""),  # a refrain
         ("la la la la la la", ""),
         ("| 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |", ""),
         ("--- " * 40, ""),
-        ("I am Claude, made to help.", Rule.IDENTITY),
-        ("Hello! I’m ChatGPT.", Rule.IDENTITY),
-        ("I am a language model developed by OpenAI.", Rule.IDENTITY),
-        ("Ich bin Gemini.", Rule.IDENTITY),
+        ("I am Claude, made to help.", ScreeningRule.IDENTITY),
+        ("Hello! I’m ChatGPT.", ScreeningRule.IDENTITY),
+        ("I am a language model developed by OpenAI.", ScreeningRule.IDENTITY),
+        ("Ich bin Gemini.", ScreeningRule.IDENTITY),
         ("Codex was developed by OpenAI in 2021.", ""),
         ("Claude Monet painted lilies.", ""),
         ("I am claudette.", ""),
-        ("This is Pythia-12b-sft speaking.", Rule.IDENTITY),
+        ("This is Pythia-12b-sft speaking.", ScreeningRule.IDENTITY),
     ],
 )
 def test_a_text_meets_the_rule_that_it_breaks(text, rule):
-    assert rejected_for(text, rules=Rules(), model="org/pythia-12b-sft") == rule
+    assert rejected_for(text, rules=ScreeningRules(), model="org/pythia-12b-sft") == rule
 
 
 def test_a_rule_that_is_off_catches_nothing():
-    for text, rule in [("", Rule.EMPTY), (LOOP, Rule.LOOPING), ("I am Claude.", Rule.IDENTITY)]:
-        on = frozenset(Rule.values) - {rule}
-        assert rejected_for(text, rules=Rules(on=on)) == ""
+    for text, rule in [
+        ("", ScreeningRule.EMPTY),
+        (LOOP, ScreeningRule.LOOPING),
+        ("I am Claude.", ScreeningRule.IDENTITY),
+    ]:
+        on = frozenset(ScreeningRule.values) - {rule}
+        assert rejected_for(text, rules=ScreeningRules(on=on)) == ""
 
 
 def test_cut_off_is_what_reached_its_longest():
-    assert rejected_for("and then", rules=Rules(), finish_reason="length") == Rule.CUT_OFF
-    assert rejected_for("and then", rules=Rules(), finish_reason="stop") == ""
+    assert (
+        rejected_for("and then", rules=ScreeningRules(), finish_reason="length")
+        == ScreeningRule.CUT_OFF
+    )
+    assert rejected_for("and then", rules=ScreeningRules(), finish_reason="stop") == ""
 
 
 def test_how_many_repeats_make_a_loop_can_be_set():
@@ -70,7 +77,7 @@ def test_how_many_repeats_make_a_loop_can_be_set():
 
 
 def test_what_a_project_has_not_set_is_as_usual():
-    assert rules_of({}) == Rules()
+    assert rules_of({}) == ScreeningRules()
     assert rules_of({"repeats": 9, "on": ["same", "unheard of"]}).on == {"same"}
 
 
@@ -92,12 +99,16 @@ def test_real_answers_pass_and_real_loops_do_not(shared_data):
         opened = gzip.open if name.endswith("gz") else open
         with opened(shared_data / name, "rt", encoding="utf-8") as file:
             texts = [text for line in file for text in texts_in(json.loads(line))][:2000]
-        hits = [rejected_for(text, rules=Rules()) for text in texts]
-        caught[name] = sum(hit in (Rule.LOOPING, Rule.IDENTITY) for hit in hits) / len(texts)
+        hits = [rejected_for(text, rules=ScreeningRules()) for text in texts]
+        caught[name] = sum(
+            hit in (ScreeningRule.LOOPING, ScreeningRule.IDENTITY) for hit in hits
+        ) / len(texts)
     assert all(share < 0.005 for share in caught.values()), caught
     with (shared_data / "completions_pythia-3b-deduped-sft.jsonl").open(encoding="utf-8") as file:
         weak = [text for line in file for text in texts_in(json.loads(line))]
-    loops = [text for text in weak if rejected_for(text, rules=Rules()) == Rule.LOOPING]
+    loops = [
+        text for text in weak if rejected_for(text, rules=ScreeningRules()) == ScreeningRule.LOOPING
+    ]
     assert len(loops) > 5
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from annotate.content.prompts import is_held_out
 from annotate.importing import (
+    FileKind,
     ImportRefused,
-    Kind,
     import_completions,
     import_file,
     import_pairs,
@@ -51,9 +51,9 @@ def everything():
 @pytest.mark.parametrize(
     ("kind", "good"),
     [
-        (Kind.PROMPTS, {"prompt": "Hello"}),
-        (Kind.COMPLETIONS, answer("Hi.")),
-        (Kind.PAIRS, pair("Hi.", "Go")),
+        (FileKind.PROMPTS, {"prompt": "Hello"}),
+        (FileKind.COMPLETIONS, answer("Hi.")),
+        (FileKind.PAIRS, pair("Hi.", "Go")),
     ],
 )
 def test_one_bad_line_keeps_everything_out(project, kind, good):
@@ -61,7 +61,11 @@ def test_one_bad_line_keeps_everything_out(project, kind, good):
         import_file(project=project, kind=kind, file=jsonl(good, {"prompt": 7}, good, {}))
     assert [line.number for line in caught.value.lines] == [2, 4]
     assert caught.value.lines[0].field == (
-        "completion" if kind == Kind.COMPLETIONS else "chosen" if kind == Kind.PAIRS else "prompt"
+        "completion"
+        if kind == FileKind.COMPLETIONS
+        else "chosen"
+        if kind == FileKind.PAIRS
+        else "prompt"
     )
     assert everything() == [0, 0, 0, 0, 0]
 
@@ -182,7 +186,7 @@ def test_repeats_across_batches_are_counted_on(project, monkeypatch):
 def test_imported_completions_meet(project):
     report = import_file(
         project=project,
-        kind=Kind.COMPLETIONS,
+        kind=FileKind.COMPLETIONS,
         file=jsonl(answer("a", model="x"), answer("b", model="y")),
     )
     assert report.comparisons == 1

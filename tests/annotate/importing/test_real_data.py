@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from annotate.importing import ImportRefused, Kind, import_file, import_pairs
+from annotate.importing import FileKind, ImportRefused, import_file, import_pairs
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project, Prompt
 from tests.conftest import NO_SHARED_DATA, SHARED_DATA
 
@@ -32,7 +32,7 @@ def rows_of(name):
 
 
 def test_mt_bench_questions(project):
-    report = bring(project, Kind.PROMPTS, "mt_bench_questions.jsonl")
+    report = bring(project, FileKind.PROMPTS, "mt_bench_questions.jsonl")
     assert (report.lines, report.new, report.present) == (80, 80, 0)
     assert "80 prompts had several turns" in " ".join(report.sentences())
     question = next(row for row in rows_of("mt_bench_questions.jsonl") if "reference" in row)
@@ -44,8 +44,8 @@ def test_mt_bench_questions(project):
 
 
 def test_two_models_meet_in_comparisons(project):
-    first = bring(project, Kind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
-    second = bring(project, Kind.COMPLETIONS, "completions_pythia-12b-deduped-sft.jsonl")
+    first = bring(project, FileKind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
+    second = bring(project, FileKind.COMPLETIONS, "completions_pythia-12b-deduped-sft.jsonl")
     assert (first.new, first.prompts_new) == (700, 100)
     assert (second.new, second.prompts_new) == (700, 0)
     policies = Policy.objects.filter(project=project, kind=Policy.Kind.IMPORT)
@@ -58,7 +58,7 @@ def test_two_models_meet_in_comparisons(project):
 
 def test_completions_keep_their_text_and_sampling(project):
     name = "completions_pythia-3b-deduped-sft.jsonl"
-    bring(project, Kind.COMPLETIONS, name)
+    bring(project, FileKind.COMPLETIONS, name)
     wanted = sorted((row["completion"], row["sampling"].get("top_k", 0)) for row in rows_of(name))
     stored = Completion.objects.values_list("text", "sampling")
     assert sorted((text, sampling.get("top_k", 0)) for text, sampling in stored) == wanted
@@ -66,13 +66,13 @@ def test_completions_keep_their_text_and_sampling(project):
 
 
 def test_completions_twice_add_nothing(project):
-    bring(project, Kind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
-    again = bring(project, Kind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
+    bring(project, FileKind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
+    again = bring(project, FileKind.COMPLETIONS, "completions_pythia-3b-deduped-sft.jsonl")
     assert (again.new, again.present, again.prompts_new, again.comparisons) == (0, 700, 0, 0)
 
 
 def test_hh_pairs(project):
-    report = bring(project, Kind.PAIRS, "hh_harmless_pairs.jsonl.gz")
+    report = bring(project, FileKind.PAIRS, "hh_harmless_pairs.jsonl.gz")
     assert (report.lines, report.new) == (1154, 1154)
     pair = PreferencePair.objects.order_by("pk").first()
     row = rows_of("hh_harmless_pairs.jsonl.gz")[0]
@@ -84,7 +84,7 @@ def test_hh_pairs(project):
 
 
 def test_hh_prompts_alternate_and_carry_no_markup(project):
-    bring(project, Kind.PAIRS, "hh_harmless_pairs.jsonl.gz")
+    bring(project, FileKind.PAIRS, "hh_harmless_pairs.jsonl.gz")
     for messages in Prompt.objects.values_list("messages", flat=True):
         roles = [message["role"] for message in messages]
         assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
@@ -94,14 +94,14 @@ def test_hh_prompts_alternate_and_carry_no_markup(project):
 
 
 def test_hh_pairs_twice_add_nothing(project):
-    bring(project, Kind.PAIRS, "hh_harmless_pairs.jsonl.gz")
-    again = bring(project, Kind.PAIRS, "hh_harmless_pairs.jsonl.gz")
+    bring(project, FileKind.PAIRS, "hh_harmless_pairs.jsonl.gz")
+    again = bring(project, FileKind.PAIRS, "hh_harmless_pairs.jsonl.gz")
     assert (again.new, again.present) == (0, 1154)
     assert PreferencePair.objects.count() == Comparison.objects.count() == 1154
 
 
 def test_sharegpt_pairs(project):
-    report = bring(project, Kind.PAIRS, "chat_pairs_sharegpt.jsonl")
+    report = bring(project, FileKind.PAIRS, "chat_pairs_sharegpt.jsonl")
     assert (report.new, report.present) == (149, 1)  # one stands there twice
     row = next(
         row

@@ -1,14 +1,14 @@
 import pytest
 
 from annotate.models import Comparison, Policy
-from annotate.pairing.comparisons import Candidate, make_comparisons, plan_pairs
+from annotate.pairing.comparisons import PairingCandidate, make_comparisons, plan_pairs
 from tests.factories import make_completion, make_policy, make_project, make_prompt
 
 
-def candidates(spec: str) -> list[Candidate]:
+def candidates(spec: str) -> list[PairingCandidate]:
     """ "1a 1b 2c*" → pk 0, 1, 2 of policies 1, 1, 2 with texts a, b, c; * marks a used one."""
     return [
-        Candidate(pk, int(word[0]), word[1:].rstrip("*"), used=word.endswith("*"))
+        PairingCandidate(pk, int(word[0]), word[1:].rstrip("*"), used=word.endswith("*"))
         for pk, word in enumerate(spec.split())
     ]
 
@@ -49,7 +49,7 @@ def test_an_import_meets_all_of_an_earlier_one(spec, expected):
 
 
 def test_space_alone_is_no_difference():
-    ones = [Candidate(1, 1, "Paris.  Yes"), Candidate(2, 1, "Paris. Yes\n")]
+    ones = [PairingCandidate(1, 1, "Paris.  Yes"), PairingCandidate(2, 1, "Paris. Yes\n")]
     assert plan_pairs(ones, {}) == []
 
 

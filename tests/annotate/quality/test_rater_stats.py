@@ -71,11 +71,11 @@ def test_agreement_counts_meetings_with_others(cast):
         judged(cast.project, cast.colleague, theirs, comparison=comparison)
     judged(cast.project, cast.rater, "a")
     found = rater_stats.agreements(cast.project)
-    assert found[cast.rater.pk] == rater_stats.Agreement(same=2, met=3)
-    assert found[cast.colleague.pk] == rater_stats.Agreement(same=2, met=3)
+    assert found[cast.rater.pk] == rater_stats.RaterAgreement(same=2, met=3)
+    assert found[cast.colleague.pk] == rater_stats.RaterAgreement(same=2, met=3)
     assert found[cast.rater.pk].percent is None  # too few to say anything
     assert rater_stats.agreements(cast.project, rater=cast.rater).keys() == {cast.rater.pk}
 
 
 def test_an_agreement_in_per_cent():
-    assert rater_stats.Agreement(same=9, met=12).percent == 75
+    assert rater_stats.RaterAgreement(same=9, met=12).percent == 75

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Comparison, Judgement, LineUp, Membership, Ordering, PreferencePair
-from annotate.pairing.comparisons import Candidate, make_comparisons, plan_line_ups
+from annotate.pairing.comparisons import PairingCandidate, make_comparisons, plan_line_ups
 from annotate.people.members import leave, pause
 from annotate.people.own_data import everything, summary
 from annotate.queue.cards import serve_next
@@ -60,7 +60,9 @@ def test_an_order_says_something_of_every_pair():
 
 
 def candidates(*policies):
-    return [Candidate(pk, policy, f"text {pk}") for pk, policy in enumerate(policies, start=1)]
+    return [
+        PairingCandidate(pk, policy, f"text {pk}") for pk, policy in enumerate(policies, start=1)
+    ]
 
 
 def test_many_policies_meet_in_a_line_up():
@@ -72,9 +74,9 @@ def test_many_policies_meet_in_a_line_up():
 
 
 def test_equal_and_used_ones_stay_out_of_a_line_up():
-    same = [Candidate(pk, pk, "the  same" if pk % 2 else "the same") for pk in range(1, 5)]
+    same = [PairingCandidate(pk, pk, "the  same" if pk % 2 else "the same") for pk in range(1, 5)]
     assert plan_line_ups(same, 3) == []
-    used = [Candidate(pk, pk, str(pk), used=pk > 2) for pk in range(1, 5)]
+    used = [PairingCandidate(pk, pk, str(pk), used=pk > 2) for pk in range(1, 5)]
     assert plan_line_ups(used, 3) == []
 
 

@@ -110,14 +110,14 @@ def test_nothing_that_hides_or_reorders_is_left(name):
 @pytest.mark.parametrize("name", [name for name, text in HEAVY.items() if len(text) < 100_000])
 def test_the_parser_is_stopped_at_the_first_step_too_many(name, monkeypatch):
     tried = []
-    spend = budget.Effort.spend
+    spend = budget.RenderBudget.spend
 
     def watched(self, steps):
         assert self.steps >= 0, "went on after it had been stopped"
         tried.append(steps)
         spend(self, steps)
 
-    monkeypatch.setattr(budget.Effort, "spend", watched)
+    monkeypatch.setattr(budget.RenderBudget, "spend", watched)
     render(HEAVY[name])
     assert len(tried) <= budget.MAX_STEPS + 1
 

@@ -32,7 +32,7 @@ from annotate.pairing.comparisons import make_comparisons
 from annotate.queue.line_ups import make_line_up
 from annotate.queue.settle import settle_comparison
 from training.demo import manners, world
-from training.engine.config import DpoJob, Model, SampleJob, Sampling, Watch, job_to_dict
+from training.engine.config import DpoJob, EvalSamples, Model, SampleJob, Sampling, job_to_dict
 from training.models import LoopSettings, Metric, Round, RoundSample, SamplingJob, Snapshot
 
 GUIDELINES = """Choose the response that **you would rather have received**.
@@ -234,7 +234,7 @@ def _turns(
 
 def _answer(
     policy: Policy,
-    asked: dict[int, world.Prompt],
+    asked: dict[int, world.DemoPrompt],
     shares: Sequence[float],
     draws: int,
     rng: random.Random,
@@ -295,7 +295,7 @@ def _judge(
 
 
 def _job(base: Policy) -> dict[str, object]:
-    return job_to_dict(DpoJob(model=Model(base=base.base_model), watch=Watch(answers=8)))
+    return job_to_dict(DpoJob(model=Model(base=base.base_model), watch=EvalSamples(answers=8)))
 
 
 def _snapshot(project: Project, number: int) -> Snapshot:

@@ -9,20 +9,20 @@ from django.core.management import call_command
 from django.db.migrations.recorder import MigrationRecorder
 
 from config.launch import doctor
-from config.launch.doctor import Level
+from config.launch.doctor import Severity
 from tests.factories import make_policy, make_project
 from training.models import Endpoint
 
 
 def test_up_to_date_tables_are_good(db, monkeypatch):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", doctor.SAFE_SQLITE)
-    assert {finding.level for finding in doctor.database()} == {Level.GOOD}
+    assert {finding.level for finding in doctor.database()} == {Severity.GOOD}
 
 
 def test_a_missing_migration_is_an_error(db):
     MigrationRecorder.Migration.objects.filter(app="sessions").delete()
     finding = next(doctor.database())
-    assert finding.level is Level.ERROR
+    assert finding.level is Severity.ERROR
     assert "manage.py migrate" in finding.what
 
 
@@ -30,15 +30,15 @@ def test_an_sqlite_with_the_fault_is_a_warning(db, monkeypatch):
     from django.db import connection
 
     if connection.vendor != "sqlite":
-        assert [finding.level for finding in doctor.database()] == [Level.GOOD]
+        assert [finding.level for finding in doctor.database()] == [Severity.GOOD]
         return
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
-    assert Level.WARNING in {finding.level for finding in doctor.database()}
+    assert Severity.WARNING in {finding.level for finding in doctor.database()}
 
 
 def test_a_full_disk_is_an_error(monkeypatch):
     monkeypatch.setattr(doctor, "FULL_DISK_BYTES", 1 << 62)
-    assert next(doctor.data_folder()).level is Level.ERROR
+    assert next(doctor.data_folder()).level is Severity.ERROR
 
 
 def test_an_open_data_folder_is_a_warning(settings, tmp_path):
@@ -50,13 +50,13 @@ def test_an_open_data_folder_is_a_warning(settings, tmp_path):
 def test_a_redis_that_is_away_is_an_error(settings, tmp_path):
     settings.REDIS_URL = f"unix://{tmp_path}/none.sock"
     finding = next(doctor.broker())
-    assert finding.level is Level.ERROR
+    assert finding.level is Severity.ERROR
     assert "REDIS_URL" in finding.what
 
 
 @pytest.mark.stack
 def test_the_private_redis_is_good(redis_server):
-    assert {finding.level for finding in doctor.broker()} == {Level.GOOD}
+    assert {finding.level for finding in doctor.broker()} == {Severity.GOOD}
 
 
 @pytest.mark.stack
@@ -74,7 +74,7 @@ def test_a_redis_that_forgets_is_warned_of(redis_server):
 
 @pytest.mark.stack
 def test_workers_that_listen_are_found(celery_workers):
-    assert [finding.level for finding in doctor.workers()] == [Level.GOOD, Level.GOOD]
+    assert [finding.level for finding in doctor.workers()] == [Severity.GOOD, Severity.GOOD]
 
 
 def test_endpoints_that_may_not_be_asked_are_warned_of(db, settings):
@@ -85,16 +85,16 @@ def test_endpoints_that_may_not_be_asked_are_warned_of(db, settings):
     settings.ENDPOINT_HOSTS = ["asked.example.org"]
     levels = {one.what.split()[0]: one.level for one in doctor.endpoints()}
     assert levels == {
-        "https://asked.example.org/v1": Level.GOOD,
-        "https://barred.example.org/v1": Level.WARNING,
+        "https://asked.example.org/v1": Severity.GOOD,
+        "https://barred.example.org/v1": Severity.WARNING,
     }
     settings.ENDPOINT_HOSTS = [":80"]
-    assert [one.level for one in doctor.endpoints()] == [Level.ERROR]
+    assert [one.level for one in doctor.endpoints()] == [Severity.ERROR]
 
 
 def test_the_device_is_told_without_importing_torch():
     (finding,) = doctor.training_device()
-    assert finding.level is Level.GOOD
+    assert finding.level is Severity.GOOD
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch):
@@ -103,12 +103,12 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
 
     monkeypatch.setattr(doctor, "chromium", broken)
     found = {finding.about: finding for finding in doctor.look_around()}
-    assert found["Chromium"].level is Level.ERROR
+    assert found["Chromium"].level is Severity.ERROR
     assert "the roof is gone" in found["Chromium"].what
 
 
 def test_an_error_gives_exit_status_1(monkeypatch, capsys):
-    finding = doctor.Finding(Level.ERROR, "roof", "gone")
+    finding = doctor.Finding(Severity.ERROR, "roof", "gone")
     monkeypatch.setattr("config.management.commands.doctor.look_around", lambda: [finding])
     with pytest.raises(SystemExit) as ended:
         call_command("doctor")
@@ -126,5 +126,5 @@ def test_a_tracker_that_cannot_be_told_is_named(settings, monkeypatch, trackers,
     findings = list(doctor.trackers())
     assert len(findings) == len(words)
     for finding, expected in zip(findings, words, strict=True):
-        assert finding.level is Level.ERROR
+        assert finding.level is Severity.ERROR
         assert expected in finding.what

@@ -80,7 +80,7 @@ def test_every_generated_text_is_recognised(manner: world.Manner, seed: int):
         (ELSEWHERE, RAMBLE, "rambling"),
     ],
 )
-def test_verdicts(messages: list[world.Message], text: str, verdict: manners.Verdict):
+def test_verdicts(messages: list[world.DemoMessage], text: str, verdict: manners.FoundManner):
     assert manners.classify(messages, text) == verdict
 
 

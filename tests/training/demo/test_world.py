@@ -9,7 +9,7 @@ import pytest
 from training.demo import facts, phrases, world
 
 
-def _question_and_answer(key: str) -> tuple[world.Prompt, random.Random]:
+def _question_and_answer(key: str) -> tuple[world.DemoPrompt, random.Random]:
     prompt = next(p for p in world.prompts(0) if p.fact.key == key)
     return prompt, random.Random(0)
 

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from training.endpoints.answers import (
-    Answer,
-    Patience,
-    Trouble,
+    EndpointAnswer,
+    EndpointError,
+    RetryPolicy,
+    endpoint_error_of,
     error_words,
     read_answer,
     seconds_of,
-    trouble_of,
 )
 
 
@@ -23,11 +23,11 @@ def body(**changes):
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [
-        ({}, Answer("Paris.", "stop", 5, 2)),
-        ({"finish_reason": "length"}, Answer("Paris.", "length", 5, 2)),
-        ({"finish_reason": None}, Answer("Paris.", "", 5, 2)),
-        ({"message": {"content": None, "refusal": "No."}}, Answer("No.", "stop", 5, 2)),
-        ({"message": {"content": None}}, Answer("", "stop", 5, 2)),
+        ({}, EndpointAnswer("Paris.", "stop", 5, 2)),
+        ({"finish_reason": "length"}, EndpointAnswer("Paris.", "length", 5, 2)),
+        ({"finish_reason": None}, EndpointAnswer("Paris.", "", 5, 2)),
+        ({"message": {"content": None, "refusal": "No."}}, EndpointAnswer("No.", "stop", 5, 2)),
+        ({"message": {"content": None}}, EndpointAnswer("", "stop", 5, 2)),
     ],
 )
 def test_an_answer_is_read(changes, answer):
@@ -59,7 +59,7 @@ def test_tokens_that_were_not_told_are_unknown(usage):
     ],
 )
 def test_what_is_no_answer_is_trouble_that_may_pass(told):
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(EndpointError) as caught:
         read_answer(told)
     assert caught.value.kind == "passing"
 
@@ -82,7 +82,7 @@ def test_what_is_no_answer_is_trouble_that_may_pass(told):
     ],
 )
 def test_a_status_says_who_is_in_trouble(status, code, kind):
-    assert trouble_of(status, {"error": {"code": code}}).kind == kind
+    assert endpoint_error_of(status, {"error": {"code": code}}).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_the_wait_that_is_asked_for(header, seconds):
     ],
 )
 def test_waits_double_up_to_a_limit(tried, asked, luck, seconds):
-    assert Patience().wait(tried, asked, luck) == seconds
+    assert RetryPolicy().wait(tried, asked, luck) == seconds

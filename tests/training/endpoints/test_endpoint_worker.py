@@ -14,7 +14,7 @@ from tests.factories import make_policy, make_prompt
 from tests.training.endpoints import stub as does
 from tests.training.endpoints.conftest import KEY
 from tests.training.endpoints.stub import running_stub
-from training.endpoints.answers import Patience
+from training.endpoints.answers import RetryPolicy
 from training.endpoints.client import connected
 from training.engine.config import Sampling
 from training.jobs.claims import claim, request_cancel
@@ -25,7 +25,7 @@ from training.sampling.endpoint_worker import EndpointWorker, run_writing
 
 pytestmark = pytest.mark.django_db
 
-PATIENCE = Patience(tries=3, first=0.01, longest=0.05)
+PATIENCE = RetryPolicy(tries=3, first=0.01, longest=0.05)
 
 
 @pytest.fixture(autouse=True)

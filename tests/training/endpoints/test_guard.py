@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.endpoints.stub import running_stub
 from training.endpoints import guard
-from training.endpoints.guard import GuardedTransport, Origin, Refused, Rules, origin_of
+from training.endpoints.guard import AddressRefused, GuardedTransport, HostRules, Origin, origin_of
 
 PUBLIC = "93.184.216.34"
 
@@ -44,7 +44,7 @@ def test_an_origin_is_scheme_host_and_port(url, origin):
     ],
 )
 def test_what_is_no_plain_address_is_refused(url):
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         origin_of(url)
 
 
@@ -68,11 +68,11 @@ def test_what_is_no_plain_address_is_refused(url):
     ],
 )
 def test_only_listed_hosts_are_asked(listed, url, allowed):
-    check = Rules.of(listed).check_origin
+    check = HostRules.of(listed).check_origin
     if allowed:
         check(origin_of(url))
     else:
-        with pytest.raises(Refused, match="WHETSTONE_ENDPOINT_HOSTS"):
+        with pytest.raises(AddressRefused, match="WHETSTONE_ENDPOINT_HOSTS"):
             check(origin_of(url))
 
 
@@ -101,19 +101,19 @@ def test_only_listed_hosts_are_asked(listed, url, allowed):
     ],
 )
 def test_where_a_listed_name_may_lead(listed, url, address, allowed):
-    rules = Rules.of(listed)
+    rules = HostRules.of(listed)
     found = ipaddress.ip_address(address)
     if allowed:
         rules.check_address(origin_of(url), found)
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(AddressRefused):
             rules.check_address(origin_of(url), found)
 
 
 @pytest.mark.parametrize("entry", [":80", "host:port"])
 def test_a_list_that_makes_no_sense_is_said(entry):
     with pytest.raises(ValueError, match=entry):
-        Rules.of([entry])
+        HostRules.of([entry])
 
 
 def get(url: str, transport: GuardedTransport) -> httpx2.Response:
@@ -136,9 +136,9 @@ def test_a_name_that_leads_elsewhere_at_the_second_look_is_not_followed(monkeypa
     with running_stub() as stub:
         url = f"https://api.example.org:{stub.port}/v1"
         transport = GuardedTransport(
-            origin=origin_of(url), rules=Rules.of(["api.example.org"]), key="secret"
+            origin=origin_of(url), rules=HostRules.of(["api.example.org"]), key="secret"
         )
-        with pytest.raises(Refused, match="not a public address"):
+        with pytest.raises(AddressRefused, match="not a public address"):
             get(url, transport)
         assert (len(looks), stub.requests) == (1, [])
 
@@ -154,7 +154,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
     monkeypatch.setattr(guard, "resolve", resolve)
     with running_stub() as stub:
         url = f"http://no-such-name.invalid:{stub.port}/v1/models"
-        rules = Rules.of(["no-such-name.invalid", "127.0.0.1"])
+        rules = HostRules.of(["no-such-name.invalid", "127.0.0.1"])
         response = get(url, GuardedTransport(origin=origin_of(url), rules=rules, key="secret"))
         assert response.status_code == 200
         assert stub.requests[0].headers["host"] == f"no-such-name.invalid:{stub.port}"
@@ -163,8 +163,8 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
 
 def test_the_key_goes_to_its_origin_alone():
     with running_stub() as stub, running_stub() as other:
-        rules = Rules.of(["127.0.0.1"])
+        rules = HostRules.of(["127.0.0.1"])
         transport = GuardedTransport(origin=origin_of(stub.url), rules=rules, key="secret")
-        with pytest.raises(Refused, match="another host"):
+        with pytest.raises(AddressRefused, match="another host"):
             get(other.url, transport)
         assert other.requests == []

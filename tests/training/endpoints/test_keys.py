@@ -3,7 +3,7 @@
 import pytest
 
 from training.endpoints.guard import origin_of
-from training.endpoints.keys import Key, KeyUnreadable, seal, unseal
+from training.endpoints.keys import ApiKey, KeyUnreadable, seal, unseal
 
 HERE = origin_of("https://api.example.org/v1")
 
@@ -44,7 +44,7 @@ def test_a_key_file_takes_the_place_of_the_sites_secret(settings, tmp_path):
 
 
 def test_a_key_shows_itself_nowhere():
-    key = Key("sk-secret")
+    key = ApiKey("sk-secret")
     assert "sk-secret" not in f"{key} {key!r} {[key]}"
     assert key.scrub("with sk-secret in it") == "with ••• in it"
-    assert Key().scrub("as it is") == "as it is"
+    assert ApiKey().scrub("as it is") == "as it is"

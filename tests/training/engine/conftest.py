@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from training.engine import config
-from training.engine.config import Job, MergeJob
+from training.engine.config import EngineJob, MergeJob
 
 ROOT = Path(__file__).resolve().parents[3]
 torch.set_num_threads(1)  # two threads only get into each other's way on so small a model
@@ -121,7 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def write_job(job: Job, folder: Path) -> None:
+def write_job(job: EngineJob, folder: Path) -> None:
     """``job.json`` in fp32 where the job leaves the number format open.
 
     A processor that multiplies bf16 would take that, and what is compared here is closer than
@@ -136,7 +136,7 @@ def write_job(job: Job, folder: Path) -> None:
 def new_run(tmp_path: Path) -> Callable[..., Path]:
     """A run directory with a job and, by file name, rows of data."""
 
-    def new(name: str, job: Job, **files: list[dict[str, Any]]) -> Path:
+    def new(name: str, job: EngineJob, **files: list[dict[str, Any]]) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         write_job(job, folder)

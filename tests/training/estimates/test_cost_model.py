@@ -18,11 +18,11 @@ from training.estimates.cost_model import (
     what_would_fit,
     work_of,
 )
-from training.estimates.model_shape import Shape, shape_of
+from training.estimates.model_shape import ModelShape, shape_of
 from training.jobs.hardware import Hardware
 
 JOB = DpoJob(model=Model(base="any"))
-SEVEN = Shape(  # about what a model of seven billion parameters is like
+SEVEN = ModelShape(  # about what a model of seven billion parameters is like
     parameters=7_000_000_000,
     linear=6_700_000_000,
     widths=32 * 7 * 10_000,

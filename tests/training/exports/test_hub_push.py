@@ -9,7 +9,7 @@ import huggingface_hub.constants
 import pytest
 
 from tests.training.exports.hub import TOKEN, Hub, Repo, running_hub
-from training.errors import NotNow
+from training.errors import Refused
 from training.exports.hub_push import run_push, start_push
 from training.models import HubPush, Job, Merge
 
@@ -64,7 +64,7 @@ def test_the_sites_own_token_never_enters_a_row(answered, hub, settings):
 
 
 def test_a_merged_model_is_pushed_too(answered, hub, tmp_path: Path, settings):
-    with pytest.raises(NotNow, match="no merged model"):
+    with pytest.raises(Refused, match="no merged model"):
         push(answered, what="merged")
     folder = settings.RUNS_DIR / tmp_path.name / "merged"
     folder.mkdir(parents=True)
@@ -108,11 +108,11 @@ def test_a_hub_that_is_not_there_is_named(answered, settings):
 
 @pytest.mark.parametrize("repo", ["", "name", "a/b/c", "../x/y", "a/..", "a b/c", "a/b--c"])
 def test_a_place_is_owner_and_name(answered, repo):
-    with pytest.raises(NotNow, match="owner/name"):
+    with pytest.raises(Refused, match="owner/name"):
         start_push(round_=answered, what="adapter", repo=repo, token=TOKEN)
 
 
 def test_without_a_token_nothing_is_queued(answered):
-    with pytest.raises(NotNow, match="token"):
+    with pytest.raises(Refused, match="token"):
         start_push(round_=answered, what="adapter", repo="a/b")
     assert not HubPush.objects.exists()

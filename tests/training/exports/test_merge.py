@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from annotate.models import Policy
-from training.errors import NotNow
+from training.errors import Refused
 from training.exports.merge import FOLDER, merge_kept, remove_merged, start_merge
 from training.exports.worker import run_merge
 from training.jobs.claims import request_cancel
@@ -92,7 +92,7 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
 def test_a_round_without_a_policy_has_nothing_to_merge(new_round):
     found = new_round()
     found.policy = None
-    with pytest.raises(NotNow, match="has succeeded"):
+    with pytest.raises(Refused, match="has succeeded"):
         start_merge(round_=found)
 
 
@@ -112,6 +112,6 @@ def test_a_model_on_its_way_to_a_hub_is_not_removed(new_round, tmp_path, setting
     folder.mkdir(parents=True)
     Merge.objects.create(round=found, state=Job.State.SUCCEEDED, run_dir=str(folder.parent))
     HubPush.objects.create(round=found, what=HubPush.What.MERGED, repo="a/b")
-    with pytest.raises(NotNow, match="on its way"):
+    with pytest.raises(Refused, match="on its way"):
         remove_merged(round_=found)
     assert folder.is_dir()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from training.exports.report import Before, agreement, report_of
-from training.exports.side_by_side import manner_of
-from training.stats.win_rates import Share
+from training.exports.side_by_side import style_of
+from training.stats.win_rates import WinRate
 
 pytestmark = pytest.mark.django_db
 
@@ -23,15 +23,15 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_agreement_is_over_pairs_of_verdicts_on_the_same_comparison(votes, same, different):
-    assert agreement(votes) == Share(same, different)
+    assert agreement(votes) == WinRate(same, different)
 
 
 def test_shares_have_their_n_and_interval(answered):
     found = report_of(answered).accuracy
     assert found is not None
-    assert found.rewarded == Share(8, 2)
-    assert (found.ranked, found.ranked_at_start) == (Share(6, 4), Share(5, 5))
-    assert found.ranked_by_reference == Share(5, 5)
+    assert found.rewarded == WinRate(8, 2)
+    assert (found.ranked, found.ranked_at_start) == (WinRate(6, 4), WinRate(5, 5))
+    assert found.ranked_by_reference == WinRate(5, 5)
     low, high = found.rewarded.interval or (0, 0)
     assert 0.45 < low < 0.5 < 0.94 < high < 0.95
 
@@ -57,7 +57,7 @@ def test_raters_are_counted_and_what_is_taken_back_is_not(answered, cast):
     from annotate.people.members import leave
 
     told = report_of(answered).raters
-    assert (told.raters, told.judgements, told.agreement) == (2, 6, Share(3, 0))
+    assert (told.raters, told.judgements, told.agreement) == (2, 6, WinRate(3, 0))
     gone = Membership.objects.get(user=cast.colleague)
     leave(membership=gone, take_judgements=True)
     told = report_of(answered).raters
@@ -68,8 +68,8 @@ def test_raters_are_counted_and_what_is_taken_back_is_not(answered, cast):
 def test_the_manner_is_measured_before_and_now(answered):
     before, now = report_of(answered).manners
     assert (before.policy, before.answers, now.policy, now.answers) == ("base", 4, "round-1", 4)
-    assert before.looping == Share(3, 1)
-    assert now.looping == Share(0, 4)
+    assert before.looping == WinRate(3, 1)
+    assert now.looping == WinRate(0, 4)
     assert before.length > now.length
     assert now.length_error == pytest.approx(0)
 
@@ -81,14 +81,14 @@ def test_samples_stand_beside_the_starts(answered):
 
 
 def test_one_answer_has_no_interval():
-    one = manner_of("x", [("Hello.", "length")])
+    one = style_of("x", [("Hello.", "length")])
     assert one is not None
-    assert (one.length, one.length_error, one.cut_off) == (6, None, Share(1, 0))
+    assert (one.length, one.length_error, one.cut_off) == (6, None, WinRate(1, 0))
 
 
 def test_a_round_from_before_the_counts_still_has_its_accuracy(new_round):
     told = report_of(new_round(result={"device": "cpu"}))
     assert told.accuracy is not None
-    assert told.accuracy.rewarded == Share(8, 2)
+    assert told.accuracy.rewarded == WinRate(8, 2)
     assert told.accuracy.ranked is None
     assert told.margins == []

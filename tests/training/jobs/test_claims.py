@@ -37,7 +37,7 @@ def test_a_dead_workers_job_is_queued_again(job):
     age(job, 1000)
     claims.sweep_dead(SamplingJob)
     assert state(job) == "queued"
-    assert job.pk in claims.due_for_nudge(SamplingJob)
+    assert job.pk in claims.due_for_dispatch(SamplingJob)
 
 
 def test_a_living_workers_job_is_left_alone(job):
@@ -72,7 +72,7 @@ def test_a_killed_engine_is_tried_again_until_the_attempts_are_used_up(job, sett
         _, held = claims.claim(SamplingJob, job.pk)
         assert held.try_again(why="its engine was killed; queued again")
         assert state(job) == "queued"
-        assert job.pk in claims.due_for_nudge(SamplingJob)
+        assert job.pk in claims.due_for_dispatch(SamplingJob)
     _, held = claims.claim(SamplingJob, job.pk)
     assert not held.try_again(why="its engine was killed; queued again")
     assert state(job) == "running"
@@ -133,6 +133,6 @@ def test_a_cancelled_job_whose_worker_died_ends_as_cancelled(job):
 
 def test_a_lost_message_is_sent_again(job):
     SamplingJob.objects.filter(pk=job.pk).update(nudged_at=timezone.now())
-    assert claims.due_for_nudge(SamplingJob) == []
+    assert claims.due_for_dispatch(SamplingJob) == []
     SamplingJob.objects.filter(pk=job.pk).update(nudged_at=timezone.now() - timedelta(hours=1))
-    assert claims.due_for_nudge(SamplingJob) == [job.pk]
+    assert claims.due_for_dispatch(SamplingJob) == [job.pk]

@@ -12,7 +12,14 @@ import pytest
 from tests.conftest import ROOT, THOROUGH, wait_for
 from training.engine.config import DpoJob, Lora, Model, Optimisation, write_job
 from training.jobs import engine_process
-from training.jobs.engine_process import Ending, Pulse, Tail, end_orphans, read_progress, run_engine
+from training.jobs.engine_process import (
+    EngineEnding,
+    Heartbeat,
+    Tail,
+    end_orphans,
+    read_progress,
+    run_engine,
+)
 
 DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
@@ -92,11 +99,17 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
 @pytest.mark.parametrize(
     ("ending", "words"),
     [
-        (Ending(-9, None, None), "SIGKILL"),
-        (Ending(-9, None, None), "memory"),
-        (Ending(3, None, None), "status 3"),
-        (Ending(1, None, {"message": "No such model.", "advice": "Name another."}), "No such"),
-        (Ending(1, None, {"message": "No such model.", "advice": "Name another."}), "Name another"),
+        (EngineEnding(-9, None, None), "SIGKILL"),
+        (EngineEnding(-9, None, None), "memory"),
+        (EngineEnding(3, None, None), "status 3"),
+        (
+            EngineEnding(1, None, {"message": "No such model.", "advice": "Name another."}),
+            "No such",
+        ),
+        (
+            EngineEnding(1, None, {"message": "No such model.", "advice": "Name another."}),
+            "Name another",
+        ),
     ],
 )
 def test_an_ending_has_words(ending, words):
@@ -106,12 +119,12 @@ def test_an_ending_has_words(ending, words):
 @pytest.mark.parametrize(
     ("ending", "again"),
     [
-        (Ending(-9, None, None), True),
-        (Ending(-9, None, None, was_silent=True), True),
-        (Ending(1, None, None), True),  # a launcher whose child was killed
-        (Ending(1, None, {"message": "The loss is nan"}), False),
-        (Ending(75, None, None), False),
-        (Ending(0, {"state": "succeeded"}, None), False),
+        (EngineEnding(-9, None, None), True),
+        (EngineEnding(-9, None, None, was_silent=True), True),
+        (EngineEnding(1, None, None), True),  # a launcher whose child was killed
+        (EngineEnding(1, None, {"message": "The loss is nan"}), False),
+        (EngineEnding(75, None, None), False),
+        (EngineEnding(0, {"state": "succeeded"}, None), False),
     ],
 )
 def test_only_what_did_not_end_by_itself_is_worth_another_attempt(ending, again):
@@ -158,7 +171,7 @@ def test_silence_is_not_counted_while_nobody_listens(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("training.jobs.engine_process.time.monotonic", lambda: now[0])
     beat = tmp_path / "heartbeat"
-    pulse = Pulse(beat)
+    pulse = Heartbeat(beat)
     silences = []
     for seconds in (1, 2, 60, 3):  # in the third the worker itself was stopped
         now[0] += seconds

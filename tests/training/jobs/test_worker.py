@@ -10,7 +10,7 @@ from annotate.models import Policy
 from tests.factories import make_policy, make_project
 from tests.training.views.test_rounds import succeed
 from training.jobs.claims import claim
-from training.jobs.engine_process import Ending
+from training.jobs.engine_process import EngineEnding
 from training.models import LoopSettings, SamplingJob
 from training.sampling.worker import SamplingWorker, run_sampling
 from training.storage.artifacts import ArtifactError
@@ -52,7 +52,7 @@ def test_a_killed_engine_is_queued_again_and_given_up_in_the_end(tmp_path, setti
     job = SamplingJob.objects.create(project=make_project())
     for left in reversed(range(settings.MAX_ATTEMPTS)):
         _, held = claim(SamplingJob, job.pk)
-        of_job(job, held, tmp_path).record_ending(Ending(-9, None, None))
+        of_job(job, held, tmp_path).record_ending(EngineEnding(-9, None, None))
         job.refresh_from_db()
         assert job.state == ("queued" if left else "failed")
     assert "SIGKILL" in job.error

@@ -24,7 +24,7 @@ def messages(monkeypatch) -> list[int]:
         told.append(pk)
         return True
 
-    monkeypatch.setattr("training.notifications.outbox.nudge", note)
+    monkeypatch.setattr("training.notifications.outbox.dispatch", note)
     return told
 
 

@@ -142,7 +142,7 @@ def test_a_gate_that_is_won_waits_for_a_manager(add, cast, monkeypatch):
     )
     outbox.sweep(look_at_gates=True)
     assert told(one) == []  # nothing has met yet
-    won = gates.Standing(Gate.objects.get(), evidence([1.0] * 60), [], 0)
+    won = gates.GateStanding(Gate.objects.get(), evidence([1.0] * 60), [], 0)
     monkeypatch.setattr("training.policies.gates.standing", lambda gate: won)
     outbox.sweep()
     assert told(one) == []  # left for the minute's turn: weighing is dear

@@ -10,8 +10,8 @@ from annotate.pairing.comparisons import make_comparisons
 from annotate.queue.cards import serve_next
 from tests.factories import make_completion, make_policy, make_prompt
 from tests.training.voting import judge
-from training.errors import NotNow
-from training.models import Gate, LoopSettings, Reign
+from training.errors import Refused
+from training.models import ChampionTerm, Gate, LoopSettings
 from training.policies import gates, pool
 
 PROMPTS = 16
@@ -160,7 +160,7 @@ def test_who_wins_is_promoted(cast, loop, prompts, candidate, champion):
     assert (candidate.state, champion.state) == (Policy.State.CHAMPION, Policy.State.ACTIVE)
     assert gate.figures["meetings"] == 2 * PROMPTS
     assert gate.figures["low"] > 0.5
-    assert Reign.objects.get(ended_at=None).gate == gate
+    assert ChampionTerm.objects.get(ended_at=None).gate == gate
     assert gates.decide_due() == []
 
 
@@ -250,8 +250,8 @@ def test_a_managers_word_ends_the_gate(cast, loop, prompts, candidate):
     gates.promote(policy=candidate, by=cast.manager)
     gate = Gate.objects.get()
     assert (gate.state, gate.decided_by) == (Gate.State.PROMOTED, cast.manager)
-    reign = Reign.objects.get(ended_at=None)
-    assert (reign.policy, reign.begun_by, reign.gate) == (candidate, cast.manager, gate)
+    term = ChampionTerm.objects.get(ended_at=None)
+    assert (term.policy, term.begun_by, term.gate) == (candidate, cast.manager, gate)
 
 
 def test_retiring_by_hand_loses_the_gate(cast, loop, prompts, candidate):
@@ -262,20 +262,20 @@ def test_retiring_by_hand_loses_the_gate(cast, loop, prompts, candidate):
 
 def test_the_champion_is_not_retired_and_its_gates_stay(cast, prompts, champion):
     gates.arrange(project=cast.project)
-    with pytest.raises(NotNow):
+    with pytest.raises(Refused):
         gates.retire(policy=champion)
     assert Gate.objects.get().state == Gate.State.OPEN
 
 
 def test_rolling_back_and_forth(cast, champion, candidate):
-    with pytest.raises(NotNow):
+    with pytest.raises(Refused):
         pool.roll_back(project=cast.project)
     gates.promote(policy=candidate, by=cast.manager)
     assert pool.former_champion(cast.project) == champion
     assert pool.roll_back(project=cast.project, by=cast.manager) == champion
     assert pool.roll_back(project=cast.project) == candidate
     history = list(
-        Reign.objects.order_by("pk").values_list("policy__slug", "is_rollback", "ended_at")
+        ChampionTerm.objects.order_by("pk").values_list("policy__slug", "is_rollback", "ended_at")
     )
     assert [(slug, back) for slug, back, _ in history] == [
         ("base", False),
@@ -288,7 +288,7 @@ def test_rolling_back_and_forth(cast, champion, candidate):
 
 def test_promoting_the_champion_changes_nothing(cast, champion):
     pool.promote(policy=champion)
-    assert not Reign.objects.exists()
+    assert not ChampionTerm.objects.exists()
 
 
 def test_the_database_holds_the_rules(cast, candidate, champion):
@@ -301,5 +301,5 @@ def test_the_database_holds_the_rules(cast, candidate, champion):
     refused(lambda: Gate.objects.create(project=project, candidate=candidate, champion=champion))
     refused(lambda: Gate.objects.create(project=project, candidate=champion, champion=champion))
     refused(lambda: Gate.objects.update(state=Gate.State.REJECTED))
-    Reign.objects.create(project=project, policy=champion)
-    refused(lambda: Reign.objects.create(project=project, policy=candidate))
+    ChampionTerm.objects.create(project=project, policy=champion)
+    refused(lambda: ChampionTerm.objects.create(project=project, policy=candidate))

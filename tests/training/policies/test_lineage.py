@@ -8,7 +8,7 @@ from django.urls import reverse
 from annotate.models import Judgement, Policy, PreferencePair
 from tests.factories import make_policy, make_prompt
 from tests.training.voting import judge, meet
-from training.models import Gate, LoopSettings, Reign, Round, Snapshot
+from training.models import ChampionTerm, Gate, LoopSettings, Round, Snapshot
 from training.policies import gates
 from training.policies.lineage import ancestors_of, judgements_behind, lineage_of, pairs_behind
 
@@ -151,7 +151,7 @@ def test_rolling_back_is_one_click(cast, family, gate, client_of):
     client.post(address("promote", "round-1"))
     answer = client.post(address("roll_back"), follow=True)
     assert "base is the champion again." in answer.content.decode()
-    assert Reign.objects.get(ended_at=None).policy == family[0]
+    assert ChampionTerm.objects.get(ended_at=None).policy == family[0]
     assert "rolled back, manager" in answer.content.decode()
 
 

@@ -1,14 +1,14 @@
 import pytest
 
-from training.projects.headline import Facts, headline, next_step
-from training.stats.win_rates import Share
+from training.projects.headline import ProjectFacts, headline, next_step
+from training.stats.win_rates import WinRate
 
-WON, LOST = Share(70, 30), Share(30, 70)
+WON, LOST = WinRate(70, 30), WinRate(30, 70)
 TRAINED = {"prompts": 9, "completions": 9, "last": 2, "opponent": "the base model"}
 
 
 def said(**facts):
-    told = headline(Facts(**facts))
+    told = headline(ProjectFacts(**facts))
     number = "…" if told.share else ""
     return " ".join(part for part in (told.before, number, told.after, told.then) if part)
 
@@ -26,8 +26,8 @@ def said(**facts):
         ({"prompts": 9, "completions": 9, "new_pairs": 1}, "yet. 1 new pair."),
         (TRAINED | {"held_out": WON}, "Round 2 beats the base model … on held-out prompts."),
         (TRAINED | {"held_out": LOST}, "Round 2 loses to the base model: it wins …"),
-        (TRAINED | {"held_out": Share(11, 9)}, "against the base model is still open: it wins …"),
-        (TRAINED | {"held_out": Share(3, 2), "everywhere": WON}, "… on all prompts."),
+        (TRAINED | {"held_out": WinRate(11, 9)}, "against the base model is still open: it wins …"),
+        (TRAINED | {"held_out": WinRate(3, 2), "everywhere": WON}, "… on all prompts."),
         (TRAINED, "Its answers have not been judged against the base model yet."),
         (TRAINED | {"last_failed": 3}, "Round 3 failed. Its page says why."),
         ({"training": 1, "training_is_queued": True}, "Round 1 waits for a worker."),
@@ -69,7 +69,7 @@ def test_when_the_next_round_is_due(facts, words):
 
 
 def test_while_a_round_trains_the_last_result_stays_in_sight():
-    told = headline(Facts(training=3, held_out=WON, **TRAINED))
+    told = headline(ProjectFacts(training=3, held_out=WON, **TRAINED))
     assert told.then.startswith("Round 2 beats the base model 70")
 
 
@@ -94,4 +94,4 @@ READY = {"prompts": 9, "completions": 9, "can_train": True}
     ],
 )
 def test_the_one_button_that_fits(facts, step):
-    assert next_step(Facts(**facts)) == step
+    assert next_step(ProjectFacts(**facts)) == step

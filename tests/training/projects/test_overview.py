@@ -17,7 +17,7 @@ from tests.factories import (
     make_user,
 )
 from training.projects import overview
-from training.stats.win_rates import Bouts
+from training.stats.win_rates import HeadToHeadCount
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +80,7 @@ def test_bouts_name_both_policies_and_the_outcome(project, rater):
         project, prompt=prompt, a=make_completion(prompt, old), b=make_completion(prompt, new)
     )
     judge(project, rater, "tie")
-    assert overview.bouts(project) == [Bouts(old.pk, new.pk, True, "tie", 1)]
+    assert overview.bouts(project) == [HeadToHeadCount(old.pk, new.pk, True, "tie", 1)]
     assert comparison.project == project
 
 

@@ -11,9 +11,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from annotate.models import Comparison, Completion, Policy, PreferencePair, Preferred
-from annotate.pairing.comparisons import Candidate, make_comparisons, plan_pairs
-from annotate.pairing.pair_preference import Selection, by_margin, places
+from annotate.models import Comparison, Completion, PairsFirst, Policy, PreferencePair
+from annotate.pairing.comparisons import PairingCandidate, make_comparisons, plan_pairs
+from annotate.pairing.pair_preference import PairingPreference, by_margin, places
 from tests.factories import (
     join,
     make_completion,
@@ -25,12 +25,12 @@ from tests.factories import (
 from tests.training.in_process import run_engine
 from tests.training.voting import judge, meet
 from training.demo import MODEL_DIR
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs import worker
 from training.jobs.claims import claim
 from training.models import LoopSettings, Round, Score, ScoringJob, Snapshot
 from training.rewards import judging, score_cache, scored_pairs, scorers, scoring
-from training.rewards.agreement import Told, agreement, calibration, chance
+from training.rewards.agreement import ScoredPair, agreement, calibration, chance
 from training.rewards.pairing import pair_up, selection_of
 from training.rewards.worker import run_scoring
 from training.rounds import lifecycle, reward_rounds
@@ -43,11 +43,11 @@ from training.schedule import auto_start
 
 def test_shares_by_where_the_pairs_come_from():
     told = [
-        Told(1.0, True, False, ["sums"]),
-        Told(-2.0, True, False, []),
-        Told(0.0, True, False, []),
-        Told(0.5, False, True, ["sums"]),
-        Told(-0.5, False, False, ["sums"]),
+        ScoredPair(1.0, True, False, ["sums"]),
+        ScoredPair(-2.0, True, False, []),
+        ScoredPair(0.0, True, False, []),
+        ScoredPair(0.5, False, True, ["sums"]),
+        ScoredPair(-0.5, False, False, ["sums"]),
     ]
     found = agreement(told)
     assert (found.held_out.wins, found.held_out.losses, found.held_out.undecided) == (1, 1, 1)
@@ -67,7 +67,7 @@ def test_how_sure_is_told_apart_from_how_right():
         (0, 1),
     ]
     assert steps[2].expected == pytest.approx(chance(1.0))
-    found = agreement([Told(m, True, False) for m in (1.0, 1.0, -1.0, -3.0)])
+    found = agreement([ScoredPair(m, True, False) for m in (1.0, 1.0, -1.0, -3.0)])
     off = (3 * abs(chance(1.0) - 2 / 3) + chance(3.0)) / 4
     assert found.off_by == pytest.approx(off)
     surprise = (2 * math.log1p(math.exp(-1)) + math.log1p(math.e) + math.log1p(math.exp(3))) / 4
@@ -89,9 +89,9 @@ def test_a_judge_expects_wins_by_prompt():
 @pytest.mark.parametrize(("prefer", "pair"), [("close", (2, 3)), ("far", (1, 4)), (None, (1, 2))])
 def test_rewards_choose_who_meets_first(prefer, pair):
     """Four answers of one policy, a fifth without a reward."""
-    answers = [Candidate(pk, 1, f"answer {pk}") for pk in (1, 2, 3, 4, 5)]
+    answers = [PairingCandidate(pk, 1, f"answer {pk}") for pk in (1, 2, 3, 4, 5)]
     rewards = {1: -3.0, 2: 0.0, 3: 0.1, 4: 5.0}
-    chosen = {"choose": by_margin(rewards, Preferred(prefer))} if prefer else {}
+    chosen = {"choose": by_margin(rewards, PairsFirst(prefer))} if prefer else {}
     planned = plan_pairs(answers, {1: None}, **chosen)
     assert planned[0] == pair
     assert len(planned) == 2
@@ -99,8 +99,8 @@ def test_rewards_choose_who_meets_first(prefer, pair):
 
 def test_places_in_the_queue_go_by_rank():
     margins = [0.3, -0.01, 5.0]
-    assert places(margins, Preferred.CLOSE) == [1, 0, 2]
-    assert places(margins, Preferred.FAR) == [1, 2, 0]
+    assert places(margins, PairsFirst.CLOSE) == [1, 0, 2]
+    assert places(margins, PairsFirst.FAR) == [1, 2, 0]
 
 
 # --- rows ---
@@ -187,7 +187,7 @@ def test_a_reward_round_takes_a_rounds_snapshot_and_leaves_the_loop_alone(projec
     on_round_1 = reward_rounds.start_reward_round(project=project, snapshot=made.snapshot)
     assert (on_round_1.kind, on_round_1.snapshot) == ("reward", made.snapshot)
     assert on_round_1.config["kind"] == "reward"
-    with pytest.raises(NotNow, match="not finished"):
+    with pytest.raises(Refused, match="not finished"):
         reward_rounds.start_reward_round(project=project)
     _, held = claim(Round, on_round_1.pk)
     (tmp_path / "adapter").mkdir()
@@ -211,7 +211,7 @@ def test_a_completion_is_scored_once(project):
     prompt = make_prompt(project)
     first, second = (make_completion(prompt, made.start) for _ in range(2))
     job = scoring.start_scoring(scorer=made)
-    with pytest.raises(NotNow, match="already"):
+    with pytest.raises(Refused, match="already"):
         scoring.start_scoring(scorer=made)
     _, held = claim(ScoringJob, job.pk)
     line = {"id": str(first.pk), "logp": -4.0, "reference_logp": -6.0, "token_count": 5}
@@ -288,7 +288,7 @@ def test_without_a_selection_comparisons_are_as_ever(project):
     prompt = make_prompt(project)
     for _ in range(2):
         make_completion(prompt, base)
-    nothing = Selection(Preferred.FAR, 0.0, lambda completions: {})
+    nothing = PairingPreference(PairsFirst.FAR, 0.0, lambda completions: {})
     assert make_comparisons(project=project, selection=nothing) == 1
     assert Comparison.objects.get().picked == ""
 

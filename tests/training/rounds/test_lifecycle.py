@@ -15,7 +15,7 @@ from tests.factories import (
     make_prompt,
     make_user,
 )
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import claim
 from training.models import LoopSettings, Round, SamplingJob
 from training.policies import pool
@@ -70,7 +70,7 @@ def test_a_round_starts_from_the_base_with_the_pairs_counted(project, rater):
 @pytest.mark.parametrize("base_model", ["", "some/model"])
 def test_what_is_missing_is_said(project, base_model):
     LoopSettings.objects.update(base_model=base_model)
-    with pytest.raises(NotNow, match="pairs" if base_model else "base model"):
+    with pytest.raises(Refused, match="pairs" if base_model else "base model"):
         lifecycle.start_round(project=project)
     assert not Round.objects.exists()
 
@@ -79,14 +79,14 @@ def test_two_rounds_never_run_at_once(project, rater):
     judge(project, rater)
     lifecycle.start_round(project=project)
     judge(project, rater)
-    with pytest.raises(NotNow, match="not finished"):
+    with pytest.raises(Refused, match="not finished"):
         lifecycle.start_round(project=project)
 
 
 def test_a_wrong_setting_is_named_and_nothing_is_frozen(project, rater):
     judge(project, rater)
     LoopSettings.objects.update(round_config={"optimisation": {"learning_rate": -1}})
-    with pytest.raises(NotNow, match="learning_rate"):
+    with pytest.raises(Refused, match="learning_rate"):
         lifecycle.start_round(project=project)
     assert PreferencePair.objects.get().frozen_at is None
 
@@ -184,7 +184,7 @@ def test_there_is_one_champion_and_it_cannot_be_retired(project):
     base.refresh_from_db()
     other.refresh_from_db()
     assert (base.state, other.state) == ("active", "champion")
-    with pytest.raises(NotNow, match="champion"):
+    with pytest.raises(Refused, match="champion"):
         pool.retire(policy=other)
     pool.retire(policy=base)
     base.refresh_from_db()

@@ -4,21 +4,28 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from training.rounds.pair_selection import ALL, Candidate, Selection, choose, faded, rounds_since
+from training.rounds.pair_selection import (
+    ALL,
+    PairSelection,
+    SelectablePair,
+    choose,
+    faded,
+    rounds_since,
+)
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 ROUNDS = [NOW - 20 * DAY, NOW - 10 * DAY]  # started so long ago
 PAIRS = [
-    Candidate(1, NOW - 30 * DAY, tags=["code"], agreement=0.6, policies=["base", "base"]),
-    Candidate(2, NOW - 15 * DAY, tags=["maths"], policies=["base", "round-1"]),
-    Candidate(3, NOW - 1 * DAY, tags=["code", "maths"], policies=["round-1", "round-2"]),
-    Candidate(4, NOW - 30 * DAY, is_held_out=True, tags=["code"], policies=["base", "base"]),
+    SelectablePair(1, NOW - 30 * DAY, tags=["code"], agreement=0.6, policies=["base", "base"]),
+    SelectablePair(2, NOW - 15 * DAY, tags=["maths"], policies=["base", "round-1"]),
+    SelectablePair(3, NOW - 1 * DAY, tags=["code", "maths"], policies=["round-1", "round-2"]),
+    SelectablePair(4, NOW - 30 * DAY, is_held_out=True, tags=["code"], policies=["base", "base"]),
 ]
 
 
 def chosen(**wishes):
-    return choose(PAIRS, Selection(**wishes), rounds_at=ROUNDS, now=NOW, seed=1)
+    return choose(PAIRS, PairSelection(**wishes), rounds_at=ROUNDS, now=NOW, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +49,9 @@ def test_what_is_taken(wishes, expected):
 
 
 def test_older_pairs_are_replayed_to_their_share_of_all():
-    old = [Candidate(n, NOW - 30 * DAY) for n in range(100)]
-    new = [Candidate(n, NOW - DAY) for n in range(100, 180)]
-    wish = Selection(last_rounds=1, replay_share=0.2)
+    old = [SelectablePair(n, NOW - 30 * DAY) for n in range(100)]
+    new = [SelectablePair(n, NOW - DAY) for n in range(100, 180)]
+    wish = PairSelection(last_rounds=1, replay_share=0.2)
 
     def draw(seed):
         return set(choose([*old, *new], wish, rounds_at=ROUNDS, now=NOW, seed=seed))
@@ -54,8 +61,8 @@ def test_older_pairs_are_replayed_to_their_share_of_all():
 
 
 def test_what_a_row_keeps_is_what_was_asked():
-    wish = Selection(half_life=2.0, tags=("code",), since=date(2026, 1, 2), replay_share=0.1)
-    assert Selection.from_dict(wish.as_dict()) == wish
+    wish = PairSelection(half_life=2.0, tags=("code",), since=date(2026, 1, 2), replay_share=0.1)
+    assert PairSelection.from_dict(wish.as_dict()) == wish
     assert ALL.as_dict() == {}
 
 

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from tests.training.views.test_rounds import make_round
 from training import tasks
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs import claims
-from training.jobs.engine_process import Ending, Progress
+from training.jobs.engine_process import EngineEnding, EngineProgress
 from training.jobs.worker import EngineWorker
 from training.models import Round
 from training.rounds import pausing
@@ -48,7 +48,7 @@ def test_a_queued_round_pauses_at_once_and_no_worker_gets_it(queued):
     pausing.request_pause(round_=queued)
     assert fresh(queued).state == S.PAUSED
     assert claims.claim(Round, queued.pk) is None
-    assert queued.pk not in claims.due_for_nudge(Round)
+    assert queued.pk not in claims.due_for_dispatch(Round)
 
 
 def at_work(queued, run_dir):
@@ -65,16 +65,16 @@ def at_work(queued, run_dir):
 @pytest.mark.parametrize(
     ("ending", "state"),
     [
-        (Ending(75, None, None), S.PAUSED),
-        (Ending(-9, None, None), S.PAUSED),  # it took too long over its checkpoint
-        (Ending(1, None, {"message": "The disk is full."}), S.FAILED),
+        (EngineEnding(75, None, None), S.PAUSED),
+        (EngineEnding(-9, None, None), S.PAUSED),  # it took too long over its checkpoint
+        (EngineEnding(1, None, {"message": "The disk is full."}), S.FAILED),
     ],
 )
 def test_a_running_round_is_paused_once_its_engine_has_stopped(queued, tmp_path, ending, state):
     worker = at_work(queued, tmp_path)
-    assert worker.follow(Progress("training", 3, 8)) == "go on"
+    assert worker.follow(EngineProgress("training", 3, 8)) == "go on"
     pausing.request_pause(round_=queued)
-    assert worker.follow(Progress("training", 4, 8)) == "stop"
+    assert worker.follow(EngineProgress("training", 4, 8)) == "stop"
     worker.record_ending(ending)
     found = fresh(queued)
     assert found.state == state
@@ -86,7 +86,7 @@ def test_cancelling_wins_over_pausing(queued, tmp_path):
     worker = at_work(queued, tmp_path)
     pausing.request_pause(round_=queued)
     claims.request_cancel(job=queued)
-    worker.record_ending(Ending(75, None, None))
+    worker.record_ending(EngineEnding(75, None, None))
     assert fresh(queued).state == S.CANCELLED
 
 
@@ -120,7 +120,7 @@ def test_a_round_is_taken_up_with_its_attempts_counted_anew(queued, state, setti
         error="The worker died." if state == S.FAILED else "",
         run_dir="runs/here",
     )
-    pausing.take_up(round_=fresh(queued))
+    pausing.resume(round_=fresh(queued))
     found = fresh(queued)
     assert (found.state, found.finished_at, found.cancel_requested_at) == (S.QUEUED, None, None)
     assert (found.error, found.run_dir) == ("", "runs/here")
@@ -134,8 +134,8 @@ def test_a_round_is_taken_up_with_its_attempts_counted_anew(queued, state, setti
 @pytest.mark.parametrize("state", [S.QUEUED, S.RUNNING])
 def test_what_is_under_way_is_not_taken_up_again(queued, state):
     Round.objects.filter(pk=queued.pk).update(state=state)
-    with pytest.raises(NotNow, match="neither paused"):
-        pausing.take_up(round_=fresh(queued))
+    with pytest.raises(Refused, match="neither paused"):
+        pausing.resume(round_=fresh(queued))
     assert fresh(queued).state == state
 
 
@@ -143,16 +143,16 @@ def test_what_is_under_way_is_not_taken_up_again(queued, state):
 def test_two_rounds_are_never_unfinished_together(queued, unfinished):
     Round.objects.filter(pk=queued.pk).update(state=S.CANCELLED)
     other(queued, state=unfinished)
-    assert not pausing.can_be_taken_up(fresh(queued))
-    with pytest.raises(NotNow, match="Round 2 has not finished"):
-        pausing.take_up(round_=fresh(queued))
+    assert not pausing.can_be_resumed(fresh(queued))
+    with pytest.raises(Refused, match="Round 2 has not finished"):
+        pausing.resume(round_=fresh(queued))
     assert fresh(queued).state == S.CANCELLED
 
 
 def test_a_worker_from_before_the_pause_writes_nothing_any_more(queued):
     _, first = claims.claim(Round, queued.pk)
     claims.pause(first)
-    pausing.take_up(round_=fresh(queued))
+    pausing.resume(round_=fresh(queued))
     claims.claim(Round, queued.pk)
     assert not first.update(step=7)
     assert not first.end(S.FAILED)

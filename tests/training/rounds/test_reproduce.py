@@ -135,7 +135,7 @@ def test_what_differs_around_a_run_is_said(again, words):
 
 
 def test_a_difference_is_told_in_lines():
-    comparison = reproducing.Comparison(
+    comparison = reproducing.Repetition(
         adapter="a",
         adapter_again="b",
         tensors=4,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.rounds.run_warnings import concerns
+from training.rounds.run_warnings import run_warnings
 
 DEMO = {
     name: [(step, value) for step, value in curve]
@@ -53,7 +53,7 @@ def steps(*values, every=10):
     ],
 )
 def test_each_danger_is_named_with_its_figure_and_advice(change, kind, figures):
-    (found,) = concerns(SOUND | change)
+    (found,) = run_warnings(SOUND | change)
     assert found.kind == kind
     for figure in figures:
         assert figure in found.seen
@@ -75,24 +75,24 @@ def test_each_danger_is_named_with_its_figure_and_advice(change, kind, figures):
     ],
 )
 def test_sound_numbers_raise_no_concern(change):
-    assert concerns(SOUND | change) == []
+    assert run_warnings(SOUND | change) == []
 
 
 @pytest.mark.parametrize("upto", [0, 10, 29, 48, 68, 96])
 def test_a_healthy_round_is_left_in_peace_all_the_way(upto):
     so_far = {name: [p for p in curve if p[0] <= upto] for name, curve in DEMO.items()}
-    assert concerns(so_far) == []
+    assert run_warnings(so_far) == []
 
 
 def test_before_the_first_number_there_is_no_concern():
-    assert concerns({}) == []
+    assert run_warnings({}) == []
 
 
 def test_falling_likelihood_offers_dpop_unless_it_is_in_use():
-    (found,) = concerns(SOUND | FALLING)
+    (found,) = run_warnings(SOUND | FALLING)
     assert found.prefill == "loss=dpop"
     assert found.offer
-    (again,) = concerns(SOUND | FALLING, config={"loss": "dpop"})
+    (again,) = run_warnings(SOUND | FALLING, config={"loss": "dpop"})
     assert not again.prefill
 
 
@@ -109,7 +109,7 @@ def test_falling_likelihood_offers_dpop_unless_it_is_in_use():
 )
 def test_a_remedy_starts_from_the_rounds_own_settings(change, prefill):
     config = {"loss": "ipo", "beta": 0.2, "optimisation": {"epochs": 3}}
-    (found,) = concerns(SOUND | change, config=config)
+    (found,) = run_warnings(SOUND | change, config=config)
     assert found.prefill == prefill
 
 
@@ -118,4 +118,4 @@ def test_contradicting_verdicts_are_not_called_too_slow_as_well():
         "held_out/reward_margin": steps(0, 0.001, -0.002, 0.003, 0.004),
         "held_out/reward_accuracy": steps(0.5, 0.47, 0.46, 0.45, 0.44),
     }
-    assert [one.kind for one in concerns(curves)] == ["contradiction"]
+    assert [one.kind for one in run_warnings(curves)] == ["contradiction"]

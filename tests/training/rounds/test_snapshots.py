@@ -9,7 +9,7 @@ from annotate.queue.history import CannotUndo, undo_last
 from annotate.queue.record import record_verdict
 from annotate.queue.verdicts import Given
 from tests.factories import join, make_comparison, make_project, make_prompt, make_user
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import Snapshot
 from training.rounds.snapshots import freeze_snapshot
 
@@ -75,7 +75,7 @@ def test_a_snapshot_ends_undo(project, rater):
 
 
 def test_nothing_to_freeze_is_said(project):
-    with pytest.raises(NotNow, match="no preference pairs"):
+    with pytest.raises(Refused, match="no preference pairs"):
         freeze_snapshot(project=project)
     assert not Snapshot.objects.exists()
 

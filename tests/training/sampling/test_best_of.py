@@ -10,7 +10,7 @@ from annotate.models import Comparison, Completion, Policy
 from tests.factories import join, make_completion, make_policy, make_project, make_prompt, make_user
 from training.demo import MODEL_DIR
 from training.engine.config import Lora, Model
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import LoopSettings, Round, SamplingJob, Score, Snapshot
 from training.policies.pool import promote, sampled_policies
 from training.sampling import best_of
@@ -85,22 +85,22 @@ def test_it_joins_the_pool_beside_what_it_draws_from(project):
     assert (made.slug, made.parent, made.best_of) == ("round-1-best-of-4", source, 4)
     assert made in sampled_policies(project)
     assert best_of.scoring_round(made).policy == source
-    with pytest.raises(NotNow, match="there already"):
+    with pytest.raises(Refused, match="there already"):
         best_of.make_best_of(source=source, count=4)
 
 
 def test_what_no_round_has_trained_has_no_reward(project):
     base = trained(project).parent
-    with pytest.raises(NotNow, match="no implicit reward"):
+    with pytest.raises(Refused, match="no implicit reward"):
         best_of.make_best_of(source=base, count=4)
     for count in (0, 1, best_of.MOST + 1):
-        with pytest.raises(NotNow, match="Choose from"):
+        with pytest.raises(Refused, match="Choose from"):
             best_of.make_best_of(source=project.policies.get(slug="round-1"), count=count)
 
 
 def test_no_round_starts_from_it(project):
     made = best_of.make_best_of(source=trained(project), count=2)
-    with pytest.raises(NotNow, match="no model of its own"):
+    with pytest.raises(Refused, match="no model of its own"):
         promote(policy=made)
 
 
@@ -161,5 +161,5 @@ def test_the_engine_writes_several_and_the_best_is_stored(project, tmp_path):
         assert given.reward == pytest.approx(given.beta * scores[top["id"]])
     met = Comparison.objects.filter(a__policy=made) | Comparison.objects.filter(b__policy=made)
     assert {one.a.policy for one in met} | {one.b.policy for one in met} >= {made, source}
-    with pytest.raises(NotNow):
+    with pytest.raises(Refused):
         start_sampling(project=project, policies=[made])

@@ -2,7 +2,7 @@ import pytest
 
 from annotate.models import Completion, Policy
 from tests.factories import make_policy, make_project, make_prompt, make_user
-from training.errors import NotNow
+from training.errors import Refused
 from training.jobs.claims import claim
 from training.models import LoopSettings, Round, SamplingJob, Snapshot
 from training.playground.tryouts import ask
@@ -91,13 +91,13 @@ def test_only_what_is_missing_is_asked_again(project, tmp_path):
 
 
 def test_nothing_missing_is_said(project, tmp_path):
-    with pytest.raises(NotNow, match="no prompts"):
+    with pytest.raises(Refused, match="no prompts"):
         sampling_jobs.start_sampling(project=project)
     make_prompt(project)
     (job,) = sampling_jobs.start_sampling(project=project)
     held, _, _ = write(job, tmp_path)
     held.end(SamplingJob.State.SUCCEEDED)
-    with pytest.raises(NotNow, match="answered every prompt"):
+    with pytest.raises(Refused, match="answered every prompt"):
         sampling_jobs.start_sampling(project=project)
 
 
@@ -149,7 +149,7 @@ def test_draws_of_other_settings_are_told_apart_and_stored_as_asked(project, tmp
     held, asked, _ = write(second, folder)
     held.end(SamplingJob.State.SUCCEEDED)
     assert len(asked) == 2
-    with pytest.raises(NotNow, match="answered every prompt"):
+    with pytest.raises(Refused, match="answered every prompt"):
         sampling_jobs.start_sampling(project=project)
     stored = Completion.objects.order_by("pk").last()
     assert stored.sampling["stop_sequences"] == ["###"]

@@ -21,7 +21,7 @@ from tests.factories import (
     make_prompt,
     make_user,
 )
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import LoopSettings, SamplingJob
 from training.policies.pool import ensure_base
 from training.sampling import jobs as sampling_jobs
@@ -137,7 +137,7 @@ def test_what_is_missing_to_the_level_is_written_and_no_more(project, tmp_path):
 
 def test_a_full_queue_is_left_alone(project):
     open_comparisons(project, 8)
-    with pytest.raises(NotNow, match="full enough"):
+    with pytest.raises(Refused, match="full enough"):
         fill_queue(project=project)
     assert start_due_sampling() == []
 
@@ -161,7 +161,7 @@ def test_line_ups_count_as_all_their_pairs_and_are_filled_whole(project, tmp_pat
     assert len(asked_in(job, tmp_path / "run")) == 3 * 3  # seven pairs are missing
     open_comparisons(project, 6)
     SamplingJob.objects.all().delete()
-    with pytest.raises(NotNow, match="full enough"):
+    with pytest.raises(Refused, match="full enough"):
         fill_queue(project=project)
 
 
@@ -208,7 +208,7 @@ def test_a_new_policy_and_the_champion_write_what_they_meet_over(project, tmp_pa
     assert {one["messages"][0]["content"] for one in asked} == {held_out.messages[0]["content"]}
     assert len(asked) == 4
     answer(job, asked)
-    with pytest.raises(NotNow):
+    with pytest.raises(Refused):
         write_for_gate(policy=made)
 
 

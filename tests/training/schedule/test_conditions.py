@@ -6,21 +6,21 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from annotate.quality.recent_rates import Recent
-from training.schedule.conditions import Facts, Rules, decide
+from training.schedule.conditions import StartFacts, StartRules, decide
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-FACTS = Facts(now=NOW, new_pairs=50)
+FACTS = StartFacts(now=NOW, new_pairs=50)
 CAME = replace(FACTS, window=NOW - timedelta(minutes=1))
-PAIRS = Rules(after_pairs=50)
-PLAN = Rules(has_plan=True)
-EITHER = Rules(after_pairs=50, has_plan=True)
+PAIRS = StartRules(after_pairs=50)
+PLAN = StartRules(has_plan=True)
+EITHER = StartRules(after_pairs=50, has_plan=True)
 BOTH = replace(EITHER, needs_all=True)
 
 
 @pytest.mark.parametrize(
     ("rules", "facts", "trigger"),
     [
-        (Rules(), CAME, None),
+        (StartRules(), CAME, None),
         (PAIRS, FACTS, "pairs"),
         (PAIRS, replace(FACTS, new_pairs=49), None),
         (PLAN, FACTS, None),
@@ -31,9 +31,17 @@ BOTH = replace(EITHER, needs_all=True)
         (BOTH, FACTS, None),
         (BOTH, replace(CAME, new_pairs=1), None),
         (BOTH, CAME, "plan"),
-        (Rules(after_minutes=60), FACTS, "time"),
-        (Rules(after_minutes=60), replace(FACTS, last_started=NOW - timedelta(minutes=59)), None),
-        (Rules(after_minutes=60), replace(FACTS, last_started=NOW - timedelta(hours=1)), "time"),
+        (StartRules(after_minutes=60), FACTS, "time"),
+        (
+            StartRules(after_minutes=60),
+            replace(FACTS, last_started=NOW - timedelta(minutes=59)),
+            None,
+        ),
+        (
+            StartRules(after_minutes=60),
+            replace(FACTS, last_started=NOW - timedelta(hours=1)),
+            "time",
+        ),
         (PAIRS, replace(FACTS, is_paused=True), None),
         (PAIRS, replace(FACTS, hindrance="Round 1 has not finished yet."), None),
         (replace(PAIRS, gold_floor=80), replace(FACTS, gold=Recent(80, 100)), "pairs"),
@@ -83,7 +91,7 @@ def test_each_condition_is_said(rules, facts, key, state, words):
 
 
 def test_every_condition_is_always_named():
-    keys = [one.key for one in decide(Rules(), FACTS).conditions]
+    keys = [one.key for one in decide(StartRules(), FACTS).conditions]
     assert keys == [
         "pairs",
         "time",

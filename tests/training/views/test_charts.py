@@ -5,9 +5,9 @@ import pytest
 from lxml import etree
 
 from training.views.rounds.charts import (
-    Estimate,
+    ChartLine,
+    ChartPoint,
     Estimates,
-    Line,
     Point,
     estimate_chart,
     line_chart,
@@ -16,7 +16,7 @@ from training.views.rounds.charts import (
 
 
 def draw(*points, name="Training pairs"):
-    line = Line(name, "train", [Point(x, y, f"Step {x}: {y} · {name}") for x, y in points])
+    line = ChartLine(name, "train", [Point(x, y, f"Step {x}: {y} · {name}") for x, y in points])
     return line_chart([line], summary=f"Loss of {name}", y_words="{:.2f}".format, x_range=(0, 10))
 
 
@@ -65,7 +65,7 @@ def test_one_value_is_drawn():
 
 
 def test_an_estimate_shows_its_interval_and_a_gap_stays_a_gap():
-    row = Estimates("Held-out", "wins", [None, Estimate(0.6, 0.5, 0.7, "Round 2: 60 %")])
+    row = Estimates("Held-out", "wins", [None, ChartPoint(0.6, 0.5, 0.7, "Round 2: 60 %")])
     svg = estimate_chart(
         [row],
         labels=["Round 1", "Round 2"],

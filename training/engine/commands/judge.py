@@ -12,9 +12,9 @@ import time
 import torch
 
 from training.engine.commands.score import GROUP, TOKEN_BUDGET
-from training.engine.config import Job, JudgeJob
+from training.engine.config import EngineJob, JudgeJob
 from training.engine.data.chat import Chat
-from training.engine.data.pairs import Completion, Message, read_completions
+from training.engine.data.pairs import ChatMessage, CompletionLine, read_completions
 from training.engine.errors import EngineError
 from training.engine.forward import reward_model
 from training.engine.forward.reference import score
@@ -28,7 +28,7 @@ MOST_TOGETHER = 8
 """Answers to one prompt in a tree: a tree is computed at once."""
 
 
-def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     """Write ``scores.jsonl``, then ``result.json``."""
     if not isinstance(job, JudgeJob):
         raise TypeError(job)
@@ -83,13 +83,13 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     run.phase("done", step=written, total_steps=len(rows))
 
 
-def _said(row: Completion) -> list[Message]:
+def _said(row: CompletionLine) -> list[ChatMessage]:
     return [{"role": "assistant", "content": row.text}]
 
 
-def by_prompt(rows: list[Completion], most: int = MOST_TOGETHER) -> list[list[Completion]]:
+def by_prompt(rows: list[CompletionLine], most: int = MOST_TOGETHER) -> list[list[CompletionLine]]:
     """Answers to the same prompt together, ``most`` at a time, in the order in which they came."""
-    groups: dict[str, list[list[Completion]]] = {}
+    groups: dict[str, list[list[CompletionLine]]] = {}
     for row in rows:
         own = groups.setdefault(json.dumps(row.messages), [[]])
         if len(own[-1]) == most:

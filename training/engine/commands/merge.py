@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 
-from training.engine.config import Job, MergeJob
+from training.engine.config import EngineJob, MergeJob
 from training.engine.errors import EngineError
 from training.engine.model import adapters
 from training.engine.runtime import device as capability
@@ -25,7 +25,7 @@ FOLDER = "merged"
 log = logging.getLogger("engine")
 
 
-def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     """Write ``merged/`` in safetensors, in shards where it is big, then ``result.json``.
 
     Computed on the CPU: adding two matrices a layer gains nothing from a GPU, and rounds keep it.

@@ -10,13 +10,13 @@ import logging
 import time
 from typing import Any
 
-from training.engine.config import Job, SampleJob
+from training.engine.config import EngineJob, SampleJob
 from training.engine.data.chat import Chat
-from training.engine.data.endings import Ending, context_length, end_tokens
-from training.engine.data.pairs import Prompt, read_prompts
+from training.engine.data.endings import EndRule, context_length, end_tokens
+from training.engine.data.pairs import PromptLine, read_prompts
 from training.engine.errors import EngineError
 from training.engine.generate import decoder
-from training.engine.generate.decoder import Decoder, Question, Row, Wanted
+from training.engine.generate.decoder import DecodedRow, Decoder, Question, Wanted
 from training.engine.generate.hf_generate import Generated
 from training.engine.model import adapters as policy
 from training.engine.runtime import device as capability
@@ -28,7 +28,7 @@ PARTIAL_SECONDS = 0.2
 log = logging.getLogger("engine")
 
 
-def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     """Write all completions, then ``result.json``."""
     if not isinstance(job, SampleJob):
         raise TypeError(job)
@@ -52,7 +52,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     _check_lengths(
         [prompts[place] for place in waiting], [ids[place] for place in waiting], context
     )
-    ending = Ending(chat, end_tokens(base, chat.tokenizer), job.sampling.stop_sequences)
+    ending = EndRule(chat, end_tokens(base, chat.tokenizer), job.sampling.stop_sequences)
     model, names = with_adapters(base, job.adapters)
     writer, reason = choose_writer(model, list(names.values()), chat, job, ending)
     written = len(prompts) - len(waiting)
@@ -89,12 +89,12 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
 class Partial:
     """``partial.json``: the texts that are under way, a few times a second."""
 
-    def __init__(self, run: RunDir, prompts: list[Prompt], chat: Chat, ending: Ending) -> None:
+    def __init__(self, run: RunDir, prompts: list[PromptLine], chat: Chat, ending: EndRule) -> None:
         self._path = run.path / "partial.json"
         self._prompts, self._chat, self._ending = prompts, chat, ending
         self._next = 0.0
 
-    def show(self, rows: list[Row]) -> None:
+    def show(self, rows: list[DecodedRow]) -> None:
         """Write what ``rows`` hold so far, if the last time is long enough ago."""
         if not rows or time.monotonic() < self._next:
             return
@@ -102,13 +102,13 @@ class Partial:
         texts = {self._prompts[row.wanted.index].id: self._text(row) for row in rows}
         write_json(self._path, texts, sync=False)
 
-    def _text(self, row: Row) -> str:
+    def _text(self, row: DecodedRow) -> str:
         taken, _ = self._ending.cut(row.tokens)
         return self._chat.text(taken).rstrip("\ufffd")  # half of a character
 
 
 def choose_writer(
-    model: Any, adapters: list[str | None], chat: Chat, job: SampleJob, ending: Ending
+    model: Any, adapters: list[str | None], chat: Chat, job: SampleJob, ending: EndRule
 ) -> tuple[Decoder | Generated, str | None]:
     """The fastest way that is exact for ``model``, and why it is not our own batch."""
     reason = decoder.obstacle(model) or decoder.trial(model, adapters)
@@ -119,7 +119,7 @@ def choose_writer(
 
 
 def questions_of(
-    prompts: list[Prompt],
+    prompts: list[PromptLine],
     ids: list[list[int]],
     waiting: list[int],
     names: dict[str, str | None],
@@ -153,7 +153,7 @@ def with_adapters(base: Any, adapters: dict[str, str | None]) -> tuple[Any, dict
     return model, names
 
 
-def _line(prompt: Prompt, row: Row, ending: Ending, chat: Chat) -> dict[str, Any]:
+def _line(prompt: PromptLine, row: DecodedRow, ending: EndRule, chat: Chat) -> dict[str, Any]:
     taken, reason = ending.cut(row.tokens)
     return {
         "id": prompt.id,
@@ -166,7 +166,7 @@ def _line(prompt: Prompt, row: Row, ending: Ending, chat: Chat) -> dict[str, Any
     }
 
 
-def _check_lengths(prompts: list[Prompt], ids: list[list[int]], context: int) -> None:
+def _check_lengths(prompts: list[PromptLine], ids: list[list[int]], context: int) -> None:
     for prompt, tokens in zip(prompts, ids, strict=True):
         if len(tokens) >= context:
             raise EngineError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from training.engine.commands.sample import with_adapters
-from training.engine.config import Job, ScoreJob
+from training.engine.config import EngineJob, ScoreJob
 from training.engine.data.chat import Chat
 from training.engine.data.pairs import read_completions
 from training.engine.forward.architecture import choose_layout
@@ -24,7 +24,7 @@ TOKEN_BUDGET = 8192
 GROUP = 256  # completions between two lines written
 
 
-def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     """Write ``scores.jsonl``, then ``result.json``."""
     if not isinstance(job, ScoreJob):
         raise TypeError(job)

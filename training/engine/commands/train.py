@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from training.engine.config import DpoJob, Job, RewardJob, SftJob, TrainJob
+from training.engine.config import DpoJob, EngineJob, RewardJob, SftJob, TrainJob
 from training.engine.data import held_out as pairs_seen
 from training.engine.data.chat import Chat, Tree
 from training.engine.data.examples import Examples
@@ -37,7 +37,7 @@ from training.engine.runtime.process import StopRequest
 from training.engine.runtime.process_group import Group
 from training.engine.runtime.run_dir import RunDir
 from training.engine.runtime.versions import versions
-from training.engine.trainer.eval_samples import Watching
+from training.engine.trainer.eval_samples import EvalSampler
 from training.engine.trainer.provenance import check_expected, inputs_of, provenance, this_part
 from training.engine.trainer.step_metrics import peak_memory_mib
 from training.engine.trainer.trackers import Tracking
@@ -46,7 +46,7 @@ from training.engine.trainer.trainer import Trainer
 log = logging.getLogger("engine")
 
 
-def run(job: Job, run: RunDir, stop: StopRequest) -> None:
+def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     """Train, and leave ``adapter/`` and ``result.json`` in the run directory."""
     if not isinstance(job, TrainJob):
         raise TypeError(job)
@@ -116,7 +116,7 @@ def run(job: Job, run: RunDir, stop: StopRequest) -> None:
     can_write = group.rank == 0 and not sharded  # a spread base needs everybody
     if not isinstance(job, RewardJob) and job.watch.answers and can_write:
         trainer.observers.append(
-            Watching(
+            EvalSampler(
                 model=trainer.model,
                 layout=layout,
                 chat=chat,

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from training.engine.data.pairs import Message, Pair
+from training.engine.data.pairs import ChatMessage, Pair
 from training.engine.errors import EngineError
 
 PLAIN_TEMPLATE = (
@@ -69,7 +69,7 @@ class Chat:
         vocabulary = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
         return hashlib.sha256(f"{self.template}\0{vocabulary}".encode()).hexdigest()
 
-    def prompt_ids(self, conversations: list[list[Message]]) -> list[list[int]]:
+    def prompt_ids(self, conversations: list[list[ChatMessage]]) -> list[list[int]]:
         """Token ids of each conversation, up to where the assistant begins to speak."""
         return self._ids([self._render(messages, asking=True) for messages in conversations])
 
@@ -87,7 +87,7 @@ class Chat:
 
     def trees(
         self,
-        rows: list[tuple[str, list[Message], list[list[Message]], float, int]],
+        rows: list[tuple[str, list[ChatMessage], list[list[ChatMessage]], float, int]],
         max_length: int,
     ) -> list[Tree]:
         """Trees of rows (id, prompt, completions, weight, line in the file).
@@ -153,7 +153,7 @@ class Chat:
     def _raw(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _render(self, messages: list[Message], *, asking: bool) -> str:
+    def _render(self, messages: list[ChatMessage], *, asking: bool) -> str:
         try:
             return str(
                 self.tokenizer.apply_chat_template(

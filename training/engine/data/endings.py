@@ -9,7 +9,7 @@ from training.engine.data.chat import Chat
 MARGIN = 4  # tokens of a stop sequence's look-back that may be no text at all
 
 
-class Ending:
+class EndRule:
     """End tokens, the template's own stop strings and those that a job asks for."""
 
     def __init__(self, chat: Chat, tokens: set[int], stop_sequences: tuple[str, ...]) -> None:

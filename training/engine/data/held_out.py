@@ -21,7 +21,7 @@ QUANTILES = (5, 25, 50, 75, 95)
 
 
 @dataclasses.dataclass(frozen=True)
-class PairRow:
+class HeldOutPair:
     """One held-out pair: sequence log-probabilities under policy and reference, and rewards.
 
     A reward is beta × (log pi − log pi_ref), as in Rafailov et al. 2023.
@@ -40,14 +40,15 @@ class PairRow:
         return self.reward_chosen - self.reward_rejected
 
 
-def rows_of(trees: Sequence[Tree], values: Tensor) -> list[PairRow]:
+def rows_of(trees: Sequence[Tree], values: Tensor) -> list[HeldOutPair]:
     """``values`` is [M, 6], in the order of PairRow's fields after ``id``."""
     return [
-        PairRow(tree.id, *map(float, row)) for tree, row in zip(trees, values.tolist(), strict=True)
+        HeldOutPair(tree.id, *map(float, row))
+        for tree, row in zip(trees, values.tolist(), strict=True)
     ]
 
 
-def write(folder: Path, rows: Iterable[PairRow]) -> None:
+def write(folder: Path, rows: Iterable[HeldOutPair]) -> None:
     """Replace ``held_out.jsonl`` whole."""
     temporary = folder / f".{FILE}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
@@ -56,16 +57,16 @@ def write(folder: Path, rows: Iterable[PairRow]) -> None:
     temporary.replace(folder / FILE)
 
 
-def read(folder: Path) -> list[PairRow]:
+def read(folder: Path) -> list[HeldOutPair]:
     """The rows of the last evaluation; none where there was none."""
     path = folder / FILE
     if not path.exists():
         return []
     with path.open(encoding="utf-8") as file:
-        return [PairRow(**json.loads(line)) for line in file]
+        return [HeldOutPair(**json.loads(line)) for line in file]
 
 
-def summary(rows: Sequence[PairRow]) -> dict[str, Any]:
+def summary(rows: Sequence[HeldOutPair]) -> dict[str, Any]:
     """Counts of pairs that are right, a tie being half a pair, and quantiles of the margin.
 
     ``ranked``: the policy finds the chosen answer likelier than the rejected one;

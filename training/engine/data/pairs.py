@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from training.engine.errors import EngineError
 
-Message = dict[str, Any]
+ChatMessage = dict[str, Any]
 Split = Literal["train", "held_out"]
 SHOWN = 20  # wrong lines named in one error
 T = TypeVar("T")
@@ -25,31 +25,31 @@ class Pair:
     """A line of ``pairs.jsonl``. ``rejected`` is empty for a demonstration."""
 
     id: str
-    prompt: list[Message]
-    chosen: list[Message]
-    rejected: list[Message]
+    prompt: list[ChatMessage]
+    chosen: list[ChatMessage]
+    rejected: list[ChatMessage]
     weight: float
     split: Split
     line: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Prompt:
+class PromptLine:
     """A line of ``prompts.jsonl``: who shall answer what, with which seed."""
 
     id: str
-    messages: list[Message]
+    messages: list[ChatMessage]
     policy: str
     seed: int
     line: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Completion:
+class CompletionLine:
     """A line of ``completions.jsonl`` that is to be scored."""
 
     id: str
-    messages: list[Message]
+    messages: list[ChatMessage]
     policy: str
     text: str
     line: int
@@ -80,32 +80,36 @@ def read_pairs(path: Path, *, demonstrations: bool = False) -> list[Pair]:
     return _read(path, pair)
 
 
-def read_prompts(path: Path, policies: set[str]) -> list[Prompt]:
+def read_prompts(path: Path, policies: set[str]) -> list[PromptLine]:
     """All prompts of ``path``; each must name one of ``policies``, and no id comes twice."""
 
-    def prompt(row: dict[str, Any], line: int) -> Prompt:
+    def prompt(row: dict[str, Any], line: int) -> PromptLine:
         seed = row.get("seed")
         _need(isinstance(seed, int) and not isinstance(seed, bool), "seed", "not an integer", seed)
         policy = row.get("policy")
         _need(policy in policies, "policy", f"none of {', '.join(sorted(policies))}", policy)
-        return Prompt(_identity(row), _messages(row, "messages"), str(policy), int(seed or 0), line)
+        return PromptLine(
+            _identity(row), _messages(row, "messages"), str(policy), int(seed or 0), line
+        )
 
     return _unique(path, _read(path, prompt))
 
 
-def read_completions(path: Path, policies: set[str] | None) -> list[Completion]:
+def read_completions(path: Path, policies: set[str] | None) -> list[CompletionLine]:
     """All completions of ``path``; no id comes twice.
 
     Each must name one of ``policies``; None: it does not matter whose they are.
     """
 
-    def completion(row: dict[str, Any], line: int) -> Completion:
+    def completion(row: dict[str, Any], line: int) -> CompletionLine:
         text = row.get("text")
         _need(isinstance(text, str), "text", "not a string", text)
         policy = row.get("policy", "")
         known = policies is None or policy in policies
         _need(known, "policy", f"none of {', '.join(sorted(policies or ()))}", policy)
-        return Completion(_identity(row), _messages(row, "messages"), str(policy), str(text), line)
+        return CompletionLine(
+            _identity(row), _messages(row, "messages"), str(policy), str(text), line
+        )
 
     return _unique(path, _read(path, completion))
 
@@ -129,10 +133,10 @@ def _identity(row: dict[str, Any]) -> str:
     return str(value)
 
 
-def _messages(row: dict[str, Any], field: str) -> list[Message]:
+def _messages(row: dict[str, Any], field: str) -> list[ChatMessage]:
     value = row.get(field)
     _need(isinstance(value, list) and len(value) > 0, field, "not a list of messages", value)
-    messages: list[Message] = list(value or [])
+    messages: list[ChatMessage] = list(value or [])
     for message in messages:
         _need(isinstance(message, dict), field, "a message is not an object", message)
         _need(

@@ -19,7 +19,7 @@ from training.engine.forward.reference_cache import ReferenceCache, digests_of
 from training.engine.runtime.process_group import Group
 
 KEEP_EVERY = 512  # trees scored between two parts written to the cache
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 
 
 def score(
@@ -27,7 +27,7 @@ def score(
     model: Any,
     trees: list[Tree],
     budget: int,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Tensor:
     """Summed log-probabilities of all branches of ``trees``, fp64 on the CPU, [S].
 
@@ -42,7 +42,7 @@ def score_share(
     model: Any,
     trees: list[Tree],
     group: Group,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Tensor:
     """As ``score``, but only this process's share of ``trees``; 0 for all others' branches."""
     starts = [0]
@@ -79,7 +79,7 @@ def score_with_cache(
     model: Any,
     trees: list[Tree],
     group: Group,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> tuple[Tensor, list[bool]]:
     """Values of all branches, [S], and which of them the cache had.
 

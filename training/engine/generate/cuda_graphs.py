@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from training.engine.errors import is_out_of_memory
-from training.engine.generate.kv_cache import Kept, Numbers
+from training.engine.generate.kv_cache import Int64s, KvCache
 from training.engine.model.mixed_lora import MixedLora
 
 MOST = 48  # graphs; each keeps memory of its own
 ROWS, PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 8, 8, 128, 64  # shapes are multiples of these
-Step = Callable[[], Tensor]
+DecodeStep = Callable[[], Tensor]
 log = logging.getLogger("engine")
 
 
-class Shape(NamedTuple):
+class GraphShape(NamedTuple):
     """What a recorded step is made for; ``prompts`` counts the one that fills up."""
 
     rows: int
@@ -37,10 +37,10 @@ class Shape(NamedTuple):
     answer_tokens: int
 
 
-Key = tuple[Shape, tuple[str, ...]]  # and whose adapters compute
+GraphKey = tuple[GraphShape, tuple[str, ...]]  # and whose adapters compute
 
 
-def cuda_graph(step: Step) -> Step:
+def cuda_graph(step: DecodeStep) -> DecodeStep:
     """``step`` recorded; it has to have run before, in the same shapes."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -67,16 +67,16 @@ class DecodeGraphs:
     def __init__(
         self,
         compute: Callable[[Tensor, Tensor], Tensor],
-        kept: Kept,
+        kept: KvCache,
         lora: MixedLora,
         capacity: int,
         device: torch.device,
-        record: Callable[[Step], Step] = cuda_graph,
+        record: Callable[[DecodeStep], DecodeStep] = cuda_graph,
     ) -> None:
         self._compute, self._kept, self._lora, self._record = compute, kept, lora, record
         self._capacity, self._device = capacity, device
-        self._seen: set[Key] = set()
-        self._recorded: dict[Key, Step] = {}
+        self._seen: set[GraphKey] = set()
+        self._recorded: dict[GraphKey, DecodeStep] = {}
         self._buffers: dict[int, Tensor] = {}  # by rows: ids, positions, slot, place, … [6, R]
         self._memory = (-1, -1)  # what the recorded steps read: versions of adapters and keys
         self.replays = 0
@@ -85,12 +85,12 @@ class DecodeGraphs:
     def logits(
         self,
         adapters: list[str | None],
-        newest: Numbers,
+        newest: Int64s,
         *,
-        slot: Numbers,
-        place: Numbers,
-        prompt: Numbers,
-        written: Numbers,
+        slot: Int64s,
+        place: Int64s,
+        prompt: Int64s,
+        written: Int64s,
     ) -> Tensor | None:
         """Logits [R, V] after the ``newest`` token of each row; None: compute as usual."""
         if not self.is_usable:
@@ -119,9 +119,9 @@ class DecodeGraphs:
         return self._recorded[key]()[:count]
 
     def _shape(
-        self, count: int, slot: Numbers, place: Numbers, prompt: Numbers, written: Numbers
-    ) -> Shape:
-        return Shape(
+        self, count: int, slot: Int64s, place: Int64s, prompt: Int64s, written: Int64s
+    ) -> GraphShape:
+        return GraphShape(
             rows=min(self._capacity, _up(count, ROWS)),
             prompts=min(self._capacity + 1, _up(int(slot.max()) + 2, PROMPTS)),
             places=_power(int(place.max()) + 1),
@@ -131,13 +131,13 @@ class DecodeGraphs:
 
     def _prepare(
         self,
-        shape: Shape,
+        shape: GraphShape,
         adapters: list[str | None],
-        newest: Numbers,
-        slot: Numbers,
-        place: Numbers,
-        prompt: Numbers,
-        written: Numbers,
+        newest: Int64s,
+        slot: Int64s,
+        place: Int64s,
+        prompt: Int64s,
+        written: Int64s,
     ) -> None:
         """Put this step's numbers where the recorded one reads them."""
         count, rows = len(newest), shape.rows

@@ -22,7 +22,7 @@ from training.engine.config import Sampling
 from training.engine.errors import is_out_of_memory
 from training.engine.forward import architecture
 from training.engine.generate import kv_cache
-from training.engine.generate.cuda_graphs import DecodeGraphs, Step, cuda_graph
+from training.engine.generate.cuda_graphs import DecodeGraphs, DecodeStep, cuda_graph
 from training.engine.generate.cuda_graphs import obstacle as graph_obstacle
 from training.engine.generate.logits import Shaper
 from training.engine.generate.seeded_noise import Race, draw
@@ -56,7 +56,7 @@ class Question:
 
 
 @dataclasses.dataclass
-class Row:
+class DecodedRow:
     """An answer under way."""
 
     wanted: Wanted
@@ -105,7 +105,7 @@ class Decoder:
         sampling: Sampling,
         rows: int,
         ended: Ended,
-        record: Callable[[Step], Step] | None = None,
+        record: Callable[[DecodeStep], DecodeStep] | None = None,
     ) -> None:
         """``record``: how a step is recorded to be replayed; None: with CUDA graphs on a GPU."""
         self._lm = causal_lm(model)
@@ -122,20 +122,20 @@ class Decoder:
         self._record = cuda_graph if record is None and on_gpu else record
         self._graphs: DecodeGraphs | None = None
         self._rows_at_most = rows
-        self._finished: list[Row] = []
+        self._finished: list[DecodedRow] = []
         self._start(rows)
 
     def release(self) -> None:
         self._lora.release()
         self._lm.set_attn_implementation(self._before)
 
-    def under_way(self) -> list[Row]:
+    def under_way(self) -> list[DecodedRow]:
         """The answers that are not finished."""
         return list(self._rows)
 
     def write(
         self, questions: Sequence[Question], between: Callable[[], None] = lambda: None
-    ) -> Iterator[Row]:
+    ) -> Iterator[DecodedRow]:
         """All answers, each as soon as it is finished; ``between`` is called before every step."""
         queue = deque(in_order([part for q in questions for part in _parts(q)]))
         if not queue:
@@ -201,7 +201,7 @@ class Decoder:
         for at, (slot, question) in enumerate(zip(slots, joining, strict=True)):
             for place, wanted in enumerate(question.answers):
                 row = len(self._rows)
-                self._rows.append(Row(wanted, question))
+                self._rows.append(DecodedRow(wanted, question))
                 self._slot[row], self._place[row] = slot, place
                 self._prompt[row] = len(question.tokens)
                 if self._seen is not None:
@@ -316,12 +316,12 @@ class Decoder:
     def _start(self, rows: int) -> None:
         """Nobody is here yet."""
         self._capacity = rows
-        self._rows: list[Row] = []
+        self._rows: list[DecodedRow] = []
         self._questions: list[Question] = []
         self._open: list[int] = []  # a prompt's rows that are not finished
         self._slot, self._place, self._prompt = (np.zeros(rows, np.int64) for _ in range(3))
         layers = int(self._lm.config.get_text_config().num_hidden_layers)
-        self._kept = kv_cache.Kept(layers, rows, rows, self._device)
+        self._kept = kv_cache.KvCache(layers, rows, rows, self._device)
         self._graphs = None
         if self._record is not None and not graph_obstacle(self._lm.config):
             self._graphs = DecodeGraphs(

@@ -13,8 +13,8 @@ import torch
 from transformers import GenerationConfig
 
 from training.engine.config import Sampling
-from training.engine.data.endings import Ending
-from training.engine.generate.decoder import Question, Row, in_order
+from training.engine.data.endings import EndRule
+from training.engine.generate.decoder import DecodedRow, Question, in_order
 from training.engine.generate.seeded_noise import RowNoise
 from training.engine.model import adapters
 from training.engine.model.adapters import causal_lm
@@ -26,7 +26,7 @@ class Generated:
     """A model with adapters, and how it is to be sampled."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, sampling: Sampling, rows: int, ending: Ending
+        self, model: Any, tokenizer: Any, sampling: Sampling, rows: int, ending: EndRule
     ) -> None:
         self._model, self._sampling = model, sampling
         self._rows = min(rows, ROWS)
@@ -38,25 +38,25 @@ class Generated:
             do_sample=False, eos_token_id=sorted(ending.tokens) or None, pad_token_id=self._pad
         )
 
-    def under_way(self) -> list[Row]:
+    def under_way(self) -> list[DecodedRow]:
         """None: ``generate`` gives its answers when they are finished."""
         return []
 
     def write(
         self, questions: Sequence[Question], between: Callable[[], None] = lambda: None
-    ) -> Iterator[Row]:
+    ) -> Iterator[DecodedRow]:
         """All answers, a batch at a time; ``between`` is called before every batch.
 
         A row's tokens may go on behind its end token, and behind its limit.
         """
         ordered = in_order(questions)
         for name in dict.fromkeys(question.adapter for question in ordered):
-            rows = [Row(w, q) for q in ordered if q.adapter == name for w in q.answers]
+            rows = [DecodedRow(w, q) for q in ordered if q.adapter == name for w in q.answers]
             for start in range(0, len(rows), self._rows):
                 between()
                 yield from self._batch(name, rows[start : start + self._rows])
 
-    def _batch(self, name: str | None, batch: list[Row]) -> list[Row]:
+    def _batch(self, name: str | None, batch: list[DecodedRow]) -> list[DecodedRow]:
         device = next(self._model.parameters()).device
         prompts = [row.question.tokens for row in batch]
         width = max(map(len, prompts))

@@ -24,10 +24,10 @@ NAME = "whetstone_kept"
 GROWTH = 1.5
 PIECE = 8  # slots at least that are computed together
 PADDING = 8  # of a larger piece, one part in so many may be padding
-Numbers = np.ndarray  # of int64
+Int64s = np.ndarray  # of int64
 
 
-class Pool:
+class CacheLayer:
     """One layer's keys or values: [slots, G, length, D], grown when it gets too small.
 
     It starts as zeros and old values stay finite: what is masked must not be NaN.
@@ -55,13 +55,13 @@ class Pool:
             self.data[target, :, :length] = self.data[source, :, :length]
 
 
-class Kept:
+class KvCache:
     """Keys and values of the prompts and answers under way, and the shape of the batch at hand."""
 
     def __init__(self, layers: int, prompts: int, rows: int, device: torch.device) -> None:
         self.prompt_slots, self.row_slots = prompts + 1, rows  # one prompt that nobody reads
         self._device = device
-        self._pools = [[Pool() for _ in range(4)] for _ in range(layers)]
+        self._pools = [[CacheLayer() for _ in range(4)] for _ in range(layers)]
         self._masks: dict[Any, Tensor] = {}
         self.decoding = False
 
@@ -75,7 +75,7 @@ class Kept:
         self._width = width
 
     def expect_tokens(
-        self, *, slot: Numbers, place: Numbers, prompt: Numbers, written: Numbers
+        self, *, slot: Int64s, place: Int64s, prompt: Int64s, written: Int64s
     ) -> None:
         """The next call computes one token of each row 0, 1, ….
 
@@ -230,7 +230,7 @@ class Kept:
             self._masks[window] = additive(seen, like)[:, None, None]
         return self._masks[window]
 
-    def _tensor(self, numbers: Numbers) -> Tensor:
+    def _tensor(self, numbers: Int64s) -> Tensor:
         return torch.from_numpy(numbers).to(self._device)
 
 
@@ -252,7 +252,7 @@ def pieces(lengths: list[int]) -> list[tuple[int, int, int]]:
     return [*runs, (start, len(lengths), longest)]
 
 
-def _scores(q: Tensor, pool: Pool, runs: list[tuple[int, int, int]], longest: int) -> Tensor:
+def _scores(q: Tensor, pool: CacheLayer, runs: list[tuple[int, int, int]], longest: int) -> Tensor:
     """q [S, G, n, D] with its slots' keys -> [S, G, n, longest]; 0 behind a run's end."""
     if len(runs) == 1:
         return q @ pool.data[: len(q), :, :longest].transpose(-1, -2)
@@ -263,7 +263,7 @@ def _scores(q: Tensor, pool: Pool, runs: list[tuple[int, int, int]], longest: in
     return scores
 
 
-def _gathered(weights: Tensor, pool: Pool, runs: list[tuple[int, int, int]]) -> Tensor:
+def _gathered(weights: Tensor, pool: CacheLayer, runs: list[tuple[int, int, int]]) -> Tensor:
     """weights [S, G, n, L] over the kept values of their slots -> [S, G, n, D]."""
     parts = [
         weights[start:end, ..., :length] @ pool.data[start:end, :, :length]
@@ -279,7 +279,7 @@ def kept_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    kept: Kept | None = None,
+    kept: KvCache | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,

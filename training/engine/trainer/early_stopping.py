@@ -41,7 +41,7 @@ def best_of(history: Mapping[int, float]) -> tuple[int | None, int]:
     return best, sum(step > best for step in steps)
 
 
-class Patience:
+class EarlyStopping:
     """Watches a run's evaluations. ``patience`` 0 watches nothing."""
 
     def __init__(self, run: RunDir, patience: int) -> None:

@@ -21,14 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.engine.config import Sampling, Watch
+from training.engine.config import EvalSamples, Sampling
 from training.engine.data.chat import Chat
-from training.engine.data.endings import Ending, context_length, end_tokens
-from training.engine.data.pairs import Message, Pair
+from training.engine.data.endings import EndRule, context_length, end_tokens
+from training.engine.data.pairs import ChatMessage, Pair
 from training.engine.forward.layout import Layout
 from training.engine.forward.plan import milestones
 from training.engine.generate import decoder
-from training.engine.generate.decoder import Decoder, Question, Row, Wanted
+from training.engine.generate.decoder import DecodedRow, Decoder, Question, Wanted
 from training.engine.generate.hf_generate import Generated
 from training.engine.model import adapters, fused_lora
 from training.engine.runtime.process import StopRequest
@@ -55,7 +55,7 @@ def fixed_prompts(pairs: list[Pair], count: int, seed: int) -> list[Pair]:
     return list(chosen.values())
 
 
-class Watching:
+class EvalSampler:
     """Writes ``samples.jsonl`` and metrics of the split "answers" as a run goes.
 
     ``kl``: the divergence of the policy from its reference in nats an answer,
@@ -76,7 +76,7 @@ class Watching:
         layout: Layout,
         chat: Chat,
         pairs: list[Pair],
-        settings: Watch,
+        settings: EvalSamples,
         eval_fraction: float,
         total: int,
         reference_adapter: str | None,
@@ -94,7 +94,7 @@ class Watching:
         ids = chat.prompt_ids([pair.prompt for pair in prompts]) if prompts else []
         fitting = [(p, i) for p, i in zip(prompts, ids, strict=True) if len(i) <= room]
         self.prompts: list[tuple[Pair, list[int]]] = fitting
-        self.ending = Ending(chat, end_tokens(lm, chat.tokenizer), ())
+        self.ending = EndRule(chat, end_tokens(lm, chat.tokenizer), ())
         self.generate: str | None = None  # why ``generate`` has to be used, once it is known
         self.is_tried = False
         self.lines = LineLog(run.path / "samples.jsonl")
@@ -123,7 +123,7 @@ class Watching:
 
     # --- writing ---
 
-    def _write(self) -> list[Row]:
+    def _write(self) -> list[DecodedRow]:
         """An answer to each prompt, in their order, ended where an answer ends."""
         questions = [
             Question(
@@ -176,7 +176,7 @@ class Watching:
 
     # --- measuring ---
 
-    def _divergences(self, rows: list[Row]) -> list[float]:
+    def _divergences(self, rows: list[DecodedRow]) -> list[float]:
         """Σ_t KL(π ‖ π_ref) along each answer, in nats."""
         name = None
         if self.reference_adapter:
@@ -188,7 +188,7 @@ class Watching:
             if name:
                 self.model.delete_adapter(name)
 
-    def _parts(self, rows: list[Row]) -> Iterator[list[Row]]:
+    def _parts(self, rows: list[DecodedRow]) -> Iterator[list[DecodedRow]]:
         """As many rows at once as give few enough logits; one at least."""
         width = max(len(row.question.tokens) + len(row.tokens) for row in rows)
         vocabulary = adapters.causal_lm(self.model).get_output_embeddings().weight.shape[0]
@@ -196,7 +196,7 @@ class Watching:
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
-    def _divergence(self, rows: list[Row], reference: str | None) -> list[float]:
+    def _divergence(self, rows: list[DecodedRow], reference: str | None) -> list[float]:
         """Of each answer y to x: the sum over its positions, each exact over the vocabulary [V].
 
         Shorter rows are filled up at their ends, which what stands before never sees.
@@ -230,7 +230,7 @@ class Watching:
 
     # --- keeping ---
 
-    def _keep(self, step: int, rows: list[Row], divergences: list[float]) -> None:
+    def _keep(self, step: int, rows: list[DecodedRow], divergences: list[float]) -> None:
         for place, row in enumerate(rows[: self.settings.shown]):
             pair = self.prompts[place][0]
             taken, reason = self.ending.cut(row.tokens)
@@ -292,5 +292,5 @@ def untouched(model: Any, layout: Layout) -> Iterator[None]:
             random.setstate(python)
 
 
-def _plain(messages: list[Message]) -> list[dict[str, str]]:
+def _plain(messages: list[ChatMessage]) -> list[dict[str, str]]:
     return [{"role": str(m["role"]), "content": str(m.get("content") or "")} for m in messages]

@@ -19,7 +19,7 @@ from training.engine.runtime.process_group import Group
 LOSS = "the loss"  # a name that no metric has
 
 
-class Tally:
+class StepTally:
     """Sums over a step's micro-batches, and what was computed for them.
 
     What a device has computed stays there until ``gather``: reading it sooner would make the host

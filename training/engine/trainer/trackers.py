@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from training.engine.config import Job, flat, job_to_dict
+from training.engine.config import EngineJob, flat, job_to_dict
 from training.engine.runtime.run_dir import RunDir
 
 FOLDER = "tensorboard"
@@ -28,7 +28,7 @@ NAMES = ("wandb", "mlflow")
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow or mlflow-skinny"}
 PATIENCE_SECONDS = 20.0  # at the end, for a tracker that is slow to take its last lines
 WAITING = 10_000  # lines that wait for a tracker at most; newer ones are dropped
-Line = Mapping[str, Any]
+MetricsLine = Mapping[str, Any]
 log = logging.getLogger("engine")
 
 
@@ -37,7 +37,7 @@ class Tracker(Protocol):
 
     def begin(self) -> None: ...
 
-    def tell(self, line: Line) -> None:
+    def tell(self, line: MetricsLine) -> None:
         """A line of ``metrics.jsonl``."""
         ...
 
@@ -63,7 +63,7 @@ class EventFiles:
         for line in run.recorded():
             self.tell(line)
 
-    def tell(self, line: Line) -> None:
+    def tell(self, line: MetricsLine) -> None:
         key = (line["step"], line["split"])
         if key in self._written:
             return  # a step that is taken again has the same values
@@ -86,7 +86,7 @@ class EventFiles:
 class Wandb:
     """Weights & Biases; the run's id is kept in the run directory, so a resumed run is one run."""
 
-    def __init__(self, run: RunDir, job: Job) -> None:
+    def __init__(self, run: RunDir, job: EngineJob) -> None:
         self._path, self._job = run.path, job
 
     def begin(self) -> None:
@@ -105,7 +105,7 @@ class Wandb:
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
-    def tell(self, line: Line) -> None:
+    def tell(self, line: MetricsLine) -> None:
         values = {f"{line['split']}/{name}": value for name, value in line["values"].items()}
         self._run.log({"step": line["step"], **values})
 
@@ -116,7 +116,7 @@ class Wandb:
 class Mlflow:
     """MLflow's tracking server or store, wherever MLFLOW_TRACKING_URI says."""
 
-    def __init__(self, run: RunDir, job: Job) -> None:
+    def __init__(self, run: RunDir, job: EngineJob) -> None:
         self._path, self._job = run.path, job
 
     def begin(self) -> None:
@@ -139,7 +139,7 @@ class Mlflow:
         for key, value in flat(job_to_dict(self._job)).items():
             self._client.log_param(self._id, key, str(value)[:500])
 
-    def tell(self, line: Line) -> None:
+    def tell(self, line: MetricsLine) -> None:
         from mlflow.entities import Metric  # type: ignore[import-not-found, unused-ignore]
 
         at = int(1000 * line["time"])
@@ -159,7 +159,7 @@ class _Worker:
 
     name: str
     tracker: Tracker
-    lines: queue.Queue[Line | None] = dataclasses.field(
+    lines: queue.Queue[MetricsLine | None] = dataclasses.field(
         default_factory=lambda: queue.Queue(WAITING)
     )
     succeeded: bool = False
@@ -181,7 +181,7 @@ class _Worker:
             )
             self.tracker = _Deaf()
 
-    def tell(self, line: Line) -> None:
+    def tell(self, line: MetricsLine) -> None:
         if not isinstance(self.tracker, _Deaf):
             try:
                 self.lines.put_nowait(line)
@@ -205,7 +205,7 @@ class _Deaf:
 
     def begin(self) -> None: ...
 
-    def tell(self, line: Line) -> None: ...
+    def tell(self, line: MetricsLine) -> None: ...
 
     def end(self, *, succeeded: bool) -> None: ...
 
@@ -214,7 +214,11 @@ class Tracking:
     """Everybody who is told of a run's metrics, from here to ``close``."""
 
     def __init__(
-        self, run: RunDir, job: Job, *, makers: Mapping[str, Callable[[], Tracker]] | None = None
+        self,
+        run: RunDir,
+        job: EngineJob,
+        *,
+        makers: Mapping[str, Callable[[], Tracker]] | None = None,
     ) -> None:
         self._files: EventFiles | None = None
         self._workers: list[_Worker] = []
@@ -241,7 +245,7 @@ class Tracking:
         for worker in self._workers:
             worker.end(succeeded=succeeded)
 
-    def _tell(self, line: Line) -> None:
+    def _tell(self, line: MetricsLine) -> None:
         if self._files is not None:
             try:
                 self._files.tell(line)
@@ -256,7 +260,7 @@ class Tracking:
         self._files = None
 
 
-def wished(run: RunDir, job: Job) -> dict[str, Callable[[], Tracker]]:
+def wished(run: RunDir, job: EngineJob) -> dict[str, Callable[[], Tracker]]:
     """The trackers that WHETSTONE_TRACKERS names; what is not known or not there is told."""
     found: dict[str, Callable[[], Tracker]] = {}
     for name in filter(
@@ -272,7 +276,7 @@ def wished(run: RunDir, job: Job) -> dict[str, Callable[[], Tracker]]:
                 PACKAGES[name],
             )
         else:
-            maker: Callable[[RunDir, Job], Tracker] = Wandb if name == "wandb" else Mlflow
+            maker: Callable[[RunDir, EngineJob], Tracker] = Wandb if name == "wandb" else Mlflow
             found[name] = lambda maker=maker: maker(run, job)  # type: ignore[misc]
     return found
 

@@ -32,9 +32,9 @@ from training.engine.runtime import checkpoint
 from training.engine.runtime.process import StopRequest
 from training.engine.runtime.process_group import Group
 from training.engine.runtime.run_dir import RunDir
-from training.engine.trainer.early_stopping import Patience
+from training.engine.trainer.early_stopping import EarlyStopping
 from training.engine.trainer.provenance import parts_of, write_parts
-from training.engine.trainer.step_metrics import Tally
+from training.engine.trainer.step_metrics import StepTally
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW (Loshchilov and Hutter 2019)
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
@@ -80,7 +80,7 @@ class Trainer:
         self.save_at = milestones(self.total, settings.checkpoint_fraction)
         self.observers: list[Callable[[int], None]] = []
         self.final: dict[str, dict[str, float]] = {}  # the newest values of each split
-        self.patience = Patience(run, settings.patience if held_out.trees else 0)
+        self.patience = EarlyStopping(run, settings.patience if held_out.trees else 0)
         self.ended_early: int | None = None
         self._saved: set[int] = set()  # steps checkpointed in this life
         self._rng: Tensor | None = None
@@ -181,7 +181,7 @@ class Trainer:
         self.model.train()
         trees = [self.train_examples.trees[i] for i in inputs]
         divisor = self.objective.share(trees)
-        tally = Tally()
+        tally = StepTally()
 
         def learn(indices: list[int]) -> None:
             if self.stop_request:
@@ -264,8 +264,8 @@ class Trainer:
         self.run_dir.phase("evaluating", step=self.step, total_steps=self.total)
         self.model.eval()
         share = self.objective.share(self.held_out.trees)
-        tally = Tally()
-        rows: dict[str, pairs_seen.PairRow] = {}
+        tally = StepTally()
+        rows: dict[str, pairs_seen.HeldOutPair] = {}
 
         def look(indices: list[int]) -> None:
             if self.stop_request and self.group.world == 1:
@@ -292,7 +292,7 @@ class Trainer:
         self.final["held_out"] = values
         self.run_dir.phase("training")
 
-    def _keep_rows(self, rows: dict[str, pairs_seen.PairRow]) -> None:
+    def _keep_rows(self, rows: dict[str, pairs_seen.HeldOutPair]) -> None:
         """What this evaluation says of every pair, from all processes, in the file's order."""
         found = {key: row for part in self.group.all(rows) for key, row in part.items()}
         if found and self.run_dir.writes:

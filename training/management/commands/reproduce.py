@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from training.jobs.engine_process import Progress
+from training.jobs.engine_process import EngineProgress
 from training.models import Round
 from training.rounds.reproduce import ReproduceError, lines, run_again, warnings_before
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         folder = options["out"] or Path(tempfile.mkdtemp(prefix="again-", dir=settings.RUNS_DIR))
         said = ""
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: EngineProgress) -> None:
             nonlocal said
             if progress.phase != said and options["verbosity"] > 0:
                 said = progress.phase

@@ -17,7 +17,7 @@ from django.urls import reverse
 from annotate.models import Completion, Membership, Policy, Project, User
 from annotate.onboarding import texts
 from training.demo.manners import better
-from training.demo.measuring import Share, manner_shares, win_rate
+from training.demo.measuring import MannerShare, manner_shares, win_rate
 from training.demo.simulated_raters import SimulatedRater, Visitor, judge_together
 from training.demo.world import MANNERS
 from training.models import Round, SamplingJob
@@ -144,7 +144,7 @@ class Command(BaseCommand):
                 answers.append((completion.prompt.messages, completion.text))
         shares = manner_shares(answers)
         wins = win_rate(texts[policy.pk], texts[base.pk], conversations)
-        good = shares.get("direct", Share(0.0, 0.0, 0.0))
+        good = shares.get("direct", MannerShare(0.0, 0.0, 0.0))
         return {
             "round": number,
             "policy": policy.slug,

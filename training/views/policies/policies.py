@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 from annotate.access import project_for
 from annotate.models import Policy, Project, User
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.models import LoopSettings, loop_of
 from training.policies import gates, pool
-from training.policies.gates import Standing
-from training.policies.lineage import lineage_of, pairs_behind, reigns_of
+from training.policies.gates import GateStanding
+from training.policies.lineage import champion_terms_of, lineage_of, pairs_behind
 from training.projects import overview
 from training.sampling import best_of
 from training.stats.win_rates import in_percent
@@ -40,7 +40,7 @@ def policies(request: MemberRequest, slug: str) -> HttpResponse:
         "ladder": overview.ladder(project, overview.bouts(project)),
         "standings": [_standing(gates.standing(gate)) for gate in gates.open_gates(project)],
         "former": pool.former_champion(project),
-        "reigns": reigns_of(project),
+        "champion_terms": champion_terms_of(project),
         "is_automatic": _is_automatic(project),
     }
     return render(request, "policies/policies.html", context)
@@ -117,7 +117,7 @@ def roll_back(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     try:
         champion = pool.roll_back(project=project, by=request.user)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
     else:
         words = gettext("%(name)s is the champion again.")
@@ -132,7 +132,7 @@ def _change(
     found = get_object_or_404(Policy, project=project, slug=policy)
     try:
         change(policy=found, by=request.user)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
     else:
         messages.success(request, words % {"name": found.slug})
@@ -150,7 +150,7 @@ def add_best_of(request: MemberRequest, slug: str) -> HttpResponse:
     count = request.POST.get("count", "")
     try:
         made = best_of.make_best_of(source=source, count=int(count) if count.isdecimal() else 0)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
     else:
         messages.success(request, gettext("%(name)s is in the pool.") % {"name": made.slug})
@@ -161,7 +161,7 @@ def _is_automatic(project: Project) -> bool:
     return loop_of(project).promotion == LoopSettings.Promotion.AUTOMATIC
 
 
-def _standing(stands: Standing) -> dict[str, Any]:
+def _standing(stands: GateStanding) -> dict[str, Any]:
     """A gate as its panel shows it: on a scale of 160 pixels, with a verdict in words."""
     found = stands.evidence
     return {
@@ -175,7 +175,7 @@ def _standing(stands: Standing) -> dict[str, Any]:
     }
 
 
-def _verdict(stands: Standing) -> str:
+def _verdict(stands: GateStanding) -> str:
     found = stands.evidence
     names = {"candidate": stands.gate.candidate.slug, "champion": stands.gate.champion.slug}
     if found.verdict == "promote" and stands.objections:

@@ -23,8 +23,8 @@ from annotate.views.requests import MemberRequest
 from training.policies.ranking import Ranking, Rated, ranking_of
 from training.stats.bradley_terry import POINTS, Estimated
 from training.stats.rater_weights import weights_from_gold
-from training.stats.win_rates import Share, in_percent
-from training.views.rounds.charts import Line, Point, line_chart
+from training.stats.win_rates import WinRate, in_percent
+from training.views.rounds.charts import ChartLine, Point, line_chart
 
 MOST_LINES = 6
 BAR = 240
@@ -185,7 +185,7 @@ def _plain(one: Estimated | None) -> dict[str, float] | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class RankingRow:
     """A policy's line in the table, with its interval in pixels of the bar."""
 
     rated: Rated
@@ -208,10 +208,10 @@ def _place(value: float, low: float, high: float) -> str:
     return f"{BAR * (min(max(value, low), high) - low) / (high - low):.1f}"
 
 
-def _rows(found: Ranking) -> list[Row]:
+def _rows(found: Ranking) -> list[RankingRow]:
     low, high = _ends(found)
     return [
-        Row(
+        RankingRow(
             rated=one,
             points=points(one.points.value),
             low=points(one.points.low),
@@ -235,7 +235,7 @@ def _matrix(found: Ranking) -> list[tuple[Rated, list[dict[str, Any] | None]]]:
     ]
 
 
-def _cell(share: Share) -> dict[str, Any]:
+def _cell(share: WinRate) -> dict[str, Any]:
     if share.value is None:
         return {"words": "–", "shade": "", "share": share}
     steps = min(SHADES - 1, int(abs(share.value - 0.5) * 2 * SHADES))
@@ -259,7 +259,7 @@ def _lines(found: Ranking) -> list[tuple[str, str]]:
 def _trend(found: Ranking) -> SafeString:
     hover = _("%(policy)s after %(votes)s votes: %(points)s")
     lines = [
-        Line(
+        ChartLine(
             slug,
             look,
             [

@@ -22,19 +22,19 @@ from annotate.access import project_for
 from annotate.formatting import grouped
 from annotate.models import Policy, PreferencePair, Project
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.exports.archive import members_of
 from training.jobs.claims import request_cancel
 from training.jobs.progress import percent
 from training.models import Round, Score, ScoringJob, Snapshot
 from training.rewards import judging, scored_pairs, scoring
-from training.rewards.agreement import Agreement, Step, agreement, chance
+from training.rewards.agreement import CalibrationStep, RewardAgreement, agreement, chance
 from training.rewards.scorers import name_of, scorers, usual
 from training.rounds.reward_rounds import snapshot_at_hand, start_reward_round
-from training.stats.win_rates import Share, in_percent, interval_in_percent
+from training.stats.win_rates import WinRate, in_percent, interval_in_percent
 from training.storage.artifacts import ArtifactError, local_adapter
 from training.views.policies.ranking import harmless
-from training.views.rounds.charts import Estimate, Estimates, estimate_chart
+from training.views.rounds.charts import ChartPoint, Estimates, estimate_chart
 from training.views.rounds.reports import tar_response
 
 PAIRS_A_PAGE = 10
@@ -42,7 +42,7 @@ SCORERS_SHOWN = 30
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SettledPairRow:
     """A settled pair as the page shows it."""
 
     pair: PreferencePair
@@ -95,7 +95,7 @@ def start_scoring(request: MemberRequest, slug: str) -> HttpResponse:
         raise Http404
     try:
         scoring.start_scoring(scorer=scorer)
-    except NotNow as error:
+    except Refused as error:
         messages.info(request, str(error))
     return _back(project, scorer)
 
@@ -127,7 +127,7 @@ def train_reward_model(request: MemberRequest, slug: str) -> HttpResponse:
         made = start_reward_round(
             project=project, snapshot=snapshot, start=start, requested_by=request.user
         )
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
         return redirect("rewards", project.slug)
     return redirect(made)
@@ -311,7 +311,7 @@ def _figures(request: MemberRequest, project: Project, scorer: Round) -> dict[st
     }
 
 
-def _groups(found: Agreement) -> list[tuple[str, Share]]:
+def _groups(found: RewardAgreement) -> list[tuple[str, WinRate]]:
     named = [
         (_("Held-out pairs"), found.held_out),
         (_("Pairs it was trained on"), found.trained_on),
@@ -325,8 +325,8 @@ def _beside(project: Project, scorer: Round) -> list[scored_pairs.Beside]:
     return scored_pairs.side_by_side(project, [scorer, other] if other else [scorer])
 
 
-def _row(pair: Any, votes: tuple[int, int] | None) -> Row:
-    return Row(
+def _row(pair: Any, votes: tuple[int, int] | None) -> SettledPairRow:
+    return SettledPairRow(
         pair=pair,
         chosen=signed(pair.chosen_reward),
         rejected=signed(pair.rejected_reward),
@@ -354,7 +354,7 @@ def _training(project: Project) -> dict[str, Any]:
     }
 
 
-def calibration_chart(found: Agreement) -> SafeString:
+def calibration_chart(found: RewardAgreement) -> SafeString:
     """How often raters preferred what the scorer did, by how sure it was."""
     said = "; ".join(
         _("%(expected)s expected, %(share)s found")
@@ -375,7 +375,7 @@ def calibration_chart(found: Agreement) -> SafeString:
     )
 
 
-def _found(step: Step) -> Estimate | None:
+def _found(step: CalibrationStep) -> ChartPoint | None:
     if step.share.value is None or step.share.interval is None:
         return None
     words = ngettext(
@@ -388,17 +388,17 @@ def _found(step: Step) -> Estimate | None:
         "interval": interval_in_percent(step.share),
         "count": grouped(step.share.decided),
     }
-    return Estimate(step.share.value, *step.share.interval, words % told)
+    return ChartPoint(step.share.value, *step.share.interval, words % told)
 
 
-def _expected(step: Step) -> Estimate | None:
+def _expected(step: CalibrationStep) -> ChartPoint | None:
     if step.expected is None:
         return None
     words = _("%(share)s expected") % {"share": in_percent(step.expected)}
-    return Estimate(step.expected, step.expected, step.expected, words)
+    return ChartPoint(step.expected, step.expected, step.expected, words)
 
 
-def _plain(share: Share) -> dict[str, Any]:
+def _plain(share: WinRate) -> dict[str, Any]:
     low, high = share.interval or (None, None)
     return {
         "right": share.wins,

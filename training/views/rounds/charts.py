@@ -31,7 +31,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class ChartPoint:
     """One value with its interval; ``words`` are shown on hover."""
 
     y: float
@@ -41,7 +41,7 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A named line. ``look`` is the CSS class that charts.css draws it by."""
 
     name: str
@@ -55,11 +55,11 @@ class Estimates:
 
     name: str
     look: str
-    estimates: Sequence[Estimate | None]
+    estimates: Sequence[ChartPoint | None]
 
 
 def line_chart(
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     *,
     summary: str,
     y_words: Callable[[float], str],
@@ -139,7 +139,7 @@ def _shape(*, width: int, height: int, y_words: Callable[[float], str]) -> dict[
     }
 
 
-def _with_interval(one: Estimate | None) -> dict[str, Any] | None:
+def _with_interval(one: ChartPoint | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {"value": one.y, "ci": {"low": one.low, "high": one.high}}

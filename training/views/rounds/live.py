@@ -18,8 +18,8 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from training.models import Round, RoundSample
-from training.rounds.pausing import can_be_taken_up
-from training.views.figures import Figure
+from training.rounds.pausing import can_be_resumed
+from training.views.figures import RoundChart
 
 SHOWN_STEPS = 200
 """About so many places a chart has for steps."""
@@ -101,7 +101,7 @@ def changed_parts(
     return SafeString(render_to_string("rounds/_changed.html", held, request))
 
 
-def shown(round_: Round, figures: list[Figure]) -> list[Figure]:
+def shown(round_: Round, figures: list[RoundChart]) -> list[RoundChart]:
     """The figures with values; while a round runs, all that its kind will have."""
     if round_.is_finished:
         return [one for one in figures if one.svg]
@@ -115,7 +115,7 @@ def shown(round_: Round, figures: list[Figure]) -> list[Figure]:
 
 def controls(round_: Round) -> dict[str, Any]:
     """What the buttons need to know."""
-    return {"can_take_up": can_be_taken_up(round_)}
+    return {"can_take_up": can_be_resumed(round_)}
 
 
 def _inside(before: dict[str, str], now: dict[str, str]) -> dict[str, bool]:

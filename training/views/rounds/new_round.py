@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from annotate.access import project_for
 from annotate.models import Project
 from annotate.views.requests import MemberRequest
-from training.errors import NotNow
+from training.errors import Refused
 from training.estimates.estimate import Estimate, estimate
 from training.jobs import machines
 from training.models import loop_of
@@ -35,7 +35,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
     chosen = preset(request.GET.get("preset", ""))
     try:
         trained = startable(project, ensure_base(project=project))
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
         return redirect("rounds", project.slug)
     machine = machines.newest()
@@ -61,7 +61,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
             seen = _estimate(project, recipe, planned)
             if "go" in request.POST:
                 return _start(request, project, recipe, seen, keep=form.cleaned_data["keep"])
-        except NotNow as error:
+        except Refused as error:
             form.add_error(None, str(error))
     elif request.method == "GET":
         sent = filled(form.untouched())
@@ -69,7 +69,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
         planned = lifecycle.plan(project, recipe)
         try:
             seen = _estimate(project, recipe, planned)
-        except NotNow:
+        except Refused:
             seen = None  # said in words where the plan is
     else:
         planned = lifecycle.plan(project, usual)
@@ -94,9 +94,9 @@ def _start(
     *,
     keep: bool,
 ) -> HttpResponse:
-    """Raises NotNow where it cannot start: by the estimate, or by what the service says."""
+    """Raises Refused where it cannot start: by the estimate, or by what the service says."""
     if seen is not None and seen.refusal:
-        raise NotNow(seen.refusal)
+        raise Refused(seen.refusal)
     made = lifecycle.start_round(
         project=project,
         requested_by=request.user,

@@ -22,7 +22,7 @@ from annotate.access import project_for
 from annotate.models import Project
 from annotate.views.requests import MemberRequest
 from training.engine.config import flat
-from training.errors import NotNow
+from training.errors import Refused
 from training.exports import compare as comparing
 from training.exports.archive import Member, members_of, size_of, tar_of
 from training.exports.hub_push import start_push
@@ -194,7 +194,7 @@ def push(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 
     def act(found: Round) -> None:
         if what not in HubPush.What.values:
-            raise NotNow(gettext("Nothing was asked for."))
+            raise Refused(gettext("Nothing was asked for."))
         start_push(
             round_=found,
             what=what,
@@ -214,7 +214,7 @@ def _do(
     found = _succeeded(project, number)
     try:
         act(found)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
     return redirect(f"{reverse('report', args=[project.slug, number])}#take")
 

@@ -18,7 +18,7 @@ from annotate.access import project_for
 from annotate.models import Project
 from annotate.views.requests import MemberRequest
 from training.engine.config import flat
-from training.errors import NotNow
+from training.errors import Refused
 from training.exports.side_by_side import answers
 from training.jobs.claims import request_cancel
 from training.jobs.phases import STEPPING
@@ -28,7 +28,7 @@ from training.projects import overview
 from training.rewards.scored_pairs import rewards_beside
 from training.rounds import lifecycle as service
 from training.rounds import pausing
-from training.rounds.run_warnings import concerns
+from training.rounds.run_warnings import run_warnings
 from training.views.figures import curves_of, round_figures, speed_of, time_left_of
 from training.views.rounds import live
 
@@ -55,7 +55,7 @@ def start_round(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     try:
         made = service.start_round(project=project, requested_by=request.user)
-    except NotNow as error:
+    except Refused as error:
         messages.error(request, str(error))
         return redirect("rounds", project.slug)
     return redirect(made)
@@ -125,8 +125,8 @@ def resume_round(request: MemberRequest, slug: str, number: int) -> HttpResponse
     project, _ = project_for(request, slug, manage=True)
     found = _round(project, number)
     try:
-        pausing.take_up(round_=found)
-    except NotNow as error:
+        pausing.resume(round_=found)
+    except Refused as error:
         messages.error(request, str(error))
     return redirect(found)
 
@@ -144,8 +144,8 @@ def _round(project: Project, number: int) -> Round:
 def _live(round_: Round) -> dict[str, Any]:
     curves = curves_of(round_)
     accuracy = curves.get("held_out/reward_accuracy", [])
-    meeting = overview.meeting(round_)
-    worries = concerns(curves, config=round_.config)
+    meeting = overview.head_to_head(round_)
+    worries = run_warnings(curves, config=round_.config)
     now = live.versions(round_, [one.seen for one in worries])
     return {
         "round": round_,

@@ -13,7 +13,7 @@ from annotate.access import project_for
 from annotate.views.requests import MemberRequest
 from training.models import PlanWindow, loop_of
 from training.schedule import auto_start
-from training.schedule.forms import WhenForm
+from training.schedule.forms import ScheduleForm
 
 WINDOWS_SHOWN = 5
 
@@ -24,7 +24,7 @@ def round_when(request: MemberRequest, slug: str) -> HttpResponse:
     """A dry run of the clock, condition by condition, and the form of its rules."""
     project, membership = project_for(request, slug, manage=True)
     data = request.POST if request.method == "POST" else None
-    form = WhenForm(data, instance=loop_of(project))
+    form = ScheduleForm(data, instance=loop_of(project))
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, gettext("Saved."))

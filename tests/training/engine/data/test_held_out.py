@@ -9,11 +9,11 @@ import pytest
 
 from tests.training.engine.commands.test_dpo import done, metrics  # noqa: F401 - a fixture
 from tests.training.engine.conftest import read_json
-from training.engine.data.held_out import PairRow, quantile, read, summary, write
+from training.engine.data.held_out import HeldOutPair, quantile, read, summary, write
 
 
-def row(name: str, *, policy: float, reference: float, margin: float) -> PairRow:
-    return PairRow(name, policy, 0.0, reference, 0.0, margin, 0.0)
+def row(name: str, *, policy: float, reference: float, margin: float) -> HeldOutPair:
+    return HeldOutPair(name, policy, 0.0, reference, 0.0, margin, 0.0)
 
 
 def test_ties_count_half() -> None:

@@ -16,9 +16,9 @@ from tests.training.engine.layouts import KINDS, VOCABULARY, bare
 from training.engine.commands.sample import with_adapters
 from training.engine.config import Model, SampleJob, Sampling
 from training.engine.data.chat import Chat
-from training.engine.data.endings import Ending
+from training.engine.data.endings import EndRule
 from training.engine.generate import decoder
-from training.engine.generate.cuda_graphs import Step
+from training.engine.generate.cuda_graphs import DecodeStep
 from training.engine.generate.cuda_graphs import obstacle as graph_obstacle
 from training.engine.generate.decoder import Decoder, Question, Wanted, evenly, in_order
 from training.engine.generate.hf_generate import Generated
@@ -129,7 +129,7 @@ def test_both_ways_write_the_same_texts(model: Any, base: Path) -> None:
         stop_sequences=("at", "in"),
     )
     asked = questions(["policy_0", None], samples=2)
-    ending = Ending(chat, {END}, sampling.stop_sequences)
+    ending = EndRule(chat, {END}, sampling.stop_sequences)
     fast = Decoder(model, sampling, 5, ending.reached)
     ours = {row.wanted.index: ending.cut(row.tokens) for row in fast.write(asked)}
     fast.release()
@@ -304,7 +304,7 @@ class Recorder:
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
 
-    def __call__(self, step: Step) -> Step:
+    def __call__(self, step: DecodeStep) -> DecodeStep:
         self.recorded += 1
 
         def replay() -> Tensor:
@@ -328,7 +328,7 @@ def test_recorded_steps_write_the_same(model: Any, rows: int, sampling: Sampling
 
 
 def test_a_step_that_cannot_be_recorded_is_computed(model: Any) -> None:
-    def refuse(_: Step) -> Step:
+    def refuse(_: DecodeStep) -> DecodeStep:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     asked = questions(["policy_0", None], samples=2)

@@ -15,11 +15,11 @@ from training.engine.config import (
     EXIT_DONE,
     EXIT_STOPPED,
     DpoJob,
+    EvalSamples,
     Lora,
     Model,
     Optimisation,
     SftJob,
-    Watch,
 )
 from training.engine.data.pairs import Pair
 from training.engine.runtime.process import StopRequest
@@ -27,7 +27,7 @@ from training.engine.runtime.run_dir import RunDir
 from training.engine.trainer.eval_samples import fixed_prompts
 
 NewRun = Callable[..., Path]
-WATCH = Watch(answers=4, shown=2, max_new_tokens=12)
+WATCH = EvalSamples(answers=4, shown=2, max_new_tokens=12)
 
 
 def job(base: Path, **changes: Any) -> DpoJob:
@@ -65,7 +65,7 @@ def runs(base: Path, talker: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from tests.training.engine.conftest import write_lines
 
     done = {}
-    for name, watch in (("watched", WATCH), ("unwatched", Watch())):
+    for name, watch in (("watched", WATCH), ("unwatched", EvalSamples())):
         folder = tmp_path_factory.mktemp(name)
         own = {"start_adapter": str(talker), "reference_adapter": str(talker), "watch": watch}
         write_job(job(base, **own), folder)
@@ -137,7 +137,7 @@ def test_what_goes_wrong_ends_the_watching_and_not_the_run(
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("training.engine.trainer.eval_samples.Watching._divergence", fail)
+    monkeypatch.setattr("training.engine.trainer.eval_samples.EvalSampler._divergence", fail)
     own = {"start_adapter": str(talker), "reference_adapter": str(talker)}
     folder = new_run("broken", job(base, **own), pairs=make_pairs(30, held_out=6))
     assert run_engine("dpo", folder) == EXIT_DONE
@@ -182,12 +182,12 @@ def test_the_divergence_is_exact_on_the_usual_path_too(
     from training.engine.model.adapters import load_tokenizer
 
     monkeypatch.setattr("training.engine.forward.architecture.KNOWN", set())
-    one = Watch(answers=6, shown=1, max_new_tokens=1)
+    one = EvalSamples(answers=6, shown=1, max_new_tokens=1)
     own = {"reference_adapter": str(talker)}
     rows = make_pairs(30, held_out=6)
     folder = new_run("exact", job(base, watch=one, **own), pairs=rows)
     assert run_engine("dpo", folder) == EXIT_DONE
-    alone = new_run("alone", job(base, watch=Watch(), **own), pairs=rows)
+    alone = new_run("alone", job(base, watch=EvalSamples(), **own), pairs=rows)
     assert run_engine("dpo", alone) == EXIT_DONE
     assert adapter_of(folder) == adapter_of(alone)
     assert read_json(folder / "result.json")["layout"] == "padded"
