@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.readme_map import ROOT
+from tests.conftest import ROOT
 
 CODE = """
 import sys

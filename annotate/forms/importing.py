@@ -52,7 +52,8 @@ class CompletionsForm(ImportForm):
         max_length=80,
         validators=[validate_slug],
         help_text=_(
-            "For a file of one model. Left empty, each model named in the file is a policy."
+            "For a file with answers of one model. Left empty, each model named in the file "
+            "becomes a policy."
         ),
     )
 

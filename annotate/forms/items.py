@@ -29,7 +29,7 @@ class FilterForm(forms.Form):
         label=_("Result"), required=False, choices=[ANY, *Comparison.Result.choices]
     )
     item = forms.ChoiceField(
-        label=_("Used as"),
+        label=_("Used in"),
         required=False,
         choices=[
             ANY,
@@ -47,7 +47,7 @@ class ExpectedForm(forms.Form):
         label=_("Right answers"),
         choices=OUTCOMES,
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": _("Tick at least one answer that is right.")},
+        error_messages={"required": _("Tick at least one right answer.")},
     )
 
     def clean_expected(self) -> list[str]:
@@ -70,7 +70,8 @@ class PracticeForm(ExpectedForm):
         max_length=5000,
         widget=forms.Textarea(attrs={"rows": 6}),
         help_text=_(
-            "Shown after the answer, whichever it was: why the right one is right. Markdown."
+            "Shown after every answer, right or wrong: explain why the right one is right. "
+            "Markdown."
         ),
     )
 

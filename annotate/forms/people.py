@@ -30,7 +30,7 @@ class InvitationForm(forms.Form):
         required=False,
         min_value=1,
         max_value=100_000,
-        help_text=_("How many people may join by it. Empty: as many as have the link."),
+        help_text=_("How many people may join with this link. Empty: no limit."),
     )
     note = forms.CharField(
         label=_("Note"),
@@ -55,7 +55,7 @@ class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
             "Managers of the project see it. Letters, digits and . - _ @ +"
         )
         self.fields["password1"].help_text = _(
-            "At least eight characters: not a word that everybody takes, not digits alone."
+            "At least eight characters; not a common password, and not digits only."
         )
         self.fields["password2"].help_text = ""
 
@@ -84,7 +84,7 @@ class TextForm(forms.Form):
         required=False,
         max_length=300,
         label=_("What is new"),
-        help_text=_("A sentence for those who know the version before; raters read it."),
+        help_text=_("One sentence for raters who know the previous version."),
     )
     base = forms.IntegerField(
         min_value=0, widget=forms.HiddenInput, help_text=_("The version that was edited.")

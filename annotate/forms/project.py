@@ -8,55 +8,24 @@ from django import forms
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from annotate.forms.fields import NamesField
 from annotate.models import Project
 from annotate.models.line_ups import FEWEST
 from annotate.models.line_ups import MOST as MOST_ANSWERS
-
-MOST = 12
-LONGEST = 60
-
-
-class LinesField(forms.CharField):
-    """One thing a line; becomes a list of strings."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            required=False, widget=forms.Textarea(attrs={"rows": 4, "class": "lines"}), **kwargs
-        )
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def clean(self, value: Any) -> list[str]:
-        lines = [" ".join(line.split()) for line in str(super().clean(value)).splitlines()]
-        lines = [line for line in lines if line]
-        if len(lines) > MOST:
-            raise forms.ValidationError(
-                _("At most %(most)s lines; these are %(count)s."),
-                params={"most": MOST, "count": len(lines)},
-            )
-        for line in lines:
-            if len(line) > LONGEST:
-                raise forms.ValidationError(
-                    _("“%(line)s…” is longer than %(most)s characters."),
-                    params={"line": line[:30], "most": LONGEST},
-                )
-        folded = [line.casefold() for line in lines]
-        if twice := next((line for line in lines if folded.count(line.casefold()) > 1), None):
-            raise forms.ValidationError(_("“%(line)s” is there twice."), params={"line": twice})
-        return lines
 
 
 class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
     """Everything that a rater sees or feels, but for the guidelines and the consent text."""
 
-    criteria_names = LinesField(
+    criteria_names = NamesField(
         label=_("Criteria, one a line"),
-        help_text=_("Each is rated apart: A, B or tie. Such as Helpful, Honest, Harmless."),
+        help_text=_(
+            "Each is rated separately: A, B or tie. For example Helpful, Honest, Harmless."
+        ),
     )
-    reason_tag_names = LinesField(
+    reason_tag_names = NamesField(
         label=_("Reasons ready to pick, one a line"),
-        help_text=_("Such as Wrong facts, Too long, Impolite."),
+        help_text=_("For example Wrong facts, Too long, Impolite."),
     )
 
     class Meta:
@@ -90,33 +59,32 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "lease_minutes": _("Minutes to judge"),
             "line_up_size": _("Answers put into an order at once"),
             "gold_every": _("A gold item about every … cards"),
-            "practice_pass_percent": _("Practice is passed with … per cent right"),
+            "practice_pass_percent": _("Practice is passed at … per cent correct"),
             "show_agreement": _("Raters see how often others chose as they did"),
         }
         help_texts = {
             "name": _("Shown to everybody in the project."),
-            "question": _("Asked beneath every two responses."),
+            "question": _("Shown below every pair of responses."),
             "strength_mode": _("Slightly or much better, by Shift or by a scale."),
             "reason_mode": _("In the rater's own words, or picked from those below."),
-            "reason_min_length": _("0: a word will do."),
+            "reason_min_length": _("0: one word is enough."),
             "flags_on": "",
-            "editing_on": _("It is kept as a demonstration, and preferred to both in training."),
+            "editing_on": _("Stored as a demonstration; training prefers it to both answers."),
             "judgements_wanted": _(
-                "One is the fastest; with three, a majority decides and disagreement shows. Holds "
-                "for comparisons made from now on."
+                "One is the fastest; with three, a majority decides and disagreement shows. "
+                "Applies to new comparisons."
             ),
             "lease_minutes": _(
-                "How long an open comparison is kept for the rater who has it before it goes to "
-                "somebody else."
+                "How long an open comparison is reserved for a rater before it goes to another."
             ),
             "line_up_size": _(
-                "0: raters compare two at a time. With three to eight they put that many answers "
-                "to one prompt into an order, which gives all the pairs. Holds for what is put "
-                "together from now on; the model must write that many."
+                "0: raters compare two answers at a time. With three to eight, they rank that "
+                "many answers to one prompt, which gives all the pairs at once. Applies to "
+                "new comparisons; the model must write at least that many answers."
             ),
-            "gold_every": _("Comparisons whose answer you know, served blindly. 0: none."),
-            "practice_pass_percent": _("Empty: taking part is enough."),
-            "show_agreement": _("Their own figure alone, never another's votes."),
+            "gold_every": _("Comparisons with a known answer, mixed in unseen. 0: none."),
+            "practice_pass_percent": _("Empty: no pass mark."),
+            "show_agreement": _("Only their own figure, never another person's votes."),
         }
         error_messages = {"question": {"required": _("A card needs a question.")}}
 
@@ -135,8 +103,8 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
                 "editing_on",
             ],
         ),
-        (_("How the work is shared"), ["judgements_wanted", "lease_minutes", "line_up_size"]),
-        (_("Care for quality"), ["gold_every", "practice_pass_percent", "show_agreement"]),
+        (_("How work is shared out"), ["judgements_wanted", "lease_minutes", "line_up_size"]),
+        (_("Quality"), ["gold_every", "practice_pass_percent", "show_agreement"]),
     ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -160,7 +128,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
         size: int = self.cleaned_data["line_up_size"] or 0
         if size and not FEWEST <= size <= MOST_ANSWERS:
             raise forms.ValidationError(
-                _("Three to eight answers make an order; 0 stands for pairs.")
+                _("Three to eight answers can be ranked at once; 0 means pairs.")
             )
         return size
 
@@ -179,7 +147,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
         is_off = cleaned.get("reason_mode") == Project.Asked.OFF
         if is_off and cleaned.get("reason_min_length"):
             self.add_error(
-                "reason_min_length", _("Without a reason there is no shortest one: set 0.")
+                "reason_min_length", _("A shortest reason needs reasons to be asked for: set 0.")
             )
         if cleaned.get("criteria_required") and cleaned.get("criteria_names") == []:
             self.add_error("criteria_required", _("There are no criteria to be rated."))

@@ -11,8 +11,8 @@ from annotate.content.screening import ScreeningRules, as_stored, rules_of
 from annotate.models import Project, ScreeningRule
 
 MEANINGS = {
-    ScreeningRule.EMPTY: _("Nothing but white space."),
-    ScreeningRule.CUT_OFF: _("The longest length was reached before the answer had ended."),
+    ScreeningRule.EMPTY: _("Only white space."),
+    ScreeningRule.CUT_OFF: _("The answer reached the length limit before it ended."),
     ScreeningRule.LOOPING: _("The same words again and again, one after the other."),
     ScreeningRule.IDENTITY: _(
         "The answer says which model it is or who made it, so that it is no longer blind."
@@ -31,10 +31,10 @@ class ScreeningForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
     repeats = forms.IntegerField(
-        label=_("A loop is the same words so many times"),
+        label=_("Repetitions that count as a loop"),
         min_value=2,
         max_value=50,
-        help_text=_("One after the other, and sixteen words in all at least."),
+        help_text=_("Directly one after the other, at least sixteen words in all."),
     )
     names = forms.CharField(
         label=_("Names that give an answer away"),

@@ -119,7 +119,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Record:
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]
         doubled = next(key for key in keys if keys.count(key) > 1)
-        raise FieldError(doubled[:50], _("stands there twice"))
+        raise FieldError(doubled[:50], _("is listed twice"))
     return record
 
 

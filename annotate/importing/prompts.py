@@ -35,10 +35,12 @@ def import_prompts(
     report.prompts_new = report.new
     if shortened:
         words = ngettext(
-            "%(count)s prompt had several turns: the first became the prompt, the later ones are "
-            "kept in its details.",
-            "%(count)s prompts had several turns: the first became the prompt, the later ones are "
-            "kept in its details.",
+            "%(count)s prompt had several turns: the first became the prompt, the later ones "
+            "are stored in its details.",
+            (
+                "%(count)s prompts had several turns: the first became the prompt, the later ones "
+                "are stored in its details."
+            ),
             shortened,
         )
         report.notes.append(words % {"count": grouped(shortened)})

@@ -62,5 +62,5 @@ def hindrance(*, project: Project, rater: User) -> tuple[str, str] | None:
         words = _("A manager has paused your part in this project. Your judgements are kept.")
         return "rater_paused", f"{words} {member.paused_reason}".strip()
     if member.role != Membership.Role.MANAGER and consent_due(project=project, user=rater):
-        return "consent", _("The consent text has changed. Look again to read it and to go on.")
+        return "consent", _("The consent text has changed. Read it to continue.")
     return None

@@ -127,7 +127,7 @@ def last_verdicts(*, project: Project, rater: User) -> list[Past]:
 def _why_kept(judgement: Judgement) -> str:
     comparison = judgement.comparison
     if judgement.is_late:
-        return _("It came too late to count. It is kept.")
+        return _("It came too late to count, but it is stored.")
     if judgement.outcome == Judgement.Outcome.SKIP:
         full = comparison.judgements_taken >= comparison.judgements_wanted
         is_open = comparison.state == Comparison.State.OPEN and not full

@@ -241,7 +241,7 @@ def _flags(given: Given, options: Options, is_skip: bool, errors: dict[str, Word
     if any(flag not in Judgement.Flag.values for flag in given.flags):
         errors["flag"] = _("That flag does not exist.")
     elif _CANNOT_JUDGE in given.flags and not is_skip:
-        errors["flag"] = _("What you cannot judge is to be skipped.")
+        errors["flag"] = _("Use Skip for what you cannot judge.")
     return [flag for flag in Judgement.Flag.values if flag in given.flags]
 
 

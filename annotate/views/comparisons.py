@@ -118,7 +118,7 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     }
     if "retire" in request.POST:
         _retire(request.POST["retire"], practice, gold)
-        messages.success(request, gettext("Taken out of use. What was answered is kept."))
+        messages.success(request, gettext("No longer used. Answers so far are kept."))
         return redirect("comparison", project.slug, found.pk)
     if sent in forms and forms[sent].is_valid():
         _make(sent, found, forms[sent].cleaned_data, request.user)

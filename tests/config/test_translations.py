@@ -177,7 +177,7 @@ MANAGERS_PAGES = {
     ],
     "rounds/": ["Runde 2 ist noch nicht fertig.", "Gescheitert", "Läuft"],
     "rounds/1/": ["Training", "Loss", "Zurückgehaltene Paare", "Die Trainings-Engine hat keinen"],
-    "rounds/2/": ["Laden des Modells", "Woraus sie gemacht ist", "die Projektleitung"],
+    "rounds/2/": ["Laden des Modells", "Konfiguration", "die Projektleitung"],
     "completions/": ["Fehlendes schreiben", "Vergleiche bilden"],
     "comparisons/": ["Übungsaufgabe", "Gold-Aufgabe", "Entschieden", "vergeben", "Beliebig"],
     "comparisons/{comparison}/": ["Richtige Antworten", "Nicht mehr verwenden", "A ist besser"],
@@ -185,13 +185,13 @@ MANAGERS_PAGES = {
     "import/": ["Prompts importieren", "unkomprimiert oder mit gzip"],
     "people/": ["Mitglieder", "Rolle setzen", "Bewertung", "Sek. je Karte"],
     "invitations/": ["Ein neuer Link", "Höchstens so oft", "offen bis", "eine Woche"],
-    "settings/": ["Modelle und Runden", "Basismodell", "Ausgangspunkt jeder Runde", "der Champion"],
-    "rounds/3/report/": ["Bericht über Runde 3", "Rang-Genauigkeit der Referenz", "Mitnehmen"],
+    "settings/": ["Modelle und Runden", "Basismodell", "Jede Runde beginnt bei", "der Champion"],
+    "rounds/3/report/": ["Bericht über Runde 3", "Rang-Genauigkeit der Referenz", "Downloads"],
     "rounds/compare/?a=1&b=3": ["Runde 1 neben Runde 3", "Unterschiedliche Einstellungen"],
     "settings/notifications/": ["Wer benachrichtigt wird", "Eine Runde ist gelungen", "Probe"],
     "settings/notifications/deliveries/": ["Zustellungen", "Aufgegeben", "Noch einmal senden"],
     "card/": ["Karte speichern", "So sehen es die Bewertenden", "Wird nicht gefragt", "Vorschau"],
-    "texts/guidelines/": ["Als Version 3 speichern", "gilt jetzt", "Was neu war"],
+    "texts/guidelines/": ["Als Version 3 speichern", "aktuell", "Was neu war"],
     "texts/guidelines/1/": ["Richtlinien, Version 1", "Das Ganze", "Alles war neu"],
     "texts/consent/": ["Einwilligungstext", "Ein leerer Text fragt nichts."],
 }
@@ -199,7 +199,7 @@ MANAGERS_PAGES = {
 
 MANAGERS_ENGLISH = [
     *("Save", "Preview", "The card", "Comparisons", "People", "Settings", "Rounds", "Completions"),
-    *("Used as", "Any", "Role", "Members", "Invitations", "Judgements", "Result", "Words"),
+    *("Used in", "Any", "Role", "Members", "Invitations", "Judgements", "Result", "Words"),
     *("Queued", "Running", "Failed", "Retired", "Open", "Settled", "Tie", "Preference pair"),
     *("Held-out", "Training pairs", "Reward", "ago", "starting", "loading", "about", "Versions"),
     # No page in German has one of these, whatever it says.

@@ -38,17 +38,17 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.PasswordInput(attrs={**PLAIN, "autocomplete": "new-password"}),
     )
     remove_key = forms.BooleanField(required=False, label=_("Forget the stored key"))
-    sends_temperature = forms.BooleanField(required=False, label=_("It understands temperature"))
-    sends_top_p = forms.BooleanField(required=False, label=_("It understands top-p"))
+    sends_temperature = forms.BooleanField(required=False, label=_("Supports temperature"))
+    sends_top_p = forms.BooleanField(required=False, label=_("Supports top-p"))
     sends_seed = forms.BooleanField(
         required=False,
-        label=_("It understands seeds"),
-        help_text=_("Leave out what it refuses; many hosted models take no temperature."),
+        label=_("Supports seeds"),
+        help_text=_("Switch off what it refuses; many hosted models take no temperature."),
     )
     stop_texts = forms.CharField(
         required=False,
-        label=_("Texts that end an answer"),
-        help_text=_("One a line, four at most. Empty: the model ends by itself."),
+        label=_("Stop sequences"),
+        help_text=_("One a line, at most four. Empty: the model ends by itself."),
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
     )
 
@@ -69,27 +69,28 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {
             "url": _("Address"),
             "model": _("Model"),
-            "concurrency": _("Requests at once"),
-            "timeout_seconds": _("Seconds for one answer"),
-            "length_parameter": _("The longest answer is sent as"),
-            "price_prompt": _("Price of a million tokens read"),
-            "price_completion": _("Price of a million tokens written"),
+            "concurrency": _("Concurrent requests"),
+            "timeout_seconds": _("Time limit for one answer, in seconds"),
+            "length_parameter": _("Length limit is sent as"),
+            "price_prompt": _("Price per million input tokens"),
+            "price_completion": _("Price per million output tokens"),
             "currency": _("Currency"),
             "adapters_of": _("Loads adapters of this base model"),
-            "adapters_dir": _("The adapters' folder, as it sees it"),
+            "adapters_dir": _("Adapter folder as the endpoint sees it"),
         }
         help_texts = {
             "url": _("Up to /v1, such as https://api.example.org/v1 or http://localhost:11434/v1."),
             "model": _("As the endpoint names it."),
-            "concurrency": _("How many answers it may be writing for this project at a time."),
-            "timeout_seconds": _("After that an answer is given up and asked for once more."),
-            "length_parameter": _("Newer hosted models ask for max_completion_tokens."),
+            "concurrency": _("How many answers it may write for this project at the same time."),
+            "timeout_seconds": _("After that the request is given up and sent once more."),
+            "length_parameter": _("Newer hosted models expect max_completion_tokens."),
             "price_prompt": _("0: not counted."),
             "price_completion": _("0: not counted."),
-            "currency": _("Three letters, for the pages alone."),
+            "currency": _("Three letters; only for display."),
             "adapters_of": _(
-                "For a vLLM with LoRA: the base model as the project's settings name it. Rounds "
-                "on it are then answered there and not by the engine. Empty: none."
+                "For a vLLM with LoRA: the base model as named in the project's settings. "
+                "Policies trained on it are then sampled there instead of by the engine. "
+                "Empty: none."
             ),
             "adapters_dir": _("Empty: the same path as here."),
         }
@@ -101,7 +102,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     GROUPS = [
         (_("Where it is"), ["name", "url", "model", "key", "remove_key"]),
         (
-            _("How it is asked"),
+            _("Requests"),
             [
                 "concurrency",
                 "timeout_seconds",
@@ -136,10 +137,11 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
             if endpoint.policy.completions.exists():
                 self.fields["model"].disabled = True
                 self.fields["model"].help_text = gettext(
-                    "It has written with this model. For another one, add an endpoint."
+                    "It has written completions with this model. For another model, add an "
+                    "endpoint."
                 )
             self.fields["key"].help_text = (
-                gettext("One is stored; leave this empty to keep it. A new host erases it.")
+                gettext("A key is stored; leave this empty to keep it. A new host deletes it.")
                 if self.has_key
                 else gettext("None is stored.")
             )
@@ -170,7 +172,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_key(self) -> str:
         key: str = self.cleaned_data["key"].strip()
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValidationError(gettext("A key has letters, digits and signs alone."))
+            raise ValidationError(gettext("A key has only letters, digits and signs."))
         return key
 
     def clean_stop_texts(self) -> str:

@@ -106,13 +106,13 @@ class HostRules:
         if not self.names and not self.networks:
             raise AddressRefused(
                 _(
-                    "No host may be reached yet. Whoever runs this site lists them in "
+                    "No host is allowed yet. The operator of this site lists them in "
                     "WHETSTONE_ENDPOINT_HOSTS."
                 )
             )
         words = _(
-            "%(host)s is not on the list of hosts that may be reached. Whoever runs this site "
-            "adds it to WHETSTONE_ENDPOINT_HOSTS."
+            "%(host)s is not on the list of allowed hosts. The operator of this site adds it "
+            "to WHETSTONE_ENDPOINT_HOSTS."
         )
         raise AddressRefused(words % {"host": f"{origin.host}:{origin.port}"})
 
@@ -124,8 +124,8 @@ class HostRules:
         if not plain.is_global or plain.is_multicast:
             if not is_listed:
                 words = _(
-                    "%(host)s leads to %(address)s, which is not a public address. Whoever runs "
-                    "this site may add that address to WHETSTONE_ENDPOINT_HOSTS."
+                    "%(host)s resolves to %(address)s, which is not a public address. The "
+                    "operator of this site may add that address to WHETSTONE_ENDPOINT_HOSTS."
                 )
                 raise AddressRefused(words % {"host": origin.host, "address": plain})
         elif origin.scheme == "http" and not is_listed:

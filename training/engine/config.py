@@ -50,6 +50,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""The file of an adapter's folder that holds its numbers, as peft names it."""
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped on request, start again to go on

@@ -74,8 +74,8 @@ def estimate(
     if machine is None:
         bases.append(
             _(
-                "No worker has run anything yet, so its memory and speed are not known. One "
-                "is asked every minute and answers within seconds, if it is there and free."
+                "No worker has run anything yet, so its memory and speed are unknown. One is "
+                "asked every minute and answers within seconds if it is free."
             )
         )
     elif shape is None:
@@ -94,7 +94,7 @@ def estimate(
         recomputed = memory is not None and memory.checkpointing
         pace = cost_model.pace_from_speed(shape, machine, checkpointing=recomputed)
         a_step = cost_model.STEP
-        source = _("the time from the worker's measured speed; a first round tells better")
+        source = _("time from the worker's measured speed; more accurate after a first round")
     seconds = None
     if pace is not None:
         seconds = cost_model.seconds_of(work, pace, processes, a_step=a_step)
@@ -223,14 +223,14 @@ def _memory_words(memory: Memory, machine: Hardware) -> str:
 
 
 def _refusal_words(memory: Memory, changes: list[Change]) -> str:
-    words = _("This cannot fit: it needs about %(need)s GiB, and %(have)s GiB are free.") % {
+    words = _("This does not fit: it needs about %(need)s GiB, and %(have)s GiB are free.") % {
         "need": gib(memory.total),
         "have": gib(memory.available),
     }
     if not changes:
-        return words + " " + _("No setting would help: take a smaller base model.")
+        return words + " " + _("No setting helps: take a smaller base model.")
     told = ", ".join(change_words(one) for one in changes)
-    return words + " " + _("It would with: %(changes)s.") % {"changes": told}
+    return words + " " + _("It fits with: %(changes)s.") % {"changes": told}
 
 
 def change_words(change: Change) -> str:

@@ -99,11 +99,11 @@ def figures_of(a: RoundReport, b: RoundReport) -> list[ComparedResult]:
             for field, name in (
                 ("rewarded", _("Reward accuracy")),
                 ("ranked", _("Ranking accuracy")),
-                ("ranked_at_start", _("Ranking accuracy where it began")),
+                ("ranked_at_start", _("Ranking accuracy at the start")),
                 ("ranked_by_reference", _("Ranking accuracy of the reference")),
             )
         ),
-        ComparedResult(_("Middle reward margin"), _margin(a), _margin(b)),
+        ComparedResult(_("Median reward margin"), _margin(a), _margin(b)),
         ComparedResult(_("Mean length in characters"), _length(a), _length(b)),
         ComparedResult(
             _("Answers that loop"),

@@ -58,11 +58,9 @@ def start_push(
     """Queue a push. Raises Refused, in words, where it cannot go."""
     repo = repo.strip()
     if not REPO.fullmatch(repo) or ".." in repo or "--" in repo:
-        raise Refused(
-            _("The place on the hub is written as owner/name, such as our-lab/helpdesk-3.")
-        )
+        raise Refused(_("Write the repository as owner/name, such as our-lab/helpdesk-3."))
     if not token and not settings.HUB_TOKEN:
-        raise Refused(_("The hub wants a token that may write. Enter one."))
+        raise Refused(_("The hub needs a token with write access. Enter one."))
     _folder(round_, what)
     try:
         with transaction.atomic():
@@ -195,16 +193,16 @@ def _in_words(error: BaseException, push: HubPush) -> Exception:
         status = error.response.status_code
         values = {"hub": hub, "repo": push.repo, "status": status, "said": _said(error)}
         if status == 401:
-            return PushFailed(_("%(hub)s does not know this token (401).") % values)
+            return PushFailed(_("%(hub)s does not accept this token (401).") % values)
         if status == 403:
             return PushFailed(
                 _("The token may not write to %(repo)s on %(hub)s (403). %(said)s") % values
             )
         if status == 404:
-            return PushFailed(_("%(hub)s has no place for %(repo)s (404). %(said)s") % values)
+            return PushFailed(_("%(hub)s does not find %(repo)s (404). %(said)s") % values)
         return PushFailed(_("%(hub)s refused with status %(status)s. %(said)s") % values)
     if isinstance(error, OSError) or type(error).__module__.startswith(("httpx", "httpcore")):
-        return PushFailed(_("%(hub)s cannot be reached, or broke off.") % {"hub": hub})
+        return PushFailed(_("%(hub)s cannot be reached, or closed the connection.") % {"hub": hub})
     return error if isinstance(error, Exception) else PushFailed(type(error).__name__)
 
 

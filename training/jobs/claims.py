@@ -59,7 +59,7 @@ class Claim:
         return self.update(
             state=Job.State.QUEUED,
             stops=F("stops") + 1,
-            phase="stopped, will go on",
+            phase="stopped, will continue",
             nudged_at=None,
         )
 

@@ -26,7 +26,7 @@ PHASES: dict[str, Promise] = {
     "done": _("done"),
     "failed": _("failed"),
     "stopped": _("stopped"),
-    "stopped, will go on": _("stopped, will go on"),
+    "stopped, will continue": _("stopped, will continue"),
     "its worker died; queued again": _("its worker died; queued again"),
     "its engine was killed; queued again": _("its engine was killed; queued again"),
 }

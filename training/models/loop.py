@@ -19,11 +19,11 @@ class LoopSettings(models.Model):
 
     class QueueUnit(models.TextChoices):
         COMPARISONS = "comparisons", _("comparisons")
-        MINUTES = "minutes", _("minutes at the present pace")
+        MINUTES = "minutes", _("minutes at the current rate")
 
     class Promotion(models.TextChoices):
-        BUTTON = "button", _("a manager, by a button")
-        AUTOMATIC = "automatic", _("the gate, by itself")
+        BUTTON = "button", _("a manager's button")
+        AUTOMATIC = "automatic", _("the gate, automatically")
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="loop")
     base_model = models.CharField(
@@ -84,9 +84,9 @@ class LoopSettings(models.Model):
     start_from = models.CharField(max_length=10, choices=StartFrom, default=StartFrom.LATEST)
 
     class Meeting(models.TextChoices):
-        ANY = "any", _("whichever come")
-        CLOSE = "close", _("those that a reward can hardly tell apart")
-        FAR = "far", _("those that a reward finds furthest apart")
+        ANY = "any", _("in any order")
+        CLOSE = "close", _("answers with close rewards")
+        FAR = "far", _("answers with rewards far apart")
 
     score_new = models.BooleanField(
         default=False, help_text="New completions get a reward without being asked."

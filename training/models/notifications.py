@@ -15,7 +15,7 @@ from annotate.models import Project
 class Event(models.TextChoices):
     SUCCEEDED = "round.succeeded", _("A round has succeeded")
     FAILED = "round.failed", _("A round has failed")
-    WARNING = "round.warning", _("A round's numbers need attention")
+    WARNING = "round.warning", _("A round has warnings")
     GATE_READY = "gate.ready", _("A gate waits for a manager's decision")
     GATE_DECIDED = "gate.decided", _("A gate has been decided")
 

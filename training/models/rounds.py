@@ -47,7 +47,7 @@ class Round(Job):
         BUTTON = "button", _("a manager")
         PAIRS = "pairs", _("enough new pairs")
         TIME = "time", _("the clock")
-        PLAN = "plan", _("the time plan")
+        PLAN = "plan", _("the schedule")
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="rounds")
     number = models.PositiveIntegerField()

@@ -72,7 +72,7 @@ def trial_occurrence(project: Project, *, key: str, at: datetime) -> Occurrence:
         key=key,
         at=at,
         subject=_("%(project)s: a test message") % {"project": project.name},
-        lines=[_("Somebody asked for this message, to see whether messages arrive.")],
+        lines=[_("Someone asked for this test message.")],
         path=reverse("notifications", args=[project.slug]),
         data={"project": project.slug},
     )
@@ -102,7 +102,7 @@ def _ended(
         else:
             subject = _("%(project)s: round %(number)s has failed") % words
             lines = [one.error or _("The engine gave no reason.")]
-            lines.append(_("Its pairs are kept; another round can be started at once."))
+            lines.append(_("Its pairs are kept; you can start another round at once."))
             path = one.get_absolute_url()
         told = one.result.get("held_out") or {}
         data = {
@@ -141,7 +141,7 @@ def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Oc
             continue
         lines = warnings_of(one)
         if lines:
-            words = _("%(project)s: the numbers of round %(number)s need attention")
+            words = _("%(project)s: round %(number)s has warnings")
             yield Occurrence(
                 Event.WARNING,
                 key,
@@ -212,9 +212,9 @@ def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Occur
 
 def _against(gate: Gate, figures: dict[str, Any]) -> str:
     if not figures.get("meetings"):
-        return _("It did not meet %(champion)s.") % {"champion": gate.champion.slug}
+        return _("It was not compared with %(champion)s.") % {"champion": gate.champion.slug}
     words = _(
-        "Against %(champion)s it won %(share)s (%(low)s to %(high)s) of %(meetings)s meetings."
+        "Against %(champion)s it won %(share)s (%(low)s to %(high)s) of %(meetings)s comparisons."
     )
     return words % {
         "champion": gate.champion.slug,

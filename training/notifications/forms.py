@@ -22,7 +22,7 @@ class EventsForm(forms.Form):
     """Of what somebody is told."""
 
     events = forms.MultipleChoiceField(
-        label=_("Told when"),
+        label=_("Notify when"),
         choices=Event.choices,
         initial=[Event.SUCCEEDED, Event.FAILED, Event.WARNING, Event.GATE_READY],
         widget=forms.CheckboxSelectMultiple,
@@ -59,7 +59,7 @@ class RecipientForm(EventsForm):
             if not settings.EMAIL_URL:
                 raise ValidationError(
                     gettext(
-                        "No mail server is set. Whoever runs this site sets WHETSTONE_EMAIL_URL."
+                        "No mail server is set. The operator of this site sets WHETSTONE_EMAIL_URL."
                     )
                 )
             return

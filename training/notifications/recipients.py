@@ -32,7 +32,7 @@ def add_recipient(
         with transaction.atomic():
             made.save()
     except IntegrityError as error:
-        raise Refused(_("%(address)s is told already.") % {"address": address}) from error
+        raise Refused(_("%(address)s is a recipient already.") % {"address": address}) from error
     return made, secret_of(made) if made.secret_sealed else ""
 
 

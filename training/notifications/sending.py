@@ -95,7 +95,9 @@ def _send(delivery: Delivery) -> str:
 
 def _mail(delivery: Delivery) -> str:
     if not settings.EMAIL_URL:
-        raise NotSent(_("No mail server is set. Whoever runs this site sets WHETSTONE_EMAIL_URL."))
+        raise NotSent(
+            _("No mail server is set. The operator of this site sets WHETSTONE_EMAIL_URL.")
+        )
     host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     message = EmailMessage(
         subject=" ".join(delivery.subject.split()),
@@ -178,10 +180,7 @@ async def _post(delivery: Delivery) -> str:
         return _("Answered with status %(status)s.") % {"status": response.status_code}
     if response.status_code == GONE:
         raise NotSent(
-            _(
-                "Answered with status 410, which says that it wants nothing any more. It was "
-                "switched off."
-            ),
+            _("Answered with status 410 (gone). It was switched off."),
             is_final=True,
         )
     raise NotSent(_("Answered with status %(status)s.") % {"status": response.status_code})

@@ -41,9 +41,9 @@ class AskForm(forms.Form):
         label=_("The other policy"), queryset=Policy.objects.none(), empty_label=None
     )
     blind = forms.BooleanField(
-        label=_("Hide who writes what"),
+        label=_("Hide which policy writes which"),
         required=False,
-        help_text=_("Sides are drawn; the names come when you ask for them."),
+        help_text=_("Sides are random; the names are shown when you ask for them."),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:

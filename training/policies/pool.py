@@ -101,7 +101,7 @@ def promote(
     """
     if policy.kind == Policy.Kind.BEST_OF:
         raise Refused(
-            _("%(name)s is no model of its own: promote the one that it draws from.")
+            _("%(name)s is not a model of its own: promote the one it is based on.")
             % {"name": policy.slug}
         )
     Project.objects.select_for_update().get(pk=policy.project_id)

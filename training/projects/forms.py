@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from annotate.forms.fields import EscapedLinesField
 from annotate.models import Policy, Project
 from training.models import LoopSettings
 from training.policies.pool import MOST_WEIGHT
@@ -24,8 +25,8 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "name": _("Shown to everybody in the project."),
             "held_out_percent": _(
-                "Share of the prompts that no round ever trains on, so that progress is measured "
-                "on questions the model has not seen. Holds for prompts imported from now on."
+                "Share of prompts that are never trained on, so that progress is measured on "
+                "unseen questions. Applies to prompts imported from now on."
             ),
         }
 
@@ -38,7 +39,7 @@ class NewProjectForm(ProjectForm):
         required=False,
         label=_("Base model"),
         help_text=_(
-            "The model to sharpen: a Hugging Face name such as Qwen/Qwen2.5-0.5B-Instruct, or a "
+            "The model to train: a Hugging Face name such as Qwen/Qwen2.5-0.5B-Instruct, or a "
             "folder on the server. Leave it empty to compare imported responses only."
         ),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
@@ -61,7 +62,7 @@ class NewProjectForm(ProjectForm):
             ),
             "judgements_wanted": _(
                 "How many raters judge each comparison. One is the fastest; with three, a "
-                "majority decides and disagreement shows. Holds for comparisons made from now on."
+                "majority decides and disagreement shows. Applies to new comparisons."
             ),
             "slug": _("Part of every address, such as /p/help-desk/. Letters, digits and hyphens."),
         }
@@ -72,35 +73,14 @@ class NewProjectForm(ProjectForm):
         return LoopSettings(base_model=self.cleaned_data["base_model"])
 
 
-class LinesField(forms.CharField):
-    r"""A list of texts, one a line; ``\n`` in a line stands for a line break."""
-
-    widget = forms.Textarea(attrs={"rows": "3", "spellcheck": "false", "autocapitalize": "none"})
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(strip=False, required=False, max_length=1000, **settings)
-
-    def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return "\n".join(str(line).replace("\n", "\\n") for line in value)
-
-    def to_python(self, value: Any) -> Any:
-        lines = str(super().to_python(value) or "").splitlines()
-        return [line.replace("\\n", "\n") for line in lines if line.strip()]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.to_python(data) != (initial or []))
-
-
 class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
     """How completions are written and where rounds go on from; when: training.schedule.forms."""
 
-    stop_sequences = LinesField(
-        label=_("Stop at"),
+    stop_sequences = EscapedLinesField(
+        label=_("Stop sequences"),
         help_text=_(
-            "Texts at which an answer ends, one a line, such as Question: or ###. They are no part "
-            "of the answer. \\n stands for a line break."
+            "One a line, such as Question: or ###. The answer ends before the first of them. "
+            "\\n means a line break."
         ),
     )
 
@@ -134,74 +114,74 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
             "min_p": _("Min-p"),
             "repetition_penalty": _("Repetition penalty"),
             "max_new_tokens": _("Longest completion, in tokens"),
-            "queue_level": _("Keep so much in the raters' queue"),
+            "queue_level": _("Queue level"),
             "queue_unit": _("Counted in"),
-            "start_from": _("Each round goes on from"),
-            "score_new": _("Give new completions their reward by themselves"),
+            "start_from": _("Each round starts from"),
+            "score_new": _("Score new completions automatically"),
             "meeting": _("Raters compare first"),
-            "meeting_at_random": _("Left to chance, in per cent"),
+            "meeting_at_random": _("Random share, in per cent"),
             "promotion": _("A candidate is promoted by"),
-            "gate_votes": _("Meetings a gate waits for at most"),
+            "gate_votes": _("Comparisons at a gate, at most"),
         }
         help_texts = {
             "base_model": _(
-                "A Hugging Face name or a folder on the server. Another model begins a line of "
-                "its own: rounds trained on the present one stay, but none goes on from them."
+                "A Hugging Face name or a folder on the server. Another model starts its own "
+                "line of policies: existing ones stay, but no new round starts from them."
             ),
-            "base_revision": _("A branch, tag or commit of that model; empty means its newest."),
+            "base_revision": _("A branch, tag or commit of that model; empty means the newest."),
             "completions_per_prompt": _(
-                "How many answers each policy in the pool writes to each prompt. Two can already "
-                "be compared with each other."
+                "How many answers each policy in the pool writes to each prompt. Two are "
+                "enough to compare."
             ),
             "temperature": _(
-                "How freely answers vary. 1 samples as the model was trained; 0 always takes the "
-                "likeliest word, and then two answers of one policy are the same."
+                "How much answers vary. 1 samples as the model was trained; 0 always takes "
+                "the likeliest word, so two answers of one policy are the same."
             ),
             "top_p": _(
-                "Only the likeliest words that together make up this share are considered. 1 "
-                "leaves out none."
+                "Only the likeliest words that together reach this share are considered. 1 "
+                "considers all."
             ),
             "min_p": _(
-                "Words less likely than this share of the likeliest word are left out. 0 leaves "
-                "out none; 0.05 is a usual value."
+                "Words less likely than this share of the likeliest word are left out. 0 "
+                "leaves out none; 0.05 is common."
             ),
             "repetition_penalty": _(
-                "Above 1, words that stand in the prompt or the answer already get less likely. "
-                "1 changes nothing."
+                "Above 1, words already in the prompt or answer become less likely. 1 changes "
+                "nothing."
             ),
             "max_new_tokens": _("Longer answers are cut off here; a token is about ¾ of a word."),
             "queue_level": _(
-                "When less than three quarters of it are left, the pool as it is then writes as "
-                "much again, each policy as often as its weight says, so that raters never wait "
-                "and rate the newest models. Empty: every policy answers every prompt at once."
+                "When less than three quarters are left, the current pool writes that much "
+                "again, each policy by its weight, so that raters never wait and rate the "
+                "newest models. Empty: every policy answers every prompt at once."
             ),
-            "queue_unit": _("The pace is that of the last half hour."),
+            "queue_unit": _("The rate is that of the last half hour."),
             "start_from": _(
-                "The latest policy builds on all that was learnt; the champion on what has proved "
-                "itself; the base model forgets and learns anew from all pairs."
+                "The latest policy builds on everything learnt; the champion on what has "
+                "proved itself; the base model starts over and learns from all pairs."
             ),
             "score_new": _(
-                "By the newest reward model, else by the newest round's implicit reward, whenever "
-                "the trainer is free."
+                "With the newest reward model, else the newest round's implicit reward, "
+                "whenever the trainer is free."
             ),
             "meeting": _(
-                "Answers that a reward can hardly tell apart teach the next round most; those it "
-                "finds furthest apart show soonest where it is wrong. Both wait until new answers "
-                "have a reward. Pairs chosen so are trained on, but stay out of the ranking, and "
-                "gates never choose."
+                "Answers with close rewards teach the next round most; those furthest apart "
+                "show soonest where the reward is wrong. Both wait until new answers are "
+                "scored. Pairs chosen like this are trained on, but left out of the ranking "
+                "and never used at gates."
             ),
             "meeting_at_random": _(
-                "So many comparisons are put together without looking at rewards, and lie evenly "
-                "among the others: the ranking is made from these, so it stays fair."
+                "This share of comparisons is made without looking at rewards and spread "
+                "evenly among the others: the ranking uses only these, so it stays fair."
             ),
             "promotion": _(
-                "A new policy meets the champion on held-out prompts before the raters, who cannot "
-                "tell. The gate promotes or retires it once the votes leave no doubt; by a button, "
-                "it only says so."
+                "A new policy is compared blind with the champion on held-out prompts. The "
+                "gate promotes or retires it once the votes are conclusive, or only "
+                "recommends it and leaves the button to a manager."
             ),
             "gate_votes": _(
-                "A candidate that has not proved better after so many is retired. A policy that "
-                "wins 60 % of what is decided needs about 190."
+                "A candidate that has not proved better after this many is retired. A policy "
+                "that wins 60 % of decided votes needs about 190."
             ),
         }
         widgets = {
@@ -228,12 +208,12 @@ class LoopForm(forms.ModelForm):  # type: ignore[type-arg]
         rewards = ["score_new", "meeting", "meeting_at_random"]
         gate = ["promotion", "gate_votes"]
         names = [
-            (gettext("The model"), ["base_model", "base_revision"]),
+            (gettext("Model"), ["base_model", "base_revision"]),
             (gettext("Completions"), writing),
-            (gettext("The raters' queue"), queue),
+            (gettext("Rating queue"), queue),
             (gettext("Rounds"), starting),
             (gettext("Rewards"), rewards),
-            (gettext("The gate"), gate),
+            (gettext("Gate"), gate),
         ]
         return [(title, [self[name] for name in fields]) for title, fields in names]
 

@@ -83,28 +83,29 @@ class RoundForm(forms.Form):
     kind = forms.ChoiceField(
         label=_("Kind"),
         help_text=_(
-            "DPO learns from which answer was preferred. An SFT warm-up merely imitates the chosen "
-            "answers: useful before the first DPO round, when the base model does not yet speak "
-            "the way that it should."
+            "DPO learns from which answer was preferred. An SFT warm-up only imitates the "
+            "chosen answers: useful before the first DPO round, when the base model does not "
+            "yet answer in the right style."
         ),
     )
     start = forms.ChoiceField(
-        label=_("Goes on from"),
+        label=_("Started from"),
         help_text=_(
-            "The latest policy builds on all that was learnt, the champion on what has proved "
-            "itself; the base model learns anew. A trained policy keeps its adapter's rank."
+            "The latest policy builds on everything learnt, the champion on what has proved "
+            "itself; the base model starts over. A trained policy keeps its adapter's rank."
         ),
     )
     reference = forms.ChoiceField(
         label=_("Reference"),
         help_text=_(
-            "The frozen model that the policy is compared with, and kept near to. The warm-up or "
-            "the base keeps all rounds on one leash; the start lets each round go as far again."
+            "The frozen model that the policy is compared with and kept close to. With the "
+            "warm-up or the base, all rounds stay close to one model; with the start, each "
+            "round can move as far again."
         ),
         choices=[
-            (ANCHOR, _("the warm-up it descends from, or else the base")),
+            (ANCHOR, _("the warm-up it descends from, otherwise the base")),
             ("base", _("the base model")),
-            (START, _("what it goes on from")),
+            (START, _("the policy it starts from")),
             (CHAMPION, _("the champion")),
         ],
     )
@@ -117,29 +118,29 @@ class RoundForm(forms.Form):
     )
     last_rounds = _whole(
         _("How many last rounds"),
-        _("1: only pairs that came since the last round. For the second choice above."),
+        _("1: only pairs since the last round. For the second choice above."),
         min_value=1,
         max_value=1000,
         required=False,
     )
     replay_percent = _number(
-        _("Older pairs besides, in per cent of all"),
+        _("Share of older pairs, in per cent"),
         _(
-            "So many of the pairs are drawn from older ones, so that what was learnt is not "
-            "forgotten. For the second choice above; 20 is usual."
+            "Older pairs are mixed in so that earlier lessons are not forgotten. For the "
+            "second choice above; 20 is common."
         ),
         max_value=90,
         required=False,
     )
     half_life = _number(
-        _("A pair weighs half after"),
-        _("Newer pairs count for more. Empty: all weigh the same, however old."),
+        _("Half-life of a pair's weight"),
+        _("Newer pairs count more. Empty: all count the same."),
         min_value=0.1,
         required=False,
     )
     half_life_unit = forms.ChoiceField(
         label=_("Counted in"),
-        help_text=_("A pair's age: the rounds that succeeded since it was settled, or the days."),
+        help_text=_("Measured in rounds that succeeded since the pair was settled, or in days."),
         choices=[("rounds", _("rounds")), ("days", _("days"))],
     )
     tags = forms.CharField(
@@ -149,8 +150,8 @@ class RoundForm(forms.Form):
         required=False,
     )
     min_agreement = _number(
-        _("Raters agreed at least, in per cent"),
-        _("The share of a comparison's votes that went to the chosen answer. 0: any."),
+        _("Minimum agreement of raters, in per cent"),
+        _("The share of votes for the chosen answer. 0: any."),
         max_value=100,
         required=False,
     )
@@ -167,20 +168,20 @@ class RoundForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     policies = forms.MultipleChoiceField(
-        label=_("Only pairs with an answer by one of these"),
-        help_text=_("None ticked: by anybody."),
+        label=_("Only pairs with an answer by one of these policies"),
+        help_text=_("None ticked: any policy."),
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
 
     loss = forms.ChoiceField(
         label=_("Loss"),
-        help_text=_("What the policy is pulled by. DPO's own is the usual choice."),
+        help_text=_("What training minimises. Plain DPO is the usual choice."),
         choices=[
             ("sigmoid", _("DPO")),
             ("dpop", _("DPO that keeps chosen answers likely (DPOP)")),
-            ("length_regularised", _("DPO that discounts length (R-DPO)")),
-            ("robust", _("DPO for wrong labels (robust)")),
+            ("length_regularised", _("DPO with a length penalty (R-DPO)")),
+            ("robust", _("DPO for wrong labels (robust DPO)")),
             ("ipo", _("IPO: a margin to reach, not to outgrow")),
             ("hinge", _("Hinge (SLiC)")),
         ],
@@ -188,79 +189,77 @@ class RoundForm(forms.Form):
     beta = _number(
         "β",
         _(
-            "How tight the leash to the reference is. Larger stays nearer. 0.1 is usual; the small "
-            "built-in model needs 0.3."
+            "How strongly the policy is held to the reference; larger values keep it closer. "
+            "0.1 is common; the small built-in model needs 0.3."
         ),
     )
     label_smoothing = _number(
         _("Label smoothing"),
-        _(
-            "The share of pairs that are taken to be labelled wrongly, from 0 to below 0.5. Only "
-            "for DPO and robust DPO."
-        ),
+        _("The assumed share of wrong labels, from 0 to below 0.5. Only for DPO and robust DPO."),
     )
     dpop_lambda = _number(
-        _("DPOP's λ"), _("How hard chosen answers are kept as likely as before. For DPOP alone.")
+        _("DPOP's λ"), _("How strongly chosen answers are kept as likely as before. Only for DPOP.")
     )
     length_alpha = _number(
-        _("R-DPO's α"), _("How much of a preference length explains, a token. For R-DPO alone.")
+        _("R-DPO's α"),
+        _("How much of a preference is put down to length, per token. Only for R-DPO."),
     )
     sft_weight = _number(
         _("SFT term"),
-        _("Weight of imitating the chosen answer besides. 0: none; 0.1 holds against drift."),
+        _("Weight of an added SFT loss on the chosen answer. 0: none; 0.1 limits drift."),
     )
 
     learning_rate = _number(
         _("Learning rate"),
         _(
-            "How far each step goes. 0.00001 to 0.00005 for a model of billions of parameters; "
-            "small ones need more."
+            "Step size. 0.00001 to 0.00005 for models with billions of parameters; small "
+            "models need more."
         ),
     )
     epochs = _number(
         _("Epochs"),
-        _("How often every pair is seen. Over-fitting often begins before the first one ends."),
+        _("How often every pair is seen. Overfitting often begins before the first epoch ends."),
         max_value=1000,
     )
     batch_size = _whole(
-        _("Pairs in a step"),
-        _("More make each step surer and the steps fewer. Takes no more memory."),
+        _("Pairs per step (batch size)"),
+        _("More make each step less noisy and steps fewer. Needs no more memory."),
         min_value=1,
         max_value=100_000,
     )
     max_length = _whole(
         _("Maximum length, in tokens"),
         _(
-            "Of prompt and answer. Longer prompts lose their beginning. What most decides how much "
-            "memory a round takes."
+            "Of prompt and answer together. Longer prompts lose their beginning. This decides "
+            "most how much memory a round needs."
         ),
         min_value=8,
         max_value=1_000_000,
     )
     warmup_percent = _number(
         _("Warm-up, in per cent of the steps"),
-        _("The rate rises to its full size over these, and falls from there."),
+        _("The learning rate rises to its full size over these steps, then decays."),
         max_value=99,
     )
-    weight_decay = _number(_("Weight decay"), _("Pulls the adapter's weights to 0. 0: not at all."))
+    weight_decay = _number(_("Weight decay"), _("Pulls the adapter's weights towards 0. 0: off."))
     max_grad_norm = _number(
-        _("Largest gradient"), _("A step's gradient is scaled down to this norm, if it is above.")
+        _("Gradient clipping"), _("A step's gradient is scaled down to this norm if it is larger.")
     )
 
     lora_r = _whole(
         _("Rank"),
-        _("The adapter's size: how much a round can learn. 8 to 64 are usual."),
+        _("The adapter's size: how much a round can learn. 8 to 64 are common."),
         min_value=1,
         max_value=4096,
     )
     lora_alpha = _whole(
         _("Alpha"),
-        _("The adapter's effect is scaled by alpha ÷ rank. Twice the rank is usual."),
+        _("The adapter's effect is scaled by alpha ÷ rank. Twice the rank is common."),
         min_value=1,
         max_value=65_536,
     )
     lora_dropout = _number(
-        _("Dropout"), _("The share of the adapter's inputs that is dropped while training.")
+        _("Dropout"), _("The share of the adapter's inputs dropped during training.")
     )
     lora_targets = forms.CharField(
         label=_("Layers"),
@@ -270,16 +269,17 @@ class RoundForm(forms.Form):
     )
 
     eval_percent = _number(
-        _("Evaluate every so many per cent"),
+        _("Evaluate every … per cent"),
         _("Held-out pairs are measured after each such part of the round."),
         min_value=0.1,
         max_value=100,
     )
     patience = _whole(
-        _("Stop after so many evaluations without gain"),
+        _("Stop early after … evaluations without gain"),
         _(
-            "When the held-out margin has not grown for so many evaluations, the round ends. The "
-            "adapter of the best one is kept. 0: it goes to its end, and the last one is kept."
+            "If the held-out margin has not grown for this many evaluations, the round ends "
+            "and the best adapter is kept. 0: the round runs to its end, and the last adapter "
+            "is kept."
         ),
         min_value=0,
         max_value=1000,
@@ -287,15 +287,15 @@ class RoundForm(forms.Form):
 
     seed = _whole(
         _("Seed"),
-        _("Draws the order of the pairs. Empty: the round's number."),
+        _("Seed for the order of the pairs. Empty: the round's number."),
         min_value=0,
         max_value=2**31 - 1,
         required=False,
     )
     precision = forms.ChoiceField(
         label=_("Precision"),
-        help_text=_("Of the frozen base. By itself: 16 bits where the hardware multiplies them."),
-        choices=[("auto", _("by itself")), ("bf16", "bf16"), ("fp32", "fp32")],
+        help_text=_("Of the frozen base. Automatic: 16 bits where the hardware multiplies them."),
+        choices=[("auto", _("automatically")), ("bf16", "bf16"), ("fp32", "fp32")],
     )
     load_in_4bit = forms.BooleanField(
         label=_("Base in 4 bits (QLoRA)"),
@@ -305,8 +305,8 @@ class RoundForm(forms.Form):
         required=False,
     )
     token_budget = _whole(
-        _("Tokens computed at once"),
-        _("Less takes less memory and is slower. Does not change the result."),
+        _("Tokens per micro-batch"),
+        _("Less needs less memory and is slower. Does not change the result."),
         min_value=1,
         max_value=10_000_000,
     )
@@ -314,8 +314,8 @@ class RoundForm(forms.Form):
         _("GPUs"), _("One training process each."), min_value=1, max_value=MOST_PROCESSES
     )
     keep = forms.BooleanField(
-        label=_("Rounds that start by themselves shall be like this one"),
-        help_text=_("Keeps these settings as the project's, once the round has been queued."),
+        label=_("Use these settings for rounds that start automatically"),
+        help_text=_("Saves these settings as the project's once the round is queued."),
         required=False,
     )
 
@@ -374,7 +374,7 @@ class RoundForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("pairs_from") == "recent" and not cleaned.get("last_rounds"):
-            self.add_error("last_rounds", gettext("Say of how many rounds."))
+            self.add_error("last_rounds", gettext("Enter a number of rounds."))
         since, until = cleaned.get("since"), cleaned.get("until")
         if since and until and since > until:
             self.add_error("until", gettext("This day is before the first one."))
@@ -382,8 +382,9 @@ class RoundForm(forms.Form):
             self.add_error(
                 "keep",
                 gettext(
-                    "Rounds that start by themselves go on from the base model, the champion or "
-                    "the latest policy; choose one of these, or do not keep the settings."
+                    "Rounds that start automatically can start from the base model, the "
+                    "champion or the latest policy; choose one of these, or do not save the "
+                    "settings."
                 ),
             )
         if not self.errors:
@@ -441,30 +442,30 @@ class RoundForm(forms.Form):
     def groups(self) -> list[dict[str, Any]]:
         """The fields under their headings; what few need is folded, unless it is wrong."""
         groups: list[tuple[str, list[str], bool]] = [
-            (gettext("What it is"), ["kind", "start", "reference"], False),
+            (gettext("Kind of round"), ["kind", "start", "reference"], False),
             (
-                gettext("Which pairs"),
+                gettext("Pairs used"),
                 ["pairs_from", "last_rounds", "replay_percent", "half_life", "half_life_unit"],
                 False,
             ),
             (
-                gettext("A filter on the pairs"),
+                gettext("Filter the pairs"),
                 ["tags", "min_agreement", "since", "until", "policies"],
                 True,
             ),
-            (gettext("The loss"), ["loss", "beta"], False),
+            (gettext("Loss"), ["loss", "beta"], False),
             (
-                gettext("More about the loss"),
+                gettext("More loss settings"),
                 ["label_smoothing", "dpop_lambda", "length_alpha", "sft_weight"],
                 True,
             ),
             (
-                gettext("Learning"),
+                gettext("Training"),
                 ["learning_rate", "epochs", "batch_size", "max_length"],
                 False,
             ),
             (
-                gettext("More about learning"),
+                gettext("More training settings"),
                 ["warmup_percent", "weight_decay", "max_grad_norm"],
                 True,
             ),
@@ -473,9 +474,9 @@ class RoundForm(forms.Form):
                 ["lora_r", "lora_alpha", "lora_dropout", "lora_targets"],
                 True,
             ),
-            (gettext("Watching and stopping"), ["eval_percent", "patience"], False),
+            (gettext("Evaluation and early stopping"), ["eval_percent", "patience"], False),
             (
-                gettext("The machine"),
+                gettext("Hardware"),
                 ["precision", "load_in_4bit", "token_budget", "processes", "seed"],
                 True,
             ),

@@ -14,7 +14,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from annotate.models import Policy, Project, User
-from training.engine.config import job_to_dict
+from training.engine.config import ADAPTER_WEIGHTS, job_to_dict
 from training.errors import Refused
 from training.jobs.claims import Claim
 from training.jobs.dispatch import dispatch
@@ -155,7 +155,7 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
     digest = str(result["adapter_sha256"])
     kind = "reward" if job.kind == Round.Kind.REWARD else "round"
     name = f"{job.project.slug}-{kind}-{job.number}-{digest[:12]}"
-    expected = {artifacts.WEIGHTS: digest}
+    expected = {ADAPTER_WEIGHTS: digest}
     artifacts.publish(run_dir / "adapter", f"adapters/{name}", expected=expected)
     published = settings.ADAPTERS_DIR / name
     told = {

@@ -78,8 +78,8 @@ def _noisy(values: Values) -> Values:
 PRESETS = (
     Preset(
         "project",
-        _("As the project says"),
-        _("What rounds that start by themselves do."),
+        _("Project defaults"),
+        _("What rounds that start automatically use."),
         lambda _values: {},
     ),
     Preset(
@@ -92,7 +92,7 @@ PRESETS = (
         "careful",
         _("Careful"),
         _(
-            "For a model that is in use: half the rate, a tighter leash, and a loss that keeps "
+            "For a model in use: half the learning rate, a larger β, and a loss that keeps "
             "chosen answers likely."
         ),
         _careful,
@@ -100,15 +100,15 @@ PRESETS = (
     Preset(
         "fast",
         _("Fast"),
-        _("For trying something out: one epoch at most, a small adapter, few evaluations."),
+        _("For trying things out: at most one epoch, a small adapter, few evaluations."),
         _fast,
     ),
     Preset(
         "noisy",
         _("Noisy raters"),
         _(
-            "Where raters often disagree: pairs that most agree on, and a loss that reckons with "
-            "15 wrong labels in 100."
+            "Where raters often disagree: only pairs with high agreement, and a loss that "
+            "assumes 15 % wrong labels."
         ),
         _noisy,
     ),

@@ -73,8 +73,8 @@ def keep_recipe(loop: LoopSettings, recipe: Recipe) -> None:
     if recipe.start not in LoopSettings.StartFrom.values:
         raise Refused(
             _(
-                "Rounds that start by themselves go on from the base model, the champion or the "
-                "latest policy; choose one of these, or do not keep the settings."
+                "Rounds that start automatically can start from the base model, the champion "
+                "or the latest policy; choose one of these, or do not save the settings."
             )
         )
     loop.start_from = recipe.start
@@ -111,7 +111,7 @@ def start_of(project: Project, base: Policy, wish: str) -> Policy:
         return next(iter(kept), base)
     named = next((one for one in trained if one.slug == wish), None)
     if named is None:
-        words = _("There is no policy %(name)s of the present base model to go on from.")
+        words = _("There is no policy %(name)s of the current base model to start from.")
         raise Refused(words % {"name": wish})
     return named
 
@@ -176,5 +176,5 @@ def job_of(
             }
         )
     except ConfigError as error:
-        words = _("The round's settings do not fit: %(error)s.")
+        words = _("The round's settings are not valid: %(error)s.")
         raise Refused(words % {"error": error}) from error

@@ -95,8 +95,8 @@ def _overfitting(curve: Curve, epochs: float) -> RunWarning | None:
     if now <= best + RISE:
         return None
     seen = _(
-        "The held-out loss was best at step %(step)s (%(best)s) and has risen to %(now)s since: "
-        "the round has begun to learn its pairs by heart."
+        "The held-out loss was best at step %(step)s (%(best)s) and has risen to %(now)s "
+        "since: the round has begun to overfit."
     )
     return RunWarning(
         "overfitting",
@@ -112,8 +112,8 @@ def _contradiction(curves: Mapping[str, Curve], loss: str) -> RunWarning | None:
     if len(curve) < 3 or curve[-1][1] >= 0.5 or curve[-2][1] >= 0.5:
         return None
     seen = _(
-        "On held-out pairs the policy prefers the chosen answer only %(share)s of the time, less "
-        "often than a coin would."
+        "On held-out pairs the policy prefers the chosen answer only %(share)s of the "
+        "time, less often than chance."
     )
     return RunWarning(
         "contradiction",
@@ -167,13 +167,13 @@ def _kl(curves: Mapping[str, Curve], beta: float) -> RunWarning | None:
         return None
     if far:
         seen = _(
-            "The policy is %(kl)s nats an answer away from its reference, %(token)s a token: it "
-            "hardly speaks the reference's language any more."
+            "The policy is %(kl)s nats an answer away from its reference, %(token)s a token: "
+            "it has drifted very far from it."
         )
     else:
         seen = _(
-            "The distance to the reference is running away: %(kl)s nats an answer, %(half)s at "
-            "half of the way."
+            "The distance to the reference is growing fast: %(kl)s nats an answer, %(half)s "
+            "half-way."
         )
     told = {
         "kl": _number(now, 1),
@@ -201,11 +201,11 @@ def _length(curves: Mapping[str, Curve]) -> RunWarning | None:
         "length",
         seen % {"first": _number(first, 0), "now": _number(now, 0)},
         _(
-            "If length is not what the raters want, the loss with length taken out (R-DPO) "
-            "counters it; look at whether chosen answers are the longer ones."
+            "If raters do not want length, R-DPO counters it; check whether chosen answers "
+            "are the longer ones."
         ),
         "loss=length_regularised",
-        _("Prepare a round with length taken out"),
+        _("Prepare a round with R-DPO"),
     )
 
 
@@ -219,8 +219,8 @@ def _nothing_learnt(curves: Mapping[str, Curve], rate: float) -> RunWarning | No
     if abs(margin[-1][1]) >= FLAT_MARGIN or accuracy[-1][1] >= FLAT_ACCURACY:
         return None
     seen = _(
-        "Nothing is being learnt: after %(step)s steps the held-out margin is %(margin)s and the "
-        "chosen answer preferred %(share)s of the time."
+        "Nothing is being learnt: after %(step)s steps the held-out margin is %(margin)s "
+        "and the chosen answer is preferred %(share)s of the time."
     )
     return RunWarning(
         "nothing_learnt",
@@ -243,11 +243,11 @@ def _gradient(curve: Curve) -> RunWarning | None:
     usual = median(value for _step, value in curve[:-3])
     if median(recent) <= GRADIENT_LEAP * max(usual, 1e-3):
         return None
-    seen = _("The gradient's norm has leapt to %(now)s; until now it was around %(usual)s.")
+    seen = _("The gradient norm has jumped to %(now)s; until now it was around %(usual)s.")
     return RunWarning(
         "gradient",
         seen % {"now": _number(median(recent), 1), "usual": _number(usual, 1)},
-        _("Training is about to become unstable: lower the learning rate or clip more tightly."),
+        _("Training may become unstable: lower the learning rate or clip more tightly."),
     )
 
 

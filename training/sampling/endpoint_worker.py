@@ -164,16 +164,16 @@ def _why(job: SamplingJob, batch: Batch) -> str:
     if batch.fatal is None:
         count = len(batch.failed)
         words = ngettext(
-            "%(count)s completion could not be had.",
-            "%(count)s completions could not be had.",
+            "%(count)s completion failed.",
+            "%(count)s completions failed.",
             count,
         )
         happened = f"{words % {'count': count}} {last}"
     else:
         happened = str(last)
     kept = ngettext(
-        "The %(count)s completion that came is kept.",
-        "The %(count)s completions that came are kept.",
+        "The %(count)s completion received is kept.",
+        "The %(count)s completions received are kept.",
         stored,
     )
     return f"{happened} {kept % {'count': stored}}" if stored else happened

@@ -19,6 +19,7 @@ from annotate.models import Completion, Policy, Project, Prompt
 from training.endpoints.routing import endpoint_of, job_config
 from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
 from training.errors import Refused
+from training.jobs import progress
 from training.jobs.claims import Claim
 from training.jobs.dispatch import dispatch
 from training.models import Endpoint, LoopSettings, SamplingJob, loop_of
@@ -156,7 +157,7 @@ def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]
             }
         )
     except ConfigError as error:
-        words = _("The sampling settings do not fit: %(error)s.")
+        words = _("The sampling settings are not valid: %(error)s.")
         raise Refused(words % {"error": error}) from error
     return job_to_dict(job)
 
@@ -308,5 +309,7 @@ def seconds_left(job: SamplingJob) -> int | None:
     """At the pace so far, how long the job has to go; None before there is a pace."""
     if not job.started_at or not job.stored or job.total_steps <= job.stored:
         return None
-    elapsed = (timezone.now() - job.started_at).total_seconds()
-    return int(elapsed / job.stored * (job.total_steps - job.stored))
+    now = timezone.now().timestamp()
+    marks = [(job.started_at.timestamp(), 0), (now, job.stored)]
+    left = progress.seconds_left(marks, total_steps=job.total_steps, now=now)
+    return None if left is None else int(left)

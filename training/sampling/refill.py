@@ -96,7 +96,7 @@ def fill_queue(
         together=project.line_up_size or 2,
     )
     if not planned:
-        raise Refused(_("The pool has answered every prompt so often that more would be no help."))
+        raise Refused(_("The pool has answered every prompt so often that more would not help."))
     by_policy: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for prompt, policy_pk, number in planned:
         by_policy[policy_pk].append((prompt, number))
@@ -203,7 +203,7 @@ def ready(project: Project) -> int:
 def level_of(project: Project, loop: LoopSettings, *, now: datetime | None = None) -> int:
     """The level of the queue in comparisons. Raises Refused where the project keeps none."""
     if loop.queue_level is None:
-        raise Refused(_("This project keeps no level of its queue: all is written at once."))
+        raise Refused(_("This project keeps no queue level: everything is written at once."))
     if loop.queue_unit == LoopSettings.QueueUnit.COMPARISONS:
         return loop.queue_level
     since = (now or timezone.now()) - timedelta(minutes=PACE_MINUTES)

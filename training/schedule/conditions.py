@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from annotate.formatting import grouped
 from annotate.quality.recent_rates import FEWEST, Recent
 
-ConditionState = Literal["met", "not met", "not asked"]
+ConditionState = Literal["met", "not met", "not required"]
 Trigger = Literal["pairs", "time", "plan"]
 NONE = Recent(0, 0)
 
@@ -101,12 +101,12 @@ def decide(
             _("Raters agree enough"),
             rules.agreement_floor,
             facts.agreement,
-            _("in %(right)s of the newest %(of)s meetings two raters chose the same"),
-            _("meetings of two raters"),
+            _("in %(right)s of the newest %(of)s pairs of judgements two raters chose the same"),
+            _("pairs of judgements"),
         ),
         _decided(rules, facts),
     ]
-    asked = [one for one in calls if one.state != "not asked"]
+    asked = [one for one in calls if one.state != "not required"]
     heard = [one for one in asked if one.state == "met"]
     calling = bool(asked) and (len(heard) == len(asked) if rules.needs_all else bool(heard))
     barred = [one for one in bars if one.state == "not met"]
@@ -126,7 +126,7 @@ def _why(
     rules: StartRules,
 ) -> str:
     if not asked:
-        return _("Nothing but the button starts a round.")
+        return _("Rounds start only by the button.")
     if not calling:
         missing = [one for one in asked if one not in heard] if rules.needs_all else asked
         return " ".join(one.words for one in missing)
@@ -139,7 +139,7 @@ def _why(
 def _pairs(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("Enough new pairs")
     if not rules.after_pairs:
-        return Condition("pairs", name, "not asked", _("The number of pairs starts nothing."))
+        return Condition("pairs", name, "not required", _("New pairs alone start nothing."))
     words = ngettext(
         "%(new)s new pair of %(wanted)s.", "%(new)s new pairs of %(wanted)s.", facts.new_pairs
     ) % {"new": grouped(facts.new_pairs), "wanted": grouped(rules.after_pairs)}
@@ -149,11 +149,11 @@ def _pairs(rules: StartRules, facts: StartFacts) -> Condition:
 def _minutes(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("Enough time since the last round")
     if not rules.after_minutes:
-        return Condition("time", name, "not asked", _("Time alone starts nothing."))
+        return Condition("time", name, "not required", _("Time alone starts nothing."))
     if facts.last_started is None:
         return Condition("time", name, "met", _("There has been no round yet."))
     since = facts.now - facts.last_started
-    words = _("The last round was started %(since)s minutes ago; %(wanted)s are asked.") % {
+    words = _("The last round started %(since)s minutes ago; %(wanted)s are required.") % {
         "since": grouped(max(0, int(since.total_seconds() // 60))),
         "wanted": grouped(rules.after_minutes),
     }
@@ -161,13 +161,13 @@ def _minutes(rules: StartRules, facts: StartFacts) -> Condition:
 
 
 def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) -> Condition:
-    name = _("The plan's time has come")
+    name = _("A scheduled time has come")
     if not rules.has_plan:
-        return Condition("plan", name, "not asked", _("There is no time plan."))
+        return Condition("plan", name, "not required", _("There is no schedule."))
     if facts.window is None:
-        words = _("The plan's last time has been dealt with, or none has come yet.")
+        words = _("The last scheduled time has been dealt with, or none has come yet.")
         return Condition("plan", name, "not met", words)
-    words = _("The plan's time %(moment)s has come.") % {"moment": say(facts.window)}
+    words = _("The scheduled time %(moment)s has come.") % {"moment": say(facts.window)}
     return Condition("plan", name, "met", words)
 
 
@@ -176,7 +176,7 @@ def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) 
 
 def _possible(facts: StartFacts) -> Condition:
     name = _("A round can start")
-    words = facts.hindrance or _("Nothing is in the way.")
+    words = facts.hindrance or _("Nothing prevents it.")
     return Condition("possible", name, _state(not facts.hindrance), words)
 
 
@@ -187,7 +187,7 @@ def _running(facts: StartFacts) -> Condition:
 
 
 def _new(facts: StartFacts) -> Condition:
-    name = _("Something is new")
+    name = _("There is something new")
     words = (
         _("There are new pairs.") if facts.new_pairs else _("No pair is new since the last round.")
     )
@@ -198,13 +198,13 @@ def _floor(
     key: str, name: str, floor: int | None, recent: Recent, words: str, what: str
 ) -> Condition:
     if floor is None:
-        return Condition(key, name, "not asked", _("No floor is set."))
+        return Condition(key, name, "not required", _("No minimum is set."))
     if not recent.is_known:
-        few = _("Too few to know: %(of)s %(what)s lately, at least %(fewest)s are needed.")
+        few = _("Too few to tell: %(of)s %(what)s recently, at least %(fewest)s are needed.")
         told = few % {"of": recent.of, "what": what, "fewest": FEWEST}
         return Condition(key, name, "not met", told)
     seen = words % {"right": grouped(recent.right), "of": grouped(recent.of)}
-    told = _("%(percent)s %%: %(seen)s. At least %(floor)s %% is asked.") % {
+    told = _("%(percent)s %%: %(seen)s. At least %(floor)s %% is required.") % {
         "percent": number_format(recent.percent, 1),
         "seen": seen,
         "floor": floor,
@@ -215,7 +215,7 @@ def _floor(
 def _decided(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("The last candidate has been decided")
     if not rules.needs_decision:
-        return Condition("decided", name, "not asked", _("Rounds do not wait for it."))
+        return Condition("decided", name, "not required", _("Not required."))
     if facts.undecided:
         words = _("%(names)s is still to be promoted or retired.") % {
             "names": ", ".join(facts.undecided)

@@ -48,32 +48,32 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """What calls for a round, and what must hold besides."""
 
     plan_days = forms.TypedMultipleChoiceField(
-        label=_("Days of the plan"),
-        help_text=_("On these days, at the times below. None: there is no plan."),
+        label=_("Days"),
+        help_text=_("On these days, at the times below. None: no schedule."),
         choices=list(WEEKDAYS.items()),
         coerce=int,
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
     plan_times = TimesField(
-        label=_("Times of the plan"),
+        label=_("Times"),
         help_text=_(
-            "One or several, such as 02:00 or 02:00, 14:30. A time that comes while the server is "
-            "down is made up for once when it is back. Where the clocks jump over a time it comes "
-            "as much later; where they repeat it, the first counts."
+            "One or several, such as 02:00 or 02:00, 14:30. A time missed while the server is "
+            "down is made up once. When clocks go forward, a skipped time moves on by as "
+            "much; when they go back, the first one counts."
         ),
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "02:00", "inputmode": "text"}),
     )
     plan_zone = forms.ChoiceField(
-        label=_("Time zone of the plan"),
+        label=_("Time zone"),
         choices=lambda: [(z, z.replace("_", " ")) for z in zones()],
     )
     needs = forms.ChoiceField(
         label=_("A round starts when"),
-        help_text=_("About the number of pairs, the minutes and the plan, as far as they are set."),
-        choices=[("any", _("any one of them calls for it")), ("all", _("all of them do"))],
+        help_text=_("Combines number of pairs, minutes and schedule, as far as they are set."),
+        choices=[("any", _("any one of them is met")), ("all", _("all of them are met"))],
         widget=forms.RadioSelect,
     )
 
@@ -89,28 +89,28 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {
             "round_after_pairs": _("After this many new pairs"),
             "round_after_minutes": _("This many minutes after the last round"),
-            "gold_floor": _("Only while so many gold items are judged rightly, in per cent"),
-            "agreement_floor": _("Only while raters agree so often, in per cent"),
-            "round_needs_decision": _("Only if the last candidate has been decided"),
+            "gold_floor": _("Minimum gold accuracy, in per cent"),
+            "agreement_floor": _("Minimum agreement of raters, in per cent"),
+            "round_needs_decision": _("Only once the last candidate has been decided"),
         }
         help_texts = {
-            "round_after_pairs": _("Empty: the number of new pairs starts nothing."),
+            "round_after_pairs": _("Empty: new pairs alone start nothing."),
             "round_after_minutes": _(
-                "Counted from the last round's start, if there is any new pair. Empty: the clock "
-                "starts nothing."
+                "Counted from the last round's start, if there is any new pair. Empty: time "
+                "alone starts nothing."
             ),
             "gold_floor": _(
-                "Over the newest 200 verdicts on gold items of the last 30 days; with fewer than "
-                "20 nothing is known, and no round starts by itself. Empty: not looked at."
+                "Over the newest 200 verdicts on gold items of the last 30 days; with fewer "
+                "than 20, no round starts automatically. Empty: not checked."
             ),
             "agreement_floor": _(
-                "How often two raters of the same comparison choose the same, over the newest 200 "
-                "verdicts of the last 30 days; with fewer than 20 meetings nothing is known, and "
-                "no round starts by itself. Empty: not looked at."
+                "How often two raters of the same comparison choose the same, over the newest "
+                "200 verdicts of the last 30 days; with fewer than 20 such pairs, no round "
+                "starts automatically. Empty: not checked."
             ),
             "round_needs_decision": _(
-                "While a round's policy waits to be promoted or retired, or its gate is open, no "
-                "other round starts by itself."
+                "While a round's policy waits to be promoted or retired, or its gate is open, "
+                "no other round starts automatically."
             ),
         }
 
@@ -129,9 +129,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         days, times = cleaned.get("plan_days"), cleaned.get("plan_times")
         if days and times == []:
-            self.add_error("plan_times", gettext("The plan has days and no time of day."))
+            self.add_error("plan_times", gettext("The schedule has days but no time."))
         if times and not days:
-            self.add_error("plan_days", gettext("The plan has times and no day."))
+            self.add_error("plan_days", gettext("The schedule has times but no day."))
         return cleaned
 
     def save(self, commit: bool = True) -> LoopSettings:
@@ -153,11 +153,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def groups(self) -> list[tuple[str, list[Any]]]:
         """The fields under their headings."""
         names = [
-            (gettext("By number and time"), ["round_after_pairs", "round_after_minutes"]),
-            (gettext("By a plan"), ["plan_days", "plan_times", "plan_zone"]),
-            (gettext("Together"), ["needs"]),
+            (gettext("By number of pairs and time"), ["round_after_pairs", "round_after_minutes"]),
+            (gettext("On a schedule"), ["plan_days", "plan_times", "plan_zone"]),
+            (gettext("Combining them"), ["needs"]),
             (
-                gettext("Only while all is well"),
+                gettext("Safeguards"),
                 ["gold_floor", "agreement_floor", "round_needs_decision"],
             ),
         ]

@@ -1,16 +1,14 @@
 """Time plans: on which days at which times rounds may start, and the moments these make.
 
-A plan is parsed by Celery's crontab (with a time zone, as django-celery-beat has it); the moments
-are counted on the calendar of that zone, where a day may lack an hour or have one twice. Pure:
-knows no database and no clock.
+The moments are counted on the calendar of the plan's zone, where a day may lack an hour or have one
+twice. Pure: knows no database and no clock.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -72,25 +70,8 @@ def _moments(plan: Plan, day: date) -> list[datetime]:
     A time that the clocks jump over comes as much later as they jump; of a time that comes
     twice, the first counts.
     """
+    if day.weekday() not in plan.days:
+        return []
     zone = ZoneInfo(plan.zone)
-    found = set()
-    for schedule in _schedules(plan):
-        if day.isoweekday() % 7 not in schedule.day_of_week:
-            continue
-        for hour, minute in product(schedule.hour, schedule.minute):
-            local = datetime.combine(day, time(hour, minute), zone)  # fold 0: the first of two
-            found.add(local.astimezone(UTC))
-    return sorted(found)
-
-
-def _schedules(plan: Plan) -> Sequence[Any]:
-    """A crontab for each of the plan's times. Raises ValueError for what is no day or time."""
-    from django_celery_beat.tzcrontab import TzAwareCrontab  # Celery takes long to import
-
-    days = ",".join(str((day + 1) % 7) for day in plan.days)
-    return [
-        TzAwareCrontab(
-            minute=str(one.minute), hour=str(one.hour), day_of_week=days, tz=ZoneInfo(plan.zone)
-        )
-        for one in plan.times
-    ]
+    local = (datetime.combine(day, one, zone) for one in plan.times)  # fold 0: the first of two
+    return sorted({moment.astimezone(UTC) for moment in local})

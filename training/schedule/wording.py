@@ -17,10 +17,10 @@ def outlook_words(seen: Outlook) -> str:
     """Whether a round would start now, and why, in a sentence or two."""
     verdict, planned = seen.verdict, seen.planned
     if not verdict.starts:
-        return _("No round would start by itself now.") + " " + verdict.why
+        return _("No round would start automatically now.") + " " + verdict.why
     train = ngettext(
-        "Round %(number)s would start by itself now, with %(pairs)s pair.",
-        "Round %(number)s would start by itself now, with %(pairs)s pairs.",
+        "Round %(number)s would start automatically now, with %(pairs)s pair.",
+        "Round %(number)s would start automatically now, with %(pairs)s pairs.",
         planned.pairs,
     ) % {"number": planned.number, "pairs": grouped(planned.pairs)}
     return f"{train} {_cause(verdict.trigger)}"
@@ -36,5 +36,5 @@ def _cause(trigger: str | None) -> str:
     return {
         "pairs": _("There are enough new pairs."),
         "time": _("Enough time has passed since the last round."),
-        "plan": _("The plan's time has come."),
+        "plan": _("A scheduled time has come."),
     }.get(trigger or "", "")

@@ -22,8 +22,9 @@ from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.utils.translation import gettext as _
 
+from training.engine.config import ADAPTER_WEIGHTS
+
 MANIFEST = "manifest.json"
-WEIGHTS = "adapter_model.safetensors"
 BLOCK = 1 << 20
 
 
@@ -46,7 +47,7 @@ def publish(folder: Path, name: str, *, expected: dict[str, str] | None = None) 
             _write_manifest(temporary)
             if file := _differs(temporary, expected):
                 raise ArtifactError(
-                    _("%(file)s in %(folder)s is not what was made. It was not published.")
+                    _("%(file)s in %(folder)s is not what was produced. It was not published.")
                     % {"file": file, "folder": folder}
                 )
             _put_in_place(temporary, place)
@@ -115,7 +116,7 @@ def local_adapter(path: str) -> Path:
     if not found.is_dir():
         raise ArtifactError(_("The adapter %(path)s is not there.") % {"path": path})
     digest = found.name.rpartition("-")[2]
-    weights = found / WEIGHTS
+    weights = found / ADAPTER_WEIGHTS
     ours = found.parent == place.parent and len(digest) == 12
     if ours and (not weights.is_file() or not _sha256(weights).startswith(digest)):
         raise ArtifactError(

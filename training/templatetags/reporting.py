@@ -23,7 +23,7 @@ def accuracies(report: RoundReport) -> list[tuple[str, WinRate, str]]:
         (
             _("Reward accuracy"),
             found.rewarded,
-            _("Against the reference, the chosen answer has gained on the rejected one."),
+            _("Relative to the reference, the policy favours the chosen answer more than before."),
         ),
         (
             _("Ranking accuracy"),
@@ -31,14 +31,14 @@ def accuracies(report: RoundReport) -> list[tuple[str, WinRate, str]]:
             _("The new policy itself finds the chosen answer likelier than the rejected one."),
         ),
         (
-            _("Ranking accuracy where it began"),
+            _("Ranking accuracy at the start"),
             found.ranked_at_start,
-            _("The same of the policy that it was trained from."),
+            _("The same for the policy it was trained from."),
         ),
         (
             _("Ranking accuracy of the reference"),
             found.ranked_by_reference,
-            _("The same of the reference: what the round has to better."),
+            _("The same for the reference: the number to beat."),
         ),
     ]
     return [(name, share, words) for name, share, words in rows if share is not None]

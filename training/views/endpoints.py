@@ -76,7 +76,8 @@ def _form(request: MemberRequest, project: Project, found: Endpoint) -> HttpResp
         messages.success(request, gettext("Saved."))
         if erased and not form.cleaned_data.get("remove_key"):
             words = gettext(
-                "The key was erased, since it was given for another host. Enter the new host's."
+                "The key was deleted, because it was given for another host. Enter the new "
+                "host's key."
             )
             messages.warning(request, words)
         return redirect("endpoint", project.slug, found.pk)

@@ -142,10 +142,8 @@ def _meaning_of_loss(kind: str) -> str:
     if kind == Round.Kind.SFT:
         return _("Falls as the chosen answers become likelier: in nats a token.")
     if kind == Round.Kind.REWARD:
-        return _("Falls as it learns to tell chosen from rejected; 0.69 is no better than a coin.")
-    return _(
-        "Falls as the policy learns to tell chosen from rejected; 0.69 is no better than a coin."
-    )
+        return _("Falls as it learns to tell chosen from rejected; 0.69 is chance level.")
+    return _("Falls as the policy learns to tell chosen from rejected; 0.69 is chance level.")
 
 
 def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
@@ -156,8 +154,8 @@ def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
         _figure(
             _("Distance to the reference"),
             _(
-                "The KL divergence of its own answers in nats an answer: 0 where it still speaks "
-                "as the reference does."
+                "KL divergence of its own answers from the reference, in nats per answer; 0 "
+                "means no change."
             ),
             _number(2),
             [(answers, "held-out", "answers/kl")],
@@ -174,7 +172,7 @@ def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
         ),
         _figure(
             _("Gradient norm"),
-            _("Before clipping. A leap is the first sign of unstable training."),
+            _("Before clipping. A jump is the first sign of unstable training."),
             _number(2),
             [(steps, "train only", "train/grad_norm")],
             curves,
@@ -182,7 +180,7 @@ def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
         ),
         _figure(
             _("Learning rate"),
-            _("Rises while warming up, then falls to the end."),
+            _("Rises during warm-up, then decays to the end."),
             _rate,
             [(steps, "train only", "train/learning_rate")],
             curves,
@@ -190,7 +188,7 @@ def _running_figures(curves: Curves, last_step: int) -> list[RoundChart]:
         ),
         _figure(
             _("Throughput"),
-            _("Tokens of prompts and answers trained on in a second."),
+            _("Tokens of prompts and answers trained on per second."),
             _number(0),
             [(steps, "train only", "train/tokens_per_second")],
             curves,

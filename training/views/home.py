@@ -61,7 +61,7 @@ def pause(request: MemberRequest, slug: str) -> HttpResponse:
     project.save(update_fields=["is_paused"])
     messages.success(
         request,
-        gettext("Paused: raters get no comparisons and no round starts by itself.")
+        gettext("Paused: raters get no comparisons and no round starts automatically.")
         if project.is_paused
         else gettext("Resumed."),
     )
@@ -82,7 +82,7 @@ def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
         )
         messages.success(request, words % {"count": grouped(made)})
     else:
-        messages.info(request, gettext("Every completion has met another one already."))
+        messages.info(request, gettext("Every completion has been compared already."))
     return redirect(project)
 
 

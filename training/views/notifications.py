@@ -46,7 +46,7 @@ def notifications(request: MemberRequest, slug: str) -> HttpResponse:
             form.add_error("address", str(error))
         else:
             if not secret:
-                words = gettext("%(address)s is told from now on.")
+                words = gettext("%(address)s is notified from now on.")
                 messages.success(request, words % {"address": made.address})
                 return redirect("notifications", project.slug)
             told = {"secret": secret, "made": made}
@@ -101,9 +101,9 @@ def change_recipient(request: MemberRequest, slug: str, pk: int) -> HttpResponse
     elif wish in ("on", "off"):
         change_events(recipient=found, events=found.events, is_on=wish == "on")
         words = (
-            gettext("%(address)s is told from now on.")
+            gettext("%(address)s is notified from now on.")
             if wish == "on"
-            else gettext("%(address)s is told nothing until it is switched on again.")
+            else gettext("%(address)s gets nothing until it is switched on again.")
         )
         messages.success(request, words % values)
     elif wish == "test":
@@ -116,10 +116,10 @@ def change_recipient(request: MemberRequest, slug: str, pk: int) -> HttpResponse
         return _page(request, project, membership, RecipientForm(), secret=secret, made=found)
     elif wish == "remove":
         found.delete()
-        words = gettext("%(address)s was removed, with the list of what it was sent.")
+        words = gettext("%(address)s was removed, with its list of deliveries.")
         messages.success(request, words % values)
     else:
-        return HttpResponse(gettext("Nothing was asked for."), status=422)
+        return HttpResponse(gettext("Nothing to do."), status=422)
     return redirect("notifications", project.slug)
 
 

@@ -128,7 +128,7 @@ def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     job = get_object_or_404(SamplingJob, project=project, pk=pk)
     request_cancel(job=job)
-    messages.info(request, gettext("Asked to stop. What has been written is kept."))
+    messages.info(request, gettext("Asked to stop. Completions so far are kept."))
     return redirect("sampling", project.slug)
 
 

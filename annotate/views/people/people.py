@@ -50,7 +50,7 @@ def change_member(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         if words is None:
-            return HttpResponse(gettext("Nothing was asked for."), status=422)
+            return HttpResponse(gettext("Nothing to do."), status=422)
         messages.success(request, words % {"name": name})
     if member.user == request.user and member.role != Membership.Role.MANAGER:
         return redirect("projects")
@@ -72,13 +72,13 @@ def _change(request: MemberRequest, member: Membership) -> str | None:
         if not form.is_valid():
             return None
         members.pause(membership=member, reason=form.cleaned_data["reason"])
-        return gettext("%(name)s is paused; the cards that they had open go to others.")
+        return gettext("%(name)s is paused; the cards they had open go to other raters.")
     if wish == "resume":
         members.resume(membership=member)
         return gettext("%(name)s gets cards again.")
     if wish == "remove":
         members.leave(membership=member, by=request.user)
-        return gettext("%(name)s was taken out of the project. Their judgements are kept.")
+        return gettext("%(name)s was removed from the project. Their judgements are kept.")
     return None
 
 
@@ -126,5 +126,5 @@ def revoke_invitation(request: MemberRequest, slug: str, pk: int) -> HttpRespons
     """Close a link."""
     project, _ = project_for(request, slug, manage=True)
     inviting.revoke(invitation=get_object_or_404(Invitation, project=project, pk=pk))
-    messages.success(request, gettext("The link is closed. Whoever came by it stays."))
+    messages.success(request, gettext("The link is closed. People who joined with it stay."))
     return redirect("invitations", project.slug)

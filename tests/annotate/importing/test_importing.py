@@ -107,7 +107,7 @@ def test_report_in_words(project):
         "1 prompt imported, 0 already there.",
         f"1 new prompt, of which {report.held_out} held out from training.",
         "1 prompt had several turns: the first became the prompt, "
-        "the later ones are kept in its details.",
+        "the later ones are stored in its details.",
     ]
 
 

@@ -120,7 +120,7 @@ def test_the_steps_come_in_order(cast, membership, client_of):
 
     assert response["Location"] == url("practice")
     client.post(url("practice"), {"item": item.pk, "choice": "tie"})
-    assert "From here on" in client.get(url("practice")).content.decode()
+    assert "From now on" in client.get(url("practice")).content.decode()
 
     assert client.get(url("rate")).status_code == 200
     consent = Consent.objects.get()

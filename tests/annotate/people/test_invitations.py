@@ -79,9 +79,9 @@ def test_somebody_with_an_account_joins_with_it(cast, invite, client_of):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        ({"expires_at": timezone.now() - timedelta(seconds=1)}, "time has run out"),
-        ({"revoked_at": timezone.now()}, "closed by those who made it"),
-        ({"max_uses": 1, "uses": 1}, "As many people"),
+        ({"expires_at": timezone.now() - timedelta(seconds=1)}, "has expired"),
+        ({"revoked_at": timezone.now()}, "was revoked"),
+        ({"max_uses": 1, "uses": 1}, "as often as it may be"),
     ],
 )
 def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, words):
@@ -96,7 +96,7 @@ def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, words):
 def test_an_unknown_link_leads_nowhere(client, cast):
     response = client.get(reverse("join", args=["nothing"]))
     assert response.status_code == 404
-    assert "leads nowhere" in response.content.decode()
+    assert "is not valid" in response.content.decode()
 
 
 def test_the_last_use_is_given_once(cast, invite):
@@ -144,7 +144,7 @@ def test_who_was_taken_out_does_not_return_by_an_older_link(cast, invite, client
     members.leave(membership=member, by=cast.manager)
     response = client_of(cast.rater).post(path)
     assert response.status_code == 410
-    assert "taken you out" in response.content.decode()
+    assert "removed you" in response.content.decode()
     _, newer = invite()
     client_of(cast.rater).post(newer)
     assert role_of(cast.rater) == Role.RATER

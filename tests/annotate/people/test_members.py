@@ -132,7 +132,7 @@ def test_a_project_keeps_a_manager(cast, client_of):
     [
         ({"do": "role", "role": "reviewer"}, "rater is a reviewer now."),
         ({"do": "pause", "reason": "Later"}, "rater is paused"),
-        ({"do": "remove"}, "rater was taken out"),
+        ({"do": "remove"}, "rater was removed"),
     ],
 )
 def test_what_a_manager_does_is_done_and_said(cast, client_of, wish, words):

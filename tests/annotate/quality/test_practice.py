@@ -59,7 +59,7 @@ def test_the_answer_is_told_afterwards_and_not_before(cast, membership, item, cl
 def test_another_answer_is_told_what_was_expected(cast, membership, item, client_of):
     choice = CLICK["b"]
     page = client_of(cast.rater).post(ADDRESS, {"item": item.pk, "choice": choice}, follow=True)
-    assert "Something else was expected" in page.content.decode()
+    assert "Another answer was expected" in page.content.decode()
     assert PracticeAnswer.objects.get().outcome == "b"
 
 
@@ -81,7 +81,7 @@ def test_a_rule_is_held_and_practice_can_be_repeated(cast, membership, item, cli
     membership.project.refresh_from_db()
     client = client_of(cast.rater)
     client.post(ADDRESS, {"item": item.pk, "choice": "tie"})
-    assert "Not quite yet" in client.get(ADDRESS).content.decode()
+    assert "Not passed yet" in client.get(ADDRESS).content.decode()
     membership.refresh_from_db()
     assert membership.practised_at is None
     assert client.get(reverse("rate", args=["sharpen"]))["Location"] == ADDRESS

@@ -62,9 +62,9 @@ def test_everything_is_saved_together(cast, manager):
     [
         ({"question": ""}, "question", "A card needs a question."),
         ({"strength_mode": "always"}, "strength_mode", "valid choice"),
-        ({"reason_mode": "off"}, "reason_min_length", "Without a reason"),
+        ({"reason_mode": "off"}, "reason_min_length", "needs reasons"),
         ({"criteria_names": ""}, "criteria_required", "no criteria"),
-        ({"criteria_names": "Kind\nkind"}, "criteria_names", "there twice"),
+        ({"criteria_names": "Kind\nkind"}, "criteria_names", "listed twice"),
         ({"reason_tag_names": "\n".join("abcdefghijklm")}, "reason_tag_names", "At most 12"),
         ({"lease_minutes": "0"}, "lease_minutes", "greater than or equal to 1"),
         ({"gold_every": "-1"}, "gold_every", "greater than or equal to 0"),

@@ -62,7 +62,7 @@ def test_from_an_invitation_to_the_first_card(page, log_in, site, size):
     expect(page.get_by_text("As expected")).to_be_visible()
     page.click("text=Next")
     page.click("button[value=left]")
-    expect(page.get_by_text("Something else was expected")).to_be_visible()
+    expect(page.get_by_text("Another answer was expected")).to_be_visible()
     page.click("text=How it went")
     expect(page.get_by_text("1 of 2 were as expected")).to_be_visible()
     page.click("text=On to the cards")

@@ -23,7 +23,7 @@ def line_up(cast, desk):
         project=project, prompt_id=prompt.pk, completions=[a.pk for a in answers], priority=0
     )
     desk.page.goto(reverse("rate", args=[project.slug]))
-    expect(desk.page.locator("h1")).to_have_text("Put these answers into an order")
+    expect(desk.page.locator("h1")).to_have_text("Rank these answers, best first")
     return desk.page
 
 
@@ -99,5 +99,5 @@ def test_skipped_and_changed(line_up, cast):
     assert places(page) == ["", "", ""]
     assert PreferencePair.objects.count() == 0
     page.click("button[name=skip]")
-    expect(page.locator("h1")).to_have_text("Put these answers into an order")
+    expect(page.locator("h1")).to_have_text("Rank these answers, best first")
     assert Ordering.objects.filter(is_skipped=True).count() == 1

@@ -117,7 +117,7 @@ def test_another_person_who_signs_in_does_not_send_it(rating, cast, log_in):
     rating.held(1)
     log_in(cast.colleague)
     rating.press("0")
-    expect(rating.page.locator("#connection")).to_contain_text("Somebody else is signed in")
+    expect(rating.page.locator("#connection")).to_contain_text("Someone else is signed in")
     log_in(cast.rater)
     rating.page.reload()
     rating.all_sent()
@@ -129,7 +129,7 @@ def test_a_server_in_trouble_is_asked_again(rating):
     rating.held(1)
     rating.page.route("**/rate/*-*/", lambda route: route.fulfill(status=503), times=1)
     rating.press("0")
-    expect(rating.page.locator("#connection")).to_contain_text("The server has trouble")
+    expect(rating.page.locator("#connection")).to_contain_text("The server has a problem")
     rating.all_sent()
     expect(rating.page.locator("#connection")).to_be_hidden()
     assert judged() == ["tie"]

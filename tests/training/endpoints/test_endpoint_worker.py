@@ -146,7 +146,7 @@ def test_a_body_without_measure_is_not_read_and_the_rest_is_kept(endpoint, stub,
     stub.script.append(body)
     job = run(queue(endpoint))
     assert (job.state, job.stored) == ("failed", 5)
-    assert "1 completion could not be had. The answer was larger than" in job.error
+    assert "1 completion failed. The answer was larger than" in job.error
     assert "The 5 completions that came are kept." in job.error
 
 

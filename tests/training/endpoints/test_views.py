@@ -91,7 +91,7 @@ def test_an_empty_field_keeps_the_key_and_a_tick_forgets_it(manager, endpoint):
 def test_a_new_host_erases_the_key_unless_it_brings_its_own(manager, endpoint):
     with running_stub() as other:
         answer = manager.post(page(endpoint), fields(endpoint, url=other.url), follow=True)
-        assert "was erased" in answer.text
+        assert "was deleted" in answer.text
         endpoint.refresh_from_db()
         assert endpoint.key_sealed == ""
         manager.post(page(endpoint), fields(endpoint, key="sk-of-the-other"))

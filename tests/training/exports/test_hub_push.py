@@ -88,7 +88,7 @@ def test_private_never_goes_to_a_place_that_is_open(answered, hub):
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "does not know this token"), (403, "may not write to lab/helpdesk-1"), (400, "400")],
+    [(401, "does not accept this token"), (403, "may not write to lab/helpdesk-1"), (400, "400")],
 )
 def test_refusals_are_told_in_words_and_without_the_token(answered, hub, status, words):
     hub.refuse_with = status

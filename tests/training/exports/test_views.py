@@ -99,9 +99,9 @@ def test_files_that_are_gone_are_said_to_be(answered, manager, adapter):
 def test_a_push_that_cannot_go_says_why(answered, manager):
     wish = {"what": "adapter", "repo": "a/b"}
     page = text(manager.post(reverse("push", args=["sharpen", 1]), wish, follow=True))
-    assert "The hub wants a token that may write." in page
+    assert "The hub needs a token with write access." in page
     page = text(manager.post(reverse("push", args=["sharpen", 1]), {"what": "x"}, follow=True))
-    assert "Nothing was asked for." in page
+    assert "Nothing to do." in page
 
 
 def test_a_push_is_private_unless_said_otherwise(answered, manager):

@@ -82,9 +82,9 @@ def test_numbers_that_need_attention_are_told_while_it_runs(add, end_round):
         Metric.objects.create(round=found, step=step, name="held_out/loss", value=value)
     outbox.sweep()
     outbox.sweep()
-    assert told(one) == [("round.warning", "Sharpen: the numbers of round 1 need attention")]
+    assert told(one) == [("round.warning", "Sharpen: round 1 has warnings")]
     body = Delivery.objects.get().body
-    assert "by heart" in body
+    assert "overfit" in body
     assert "Concern(" not in body
 
 
@@ -211,6 +211,6 @@ def test_without_redis_it_is_found_out_once(add, end_round, monkeypatch):
         add("email", f"{name}@example.org")
     end_round("failed")
     asked = []
-    monkeypatch.setattr(outbox, "nudge", asked.append)  # gives None: not told
+    monkeypatch.setattr(outbox, "dispatch", asked.append)  # gives None: not told
     outbox.sweep()
     assert len(asked) == 1

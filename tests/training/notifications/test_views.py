@@ -59,8 +59,8 @@ def test_another_secret_takes_the_olds_place(manager, hook):
 
 def test_a_mail_address_is_added_and_told_once(manager, mail):
     wish = {"kind": "email", "address": "ada@example.org", "events": ["round.failed"]}
-    assert "ada@example.org is told from now on." in text(manager.post(PAGE, wish, follow=True))
-    assert "ada@example.org is told already." in text(manager.post(PAGE, wish))
+    assert "ada@example.org is notified from now on." in text(manager.post(PAGE, wish, follow=True))
+    assert "ada@example.org is a recipient already." in text(manager.post(PAGE, wish))
     assert Recipient.objects.get().events == ["round.failed"]
 
 

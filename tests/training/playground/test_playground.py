@@ -61,7 +61,7 @@ def test_raters_are_refused_and_strangers_find_nothing(cast, client_of):
     url = reverse("playground", args=["sharpen"])
     assert client_of(cast.rater).get(url).status_code == 403
     assert client_of(cast.stranger).get(url).status_code == 404
-    assert "Nobody to ask yet" in client_of(cast.manager).get(url).text
+    assert "No policy to ask yet" in client_of(cast.manager).get(url).text
 
 
 def test_another_projects_tryout_is_not_found(cast, endpoint, client_of):
@@ -197,7 +197,7 @@ def test_the_page_polls_until_both_have_ended(manager, cast, endpoint, stub):
     made = ask(cast, endpoint)
     text = manager.get(page(made)).text
     assert 'hx-trigger="every' in text
-    assert "Look again" in text
+    assert "Check again" in text
     assert manager.get(page(made, "tryout_live")).status_code == 200
     for side in "ab":
         run_answer(answer_of(made, side).pk)

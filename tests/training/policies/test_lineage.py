@@ -135,7 +135,7 @@ def gate(cast, family):
 def test_a_gate_is_decided_by_a_button(cast, family, gate, client_of):
     client = client_of(cast.manager)
     page = client.get(address("policy", "round-1")).content.decode()
-    assert "Nothing is proved" in page
+    assert "Undecided" in page
     assert address("promote", "round-1") in page
     answer = client.post(address("promote", "round-1"), {"stay": "yes"})
     assert answer["Location"] == address("policy", "round-1")
@@ -171,8 +171,8 @@ def test_nobody_else_rolls_back(cast, family, client_of, name):
     [
         (0, 400, "has proved worse than base"),
         (14, 400, "has proved better than base"),
-        (7, 400, "no meeting is left"),
-        (7, 14, "has not proved better in as many meetings"),
+        (7, 400, "no comparison is left"),
+        (7, 14, "has not proved better within the number"),
     ],
 )
 def test_what_the_panel_says(cast, family, gate, client_of, wins, most, words):

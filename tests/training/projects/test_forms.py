@@ -2,9 +2,10 @@
 
 import pytest
 
+from annotate.forms.fields import EscapedLinesField
 from tests.factories import make_project
 from training.models import LoopSettings
-from training.projects.forms import LinesField, LoopForm
+from training.projects.forms import LoopForm
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ from training.projects.forms import LinesField, LoopForm
     ],
 )
 def test_a_line_is_a_text_and_an_escape_a_line_break(typed, kept):
-    field = LinesField()
+    field = EscapedLinesField()
     assert field.clean(typed) == kept
     shown = field.prepare_value(kept)
     assert field.clean(shown) == kept

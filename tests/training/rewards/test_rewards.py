@@ -360,7 +360,7 @@ def test_the_greatest_disagreement_comes_first_and_names_nobody(
         response = client.get(reverse("rewards", args=[scored.slug]))
     page = response.content.decode()
     assert "a-rater-by-name" not in page
-    assert "1 of 1 rater chose so" in page
+    assert "1 of 1 rater chose this" in page
     rows = response.context["rows"]
     assert [row.chosen for row in rows[:5]] == ["\N{MINUS SIGN}3.00"] * 4 + ["\N{MINUS SIGN}1.00"]
     assert reverse("comparison", args=[scored.slug, rows[0].pair.comparison_id]) in page

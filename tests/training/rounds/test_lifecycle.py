@@ -127,7 +127,7 @@ def test_a_torn_adapter_is_not_adopted(project, rater, tmp_path, settings):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"wei")
     result = {"adapter_sha256": hashlib.sha256(b"weights").hexdigest()}
-    with pytest.raises(ArtifactError, match="not what was made"):
+    with pytest.raises(ArtifactError, match="not what was produced"):
         lifecycle.adopt(job=made, claim=held, run_dir=tmp_path, result=result)
     assert not Policy.objects.filter(kind="adapter").exists()
     assert list((tmp_path / "published").iterdir()) == []

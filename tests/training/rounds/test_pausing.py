@@ -97,7 +97,7 @@ def test_a_paused_round_is_cancelled_at_once(queued):
 
 
 def test_no_sweep_revives_a_paused_round(queued, monkeypatch):
-    monkeypatch.setattr("training.tasks.nudge", lambda job: pytest.fail(f"{job} was nudged"))
+    monkeypatch.setattr("training.tasks.dispatch", lambda job: pytest.fail(f"{job} was dispatched"))
     claims.claim(Round, queued.pk)
     pausing.request_pause(round_=queued)
     age(queued)

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import make_project
 from tests.training.engine.conftest import base, make_pairs, read_json, run_engine  # noqa: F401
-from training.engine.config import job_from_dict, write_job
+from training.engine.config import ADAPTER_WEIGHTS, job_from_dict, write_job
 from training.engine.model.compare import differences
 from training.jobs.claims import claim
 from training.models import LoopSettings, Round
@@ -97,12 +97,12 @@ def test_how_two_adapters_differ_is_told_by_tensor(trained, tmp_path):
     from safetensors.torch import load_file, save_file
 
     one = artifacts.local_adapter(trained.policy.adapter_path)
-    tensors = load_file(one / artifacts.WEIGHTS)
+    tensors = load_file(one / ADAPTER_WEIGHTS)
     name = sorted(tensors)[0]
     tensors[name] = tensors[name] + 0.25
     other = tmp_path / "other"
     other.mkdir()
-    save_file(tensors, other / artifacts.WEIGHTS)
+    save_file(tensors, other / ADAPTER_WEIGHTS)
     assert differences(one, one) == {"tensors": len(tensors), "different": []}
     found = differences(one, other)
     assert [row["name"] for row in found["different"]] == [name]

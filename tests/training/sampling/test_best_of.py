@@ -100,7 +100,7 @@ def test_what_no_round_has_trained_has_no_reward(project):
 
 def test_no_round_starts_from_it(project):
     made = best_of.make_best_of(source=trained(project), count=2)
-    with pytest.raises(Refused, match="no model of its own"):
+    with pytest.raises(Refused, match="not a model of its own"):
         promote(policy=made)
 
 

@@ -175,8 +175,8 @@ def test_the_command_says_it_in_words(project, rater):
     out = StringIO()
     call_command("dry_run", project="sharpen", stdout=out)
     words = " ".join(out.getvalue().split())
-    assert "No round would start by itself now. 1 new pair of 3." in words
-    assert "- Gold accuracy is high enough: Too few to know: 0 gold verdicts lately" in words
+    assert "No round would start automatically now. 1 new pair of 3." in words
+    assert "- Gold accuracy is high enough: Too few to tell: 0 gold verdicts recently" in words
     with pytest.raises(CommandError, match="no project"):
         call_command("dry_run", project="absent")
 
@@ -208,7 +208,7 @@ def test_the_rules_are_saved_and_said(manager):
     assert loop.round_plan == {**PLAN, "times": ["02:00", "14:30"]}
     assert (loop.round_after_minutes, loop.gold_floor, loop.round_needs_all) == (60, 80, True)
     assert loop.round_plan_since > MONDAY
-    assert "No round would start by itself now." in page
+    assert "No round would start automatically now." in page
     assert "(Europe/Berlin)" in page
     assert 'value="02:00, 14:30"' in page
 

@@ -64,15 +64,15 @@ def test_what_starts_a_round(rules, facts, trigger):
     ("rules", "facts", "key", "state", "words"),
     [
         (PAIRS, FACTS, "pairs", "met", "50 new pairs of 50."),
-        (PAIRS, FACTS, "plan", "not asked", "no time plan"),
+        (PAIRS, FACTS, "plan", "not required", "no schedule"),
         (PLAN, FACTS, "plan", "not met", "dealt with"),
-        (replace(PAIRS, gold_floor=80), FACTS, "gold", "not met", "Too few to know: 0"),
+        (replace(PAIRS, gold_floor=80), FACTS, "gold", "not met", "Too few to tell: 0"),
         (
             replace(PAIRS, gold_floor=80),
             replace(FACTS, gold=Recent(75, 100)),
             "gold",
             "not met",
-            "75.0 %: 75 of the newest 100 gold verdicts are right. At least 80 % is asked.",
+            "75.0 %: 75 of the newest 100 gold verdicts are right. At least 80 % is required.",
         ),
         (
             replace(PAIRS, needs_decision=True),

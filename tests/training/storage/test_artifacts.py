@@ -7,6 +7,7 @@ import pytest
 from django.core.files.storage import storages
 
 from config.storage import backend
+from training.engine.config import ADAPTER_WEIGHTS
 from training.storage import artifacts
 from training.storage.artifacts import ArtifactError, fault, local, local_adapter, publish
 from training.storage.checkpoints import (
@@ -16,7 +17,7 @@ from training.storage.checkpoints import (
     publish_checkpoint,
 )
 
-WEIGHTS = artifacts.WEIGHTS
+WEIGHTS = ADAPTER_WEIGHTS
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_a_rater_of_one_project_goes_straight_there(cast, client_of):
 
 def test_without_a_project_the_list_says_what_to_do(cast, client_of):
     page = client_of(cast.stranger).get(reverse("projects")).content.decode()
-    assert "not part of any project yet" in page
+    assert "not a member of any project yet" in page
 
 
 NEW = {

@@ -110,7 +110,7 @@ def test_a_warnings_remedy_is_filled_in(manager, pairs):
     [
         ({"learning_rate": 0}, "learning_rate", "above 0"),
         ({"loss": "ipo", "label_smoothing": 0.1}, "label_smoothing", "does not use it"),
-        ({"pairs_from": "recent", "last_rounds": None}, "last_rounds", "how many rounds"),
+        ({"pairs_from": "recent", "last_rounds": None}, "last_rounds", "a number of rounds"),
         ({"since": "2026-02-01", "until": "2026-01-01"}, "until", "before the first"),
         ({"processes": 2}, "processes", "has 1: choose no more"),
         ({"max_length": 4}, "max_length", "8"),
@@ -239,7 +239,7 @@ def test_with_a_worker_memory_and_time_are_told(manager, pairs):
 def test_what_cannot_fit_is_refused_with_what_would(manager, pairs):
     Machine.objects.create(name="worker", report=REPORT | {"free_memory": 2**29})
     response = start(manager)
-    assert "This cannot fit" in text(response)
+    assert "This does not fit" in text(response)
     assert not Round.objects.exists()
 
 

@@ -197,9 +197,9 @@ def test_of_a_long_round_not_every_step_is_read(manager, cast):
 def test_a_paused_round_says_what_is_kept_and_offers_to_go_on(manager, cast, kept_step):
     make_round(cast.project, state=Round.State.PAUSED, phase="", kept_step=kept_step)
     page = text(manager.get(ROUND))
-    assert "The device is free for others." in page
+    assert "The device is free for other work." in page
     assert ("up to step 4 is kept" in page) == bool(kept_step)
-    assert ("begins anew" in page) == (not kept_step)
+    assert ("starts over" in page) == (not kept_step)
     assert "Resume round 1" in page
     assert "Pause round 1" not in page
     assert "Round 1 is paused." in text(manager.get(reverse("project", args=["sharpen"])))

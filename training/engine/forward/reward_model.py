@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from training.engine.config import Lora, Model
+from training.engine.config import ADAPTER_WEIGHTS, Lora, Model
 from training.engine.data.chat import Tree
 from training.engine.errors import EngineError
 from training.engine.forward import tree_attention
@@ -77,7 +77,7 @@ def continue_adapter(base: Any, folder: str | Path) -> Any:
         target_modules=targets if isinstance(targets, str) else ",".join(sorted(targets)),
     )
     model = adapters.fresh_adapter(base, lora, 0, head=HEAD)
-    weights = load_file(Path(folder) / adapters.WEIGHTS)
+    weights = load_file(Path(folder) / ADAPTER_WEIGHTS)
     own = get_peft_model_state_dict(model, adapter_name=adapters.TRAINED)
     weights |= {name: value for name, value in own.items() if name.endswith(f"{HEAD}.weight")}
     found = set_peft_model_state_dict(model, weights, adapter_name=adapters.TRAINED)

@@ -28,11 +28,10 @@ from transformers import (
     set_seed,
 )
 
-from training.engine.config import Lora, Model
+from training.engine.config import ADAPTER_WEIGHTS, Lora, Model
 from training.engine.errors import EngineError, is_out_of_memory
 from training.engine.runtime.run_dir import publish_folder, sha256_of, write_json
 
-WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 OUTER = ("lm_head", "embed_out", "embed_tokens", "wte", "wpe", "word_embeddings", "output_layer")
 TRAINED = "default"  # peft's name for the adapter that is saved at a folder's top
@@ -243,9 +242,9 @@ def check_adapter(folder: Path, *, head: str | None = None) -> dict[str, Any]:
 
     if not (folder / CONFIG).is_file():
         raise refuse(f"{CONFIG} is missing", "Give the folder that PEFT's save_pretrained wrote.")
-    if not (folder / WEIGHTS).is_file():
+    if not (folder / ADAPTER_WEIGHTS).is_file():
         raise refuse(
-            f"{WEIGHTS} is missing",
+            f"{ADAPTER_WEIGHTS} is missing",
             "Weights are read from safetensors only: a .bin file can run code when it is opened. "
             "Save the adapter again with safetensors.",
         )
@@ -265,7 +264,7 @@ def check_adapter(folder: Path, *, head: str | None = None) -> dict[str, Any]:
 
 def adapter_sha256(folder: Path) -> str:
     """The SHA-256 of the adapter's weights file."""
-    return sha256_of(folder / WEIGHTS)
+    return sha256_of(folder / ADAPTER_WEIGHTS)
 
 
 def adapter_identity(folder: str | None) -> str | None:
@@ -307,7 +306,7 @@ def publish_adapter(model: Any, folder: Path, provenance: dict[str, Any]) -> str
 
 def load_trained(model: Any, folder: Path) -> None:
     """Put the adapter weights saved in ``folder`` into the trained adapter, bit for bit."""
-    set_peft_model_state_dict(model, load_file(folder / WEIGHTS), adapter_name=TRAINED)
+    set_peft_model_state_dict(model, load_file(folder / ADAPTER_WEIGHTS), adapter_name=TRAINED)
 
 
 def _source(model: Model) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from training.engine.model.adapters import WEIGHTS
+from training.engine.config import ADAPTER_WEIGHTS
 
 
 def differences(one: Path, other: Path) -> dict[str, Any]:
     """How the weights in the folders ``one`` and ``other`` differ, bit by bit."""
-    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    first, second = load_file(one / ADAPTER_WEIGHTS), load_file(other / ADAPTER_WEIGHTS)
     different: list[dict[str, Any]] = []
     for name in sorted(first.keys() | second.keys()):
         a, b = first.get(name), second.get(name)

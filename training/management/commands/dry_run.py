@@ -13,7 +13,7 @@ from annotate.models import Project
 from training.schedule import auto_start
 from training.schedule.wording import moment_words, outlook_words
 
-STATES = {"met": "+", "not met": "-", "not asked": " "}
+STATES = {"met": "+", "not met": "-", "not required": " "}
 
 
 class Command(BaseCommand):
@@ -33,6 +33,6 @@ class Command(BaseCommand):
             line = f"{STATES[one.state]} {one.name}: {one.words}"
             self.stdout.write(textwrap.fill(line, 96, subsequent_indent="  "))
         if seen.next_window is not None:
-            words = _("The plan's next time is %(moment)s.")
+            words = _("Next scheduled time: %(moment)s.")
             self.stdout.write("")
             self.stdout.write(words % {"moment": moment_words(seen.next_window, seen.zone)})

@@ -95,7 +95,7 @@ def retire(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
         slug,
         policy,
         gates.retire,
-        gettext("%(name)s has left the pool; what it wrote is kept."),
+        gettext("%(name)s has left the pool; its completions are kept."),
     )
 
 
@@ -180,19 +180,21 @@ def _verdict(stands: GateStanding) -> str:
     names = {"candidate": stands.gate.candidate.slug, "champion": stands.gate.champion.slug}
     if found.verdict == "promote" and stands.objections:
         words = gettext(
-            "%(candidate)s has proved better in the votes, but a guard holds it back. You decide."
+            "%(candidate)s has proved better in the votes, but a check blocks it. You decide."
         )
     elif found.verdict == "promote":
         words = gettext("%(candidate)s has proved better than %(champion)s.")
     elif found.is_cut_short:
-        words = gettext("%(candidate)s has not proved better in as many meetings as were wanted.")
+        words = gettext(
+            "%(candidate)s has not proved better within the number of comparisons allowed."
+        )
     elif found.verdict == "reject":
         words = gettext("%(candidate)s has proved worse than %(champion)s.")
     elif stands.has_run_dry:
         words = gettext(
-            "Nothing is proved, and no meeting is left. More held-out prompts would bring "
-            "more; or you decide."
+            "Undecided, and no comparison is left. More held-out prompts would bring more; or "
+            "you decide."
         )
     else:
-        words = gettext("Nothing is proved yet; the raters go on.")
+        words = gettext("Undecided so far; raters continue.")
     return words % names

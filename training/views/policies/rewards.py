@@ -107,7 +107,7 @@ def cancel_scoring(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     project, _membership = project_for(request, slug, manage=True)
     job = get_object_or_404(ScoringJob.objects.select_related("round"), project=project, pk=pk)
     request_cancel(job=job)
-    messages.info(request, _("Asked to stop. What has been scored is kept."))
+    messages.info(request, _("Asked to stop. Rewards so far are kept."))
     return _back(project, job.round)
 
 
@@ -315,7 +315,7 @@ def _groups(found: RewardAgreement) -> list[tuple[str, WinRate]]:
     named = [
         (_("Held-out pairs"), found.held_out),
         (_("Pairs it was trained on"), found.trained_on),
-        (_("Pairs since, or left out"), found.neither),
+        (_("Pairs since then, or left out"), found.neither),
     ]
     return [(name, share) for name, share in named if share.decided + share.undecided]
 

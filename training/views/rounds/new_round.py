@@ -105,7 +105,9 @@ def _start(
     )
     if keep:
         keep_recipe(loop_of(project), recipe)
-        messages.success(request, gettext("Rounds that start by themselves will be like this one."))
+        messages.success(
+            request, gettext("Rounds that start automatically will use these settings.")
+        )
     return redirect(made)
 
 

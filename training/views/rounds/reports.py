@@ -194,7 +194,7 @@ def push(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 
     def act(found: Round) -> None:
         if what not in HubPush.What.values:
-            raise Refused(gettext("Nothing was asked for."))
+            raise Refused(gettext("Nothing to do."))
         start_push(
             round_=found,
             what=what,

@@ -113,7 +113,7 @@ def pause_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
         words = gettext("Round %(number)s had finished already.")
     else:
         pausing.request_pause(round_=found)
-        words = gettext("Round %(number)s was asked to pause. It goes on when you resume it.")
+        words = gettext("Round %(number)s was asked to pause. It continues when you resume it.")
     messages.info(request, words % {"number": number})
     return redirect(found)
 

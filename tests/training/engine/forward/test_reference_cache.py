@@ -116,9 +116,9 @@ def test_a_changed_setting_misses(
 def test_a_changed_layout_version_misses(
     first: tuple[Path, Path], base: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.engine.commands import train
+    from training.engine.runtime import versions
 
-    monkeypatch.setattr(train, "LAYOUT_VERSION", -1)
+    monkeypatch.setattr(versions, "LAYOUT_VERSION", -1)
     folder = new_run("version", job(base, first[1]), pairs=make_pairs(12, held_out=2))
     assert run_engine("dpo", folder) == EXIT_DONE
     assert kept(folder) == 0
