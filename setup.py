@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-DATA = {f"whetstone.{folder}": folder for folder in ("templates", "static", "locale")}
+DATA = {f"whetstone.{folder}": folder for folder in ("templates", "static", "locale", "docs")}
 PACKAGES = ("annotate*", "config*", "training*", "whetstone*")
 
 setup(
@@ -10,6 +10,7 @@ setup(
     package_dir=DATA,
     package_data={
         **{package: ["*", "**/*"] for package in DATA},
+        "whetstone.docs": ["glossary*.md"],
         "training": ["demo/model/*"],
     },
 )

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from annotate.views import comparisons, editor, importing, practice
+from annotate.views import comparisons, editor, glossary, importing, practice
 from annotate.views.people import first_visit, joining, my_data, people, preferences, texts
 from annotate.views.rating import difference, history, line_ups, rating
 
@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("p/<slug:slug>/undo/", rating.undo, name="undo"),
     path("you/", preferences.you, name="you"),
+    path("glossary/", glossary.glossary, name="glossary"),
     path("p/<slug:slug>/import/", importing.import_page, name="import"),
     path("p/<slug:slug>/pairs.jsonl", importing.download_pairs, name="export_pairs"),
     # People: joining, the first visit, a rater's own pages, managers' tools.

@@ -184,6 +184,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.text(
 LANGUAGE_CODE = "en-gb"
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [_own_folder("locale")]
+DOCS_DIR = _own_folder("docs")  # the glossary is a page, too
 LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = HTTPS

@@ -45,6 +45,9 @@ _Drawn = tuple[str, str, str]
 """One line of a figure: its name, its look, its metric."""
 
 
+TERMS = {"kl": "kl", "reward-margin": "margin", "reward-accuracy": "implicit-reward"}
+
+
 @dataclasses.dataclass(frozen=True)
 class RoundChart:
     """One chart of a round, with its legend as (words, look, first and last value), and some of
@@ -56,6 +59,11 @@ class RoundChart:
     legend: list[tuple[str, str, str]]
     key: str = ""
     rows: list[tuple[int, list[str]]] = dataclasses.field(default_factory=list)
+
+    @property
+    def term(self) -> str:
+        """The glossary's term that the title needs, if any."""
+        return TERMS.get(self.key, "")
 
 
 def curves_of(round_: Round) -> Curves:

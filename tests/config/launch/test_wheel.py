@@ -18,7 +18,7 @@ from tests.config.conftest import Installation, free_port
 from tests.conftest import ROOT, wait_for
 
 pytestmark = pytest.mark.stack
-PARTS = ("annotate", "config", "locale", "static", "templates", "training", "whetstone")
+PARTS = ("annotate", "config", "docs", "locale", "static", "templates", "training", "whetstone")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "requirements.txt", "setup.py")
 
 

@@ -147,7 +147,7 @@ def test_a_body_without_measure_is_not_read_and_the_rest_is_kept(endpoint, stub,
     job = run(queue(endpoint))
     assert (job.state, job.stored) == ("failed", 5)
     assert "1 completion failed. The answer was larger than" in job.error
-    assert "The 5 completions that came are kept." in job.error
+    assert "The 5 completions received are kept." in job.error
 
 
 @pytest.mark.parametrize(
