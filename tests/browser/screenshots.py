@@ -27,6 +27,9 @@ from tests.browser.find_chromium import ABSENT, find_chromium, launch_arguments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "var" / "screenshots"
+README_PICTURES = {"rate": "rating", "home-round-in-training": "home"}
+"""Of these shots the README shows one, in ``docs/images``."""
+README_SIZE = (1200, 750)
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 DESK, PHONE = ("wide",), ("narrow",)
 THEMES = ("light", "dark", "contrast")
@@ -264,6 +267,8 @@ def main(wanted: list[str]) -> int:
             if shot.user not in sessions:
                 sessions[shot.user] = sign_in(browser, address, shot.user)
             take(browser, address, shot, sessions[shot.user])
+            if shot.name in README_PICTURES:
+                take_for_readme(browser, address, shot, sessions[shot.user])
         browser.close()
     print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET.relative_to(ROOT)}")
     return 0
@@ -284,7 +289,7 @@ def serving() -> Iterator[str]:
         }
         environment.pop("DEBUG", None)
         build = (
-            "from tests.browser import scene; "
+            "from tests.browser.scenes import project as scene; "
             "from tests.browser.scenes.texts import show_texts; "
             "from tests.browser.scenes.people import show_people; "
             "from tests.browser.scenes.endpoints import show_served; "
@@ -369,6 +374,27 @@ def take(browser: Browser, address: str, shot: Shot, session: StorageState | Non
                 page.screenshot(
                     path=TARGET / f"{shot.name}-{size}-{theme}.png", full_page=shot.full
                 )
+
+
+def take_for_readme(
+    browser: Browser, address: str, shot: Shot, session: StorageState | None
+) -> None:
+    """A JPEG of the wide page, light: a third of the bytes of a PNG."""
+    width, height = README_SIZE
+    with browser.new_context(
+        base_url=address,
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        storage_state=session,
+        locale="en-GB",
+    ) as context:
+        page = context.new_page()
+        page.goto(shot.path)
+        shot.before(page)
+        page.wait_for_timeout(100)
+        path = ROOT / "docs" / "images" / f"{README_PICTURES[shot.name]}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        page.screenshot(path=path, type="jpeg", quality=80)
 
 
 if __name__ == "__main__":

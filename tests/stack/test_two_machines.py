@@ -17,6 +17,7 @@ from config.storage import backend
 from tests.conftest import ROOT, child_environment, wait_for
 from tests.factories import make_project
 from training.demo import MODEL_DIR
+from training.engine.config import ADAPTER_WEIGHTS
 from training.exports import merge as merging
 from training.jobs import claims
 from training.models import LoopSettings, Round
@@ -97,7 +98,7 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
     assert Path(made.policy.adapter_path).is_relative_to(tmp_path / "two")
     here = artifacts.local_adapter(made.policy.adapter_path)
     assert here.is_relative_to(tmp_path / "web")
-    assert artifacts._sha256(here / artifacts.WEIGHTS) == made.result["adapter_sha256"]
+    assert artifacts._sha256(here / ADAPTER_WEIGHTS) == made.result["adapter_sha256"]
     # What was kept of the unfinished run is not needed any more.
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
 

@@ -89,7 +89,7 @@ class RoundForm(forms.Form):
         ),
     )
     start = forms.ChoiceField(
-        label=_("Started from"),
+        label=_("Starts from"),
         help_text=_(
             "The latest policy builds on everything learnt, the champion on what has proved "
             "itself; the base model starts over. A trained policy keeps its adapter's rank."

@@ -94,7 +94,7 @@ def test_a_webhook_is_added_and_its_secret_shown_once(page, log_in, cast, rounds
     page.goto("/p/sharpen/settings/notifications/")
     page.select_option("[name=kind]", "webhook")
     page.fill("[name=address]", "https://hooks.example.org/a/long/way/to/the/hook?room=training")
-    page.click("text=Tell them")
+    page.click("text=Add recipient")
     assert page.input_value("#secret").startswith("whsec_")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     page.goto("/p/sharpen/settings/notifications/")

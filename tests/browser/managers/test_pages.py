@@ -59,7 +59,7 @@ def test_a_rounds_page_becomes_its_report_and_stops_asking(page, log_in, cast, b
     Round.objects.filter(pk=busy.pk).update(
         state=Round.State.SUCCEEDED, policy=made, step=4, finished_at=timezone.now()
     )
-    page.wait_for_selector("text=What came of it")
+    page.wait_for_selector("text=Results")
     assert page.locator("text=Cancel round 1").count() == 0
     assert page.locator("[hx-trigger^=every]").count() == 0
 
@@ -78,7 +78,7 @@ def test_cancelling_asks_once(page, log_in, cast, busy):
     log_in(cast.manager)
     page.goto("/p/sharpen/rounds/1/")
     page.click("text=Cancel round 1…")
-    assert page.is_visible("text=It makes no policy. Its checkpoint and its pairs are kept")
+    assert page.is_visible("text=It produces no policy. Its checkpoint and pairs are kept")
     page.click("form button:has-text('Cancel round 1')")
     page.wait_for_selector("text=was asked to stop")
     busy.refresh_from_db()

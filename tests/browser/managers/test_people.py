@@ -63,9 +63,9 @@ def test_from_an_invitation_to_the_first_card(page, log_in, site, size):
     page.click("text=Next")
     page.click("button[value=left]")
     expect(page.get_by_text("Another answer was expected")).to_be_visible()
-    page.click("text=How it went")
+    page.click("text=Your practice")
     expect(page.get_by_text("1 of 2 were as expected")).to_be_visible()
-    page.click("text=On to the cards")
+    page.click("text=Start rating")
     expect(page.locator("#card button[value=left]").first).to_be_visible()
     assert Judgement.objects.filter(rater__username="newcomer").count() == 1
     assert Consent.objects.get(user__username="newcomer").text.number == 1
@@ -99,7 +99,7 @@ def test_the_walk_needs_no_javascript(browser, live_server, site):
         for _ in range(2):
             page.click("button[value=tie]")
             page.click(".feedback .button")
-        page.click("text=On to the cards")
+        page.click("text=Start rating")
         expect(page.locator("#card button[value=left]")).to_be_visible()
 
 

@@ -79,7 +79,7 @@ def test_a_round_pauses_and_goes_on_by_buttons(page, log_in, cast, busy):  # noq
     )
     page.wait_for_selector("text=What it had learnt up to step 2 is kept", timeout=120_000)
     page.click("button:has-text('Resume round 1')")
-    page.wait_for_selector("text=it starts as soon as a worker is free")
+    page.wait_for_selector("text=starts as soon as a worker is free")
     busy.refresh_from_db()
     assert busy.state == Round.State.QUEUED
 

@@ -77,4 +77,4 @@ def test_a_megabyte_of_anything_leaves_the_card_usable(page, cast, log_in):
     log_in(cast.rater)
     page.goto(reverse("rate", args=[cast.project.slug]))
     page.click("button[value=tie]")
-    page.wait_for_selector("text=Nothing more to judge")
+    page.wait_for_selector("text=Nothing to judge right now")
