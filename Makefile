@@ -14,7 +14,7 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0
 # No test in these needs the database alone; collecting them takes longer than all that do.
 NO_DATABASE := $(addprefix --ignore=tests/,browser stack training/demo training/engine \
 	training/test_reproducing.py training/afterwards/test_merging.py)
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal --durations 15
 
 # What is installed is compiled when it is first imported, and kept. Where the environment forbids
 # that, every process compiles anew: half a minute for each start of the engine.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from functools import cache
 from html import unescape
 
@@ -13,8 +12,6 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from annotate.rendering.render import render
-
-HEADING = re.compile(r"^(?P<title>.*?)(?:\s*\{#(?P<slug>[\w-]+)\})?$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +38,7 @@ def terms(language: str) -> dict[str, Term]:
     found = {}
     for part in parts:
         heading, _newline, text = part.partition("\n")
-        match = HEADING.match(heading)
-        assert match is not None  # it matches every line
-        title = match["title"]
-        slug = match["slug"] or slugify(title).strip("-")
+        title, _brace, slug = heading.rstrip("}").partition(" {#")
+        slug = slug or slugify(title).strip("-")
         found[slug] = Term(slug, title, render(text.strip()))
     return found

@@ -24,6 +24,7 @@ from benchmarks.gpu_proof.runner import (
     run_part,
 )
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 

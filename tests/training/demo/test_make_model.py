@@ -97,6 +97,7 @@ def _weights_in(out: Path) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path):
     recipe = ["--seed", "3", "--steps", "3", "--threads", "1", "--samples", "0", "--out"]
     make_model.main([*recipe, str(tmp_path / "here")])

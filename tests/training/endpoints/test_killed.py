@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 PROMPTS = 40
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_and_writes_nothing_twice(endpoint, stub):
     for _ in range(PROMPTS):
         make_prompt(endpoint.project)

@@ -35,6 +35,7 @@ def run_lines(text: str) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
     """One walk, because the engine is a process of its own and starts but once."""
     import torch

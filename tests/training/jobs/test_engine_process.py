@@ -215,6 +215,7 @@ def test_engines_that_lost_their_worker_are_ended(tmp_path, settings):
             process.communicate()
 
 
+@pytest.mark.slow
 def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkeypatch, settings):
     """``accelerate launch`` with the base spread: its processes obey a stop and leave nobody."""
     settings.LAUNCHER = (

@@ -244,6 +244,7 @@ def test_the_prompt_goes_into_the_project_once(manager, cast, endpoint):
     assert "has this prompt already" in manager.post(page(made, "keep_tryout"), follow=True).text
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 def test_the_engine_answers_for_a_local_policy(manager, cast, endpoint, base):
     made = ask(cast, endpoint, base, base)

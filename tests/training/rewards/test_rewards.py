@@ -412,6 +412,7 @@ def test_a_manager_scores_trains_and_downloads(project, client, tmp_path):
 # --- the engine ---
 
 
+@pytest.mark.slow
 def test_the_engine_trains_a_reward_model_and_scores_by_it(
     project, tmp_path, settings, monkeypatch
 ):

@@ -62,6 +62,7 @@ def reproduce(name="again/1"):
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_round_is_reproduced_bit_for_bit_from_its_row(trained, settings):
     origin = trained.provenance
     assert origin["inputs"]["data"] == trained.snapshot.sha256

@@ -130,6 +130,7 @@ def make_adapter(folder: Path) -> None:
     engine_policy.save_adapter(model, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 @pytest.mark.django_db(transaction=True)
 def test_the_engine_writes_several_and_the_best_is_stored(project, tmp_path):

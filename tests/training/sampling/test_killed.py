@@ -20,6 +20,7 @@ KILLS = 30 if THOROUGH else 12
 DEMO_MODEL = ROOT / "training" / "demo" / "model"
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 @pytest.mark.django_db
 def test_killed_at_random_moments_every_completion_is_stored_once(tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ def test_without_a_worker_the_estimate_says_what_is_not_known(manager, pairs):
     assert "every 4s" in text(response)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_asked_says_what_its_machine_is(manager, pairs, monkeypatch):
     sent_to_workers = []
     monkeypatch.setattr(

@@ -35,6 +35,7 @@ def stopping_at(folder: Path, step: int) -> StopRequest:
     return AtStep()
 
 
+@pytest.mark.slow
 def test_interrupted_five_times_it_ends_the_same(base: Path, new_run: Callable[..., Path]) -> None:
     job = DpoJob(
         model=Model(base=str(base)),

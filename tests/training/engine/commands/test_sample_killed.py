@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.training.engine.commands.test_sample import prompts
 from tests.training.engine.conftest import read_lines
 from tests.training.engine.lives import live, live_until
@@ -16,6 +18,7 @@ KILLS = 4
 """More of them, through the database, in ``tests/training/sampling/test_killed.py``."""
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_every_completion_exists_once(
     base: Path, talker: Path, new_run: NewRun
 ) -> None:

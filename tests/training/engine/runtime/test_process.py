@@ -125,6 +125,7 @@ def test_stopped_before_the_first_step_it_begins_again(base: Path, new_run: NewR
     assert not (folder / "error.json").exists()
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_parent(base: Path, new_run: NewRun) -> None:
     job = dataclasses.replace(long_job(base), optimisation=Optimisation(epochs=2000, batch_size=4))
     folder = new_run("orphan", job, pairs=make_pairs(64))
