@@ -75,6 +75,7 @@ lint: export WHETSTONE_HOME := $(SCRATCH)
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djade --check --target-version 5.2 $$(find templates -name "*.html")
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
@@ -83,7 +84,7 @@ lint: $(VENV)/dev
 fmt: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/djlint templates --reformat --quiet
+	$(BIN)/djade --target-version 5.2 $$(find templates -name "*.html")
 
 docs: $(VENV)/dev
 	$(BIN)/python -m tests.generated_docs

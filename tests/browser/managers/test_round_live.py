@@ -77,7 +77,7 @@ def test_a_round_pauses_and_goes_on_by_buttons(page, log_in, cast, busy):  # noq
     Round.objects.filter(pk=busy.pk).update(  # what its worker does
         state=Round.State.PAUSED, pause_requested_at=None, kept_step=2, phase=""
     )
-    page.wait_for_selector("text=What it had learnt up to step 2 is kept", timeout=120_000)
+    page.wait_for_selector("text=Progress up to step 2 is kept", timeout=120_000)
     page.click("button:has-text('Resume round 1')")
     page.wait_for_selector("text=starts as soon as a worker is free")
     busy.refresh_from_db()
@@ -86,4 +86,4 @@ def test_a_round_pauses_and_goes_on_by_buttons(page, log_in, cast, busy):  # noq
     page.click("text=Cancel round 1…")
     page.click("form button:has-text('Cancel round 1')")
     page.wait_for_selector("button:has-text('Resume round 1')")
-    assert page.is_visible("text=What it had learnt up to step 2 is kept")
+    assert page.is_visible("text=Progress up to step 2 is kept")
