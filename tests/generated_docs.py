@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections import defaultdict
 from pathlib import Path
+
+import django
+from django.utils.translation import override
 
 from config.environment import as_markdown
 
@@ -23,6 +27,13 @@ For the tests and CI alone: `CHROMIUM` names a browser, `WHETSTONE_CI=1` makes a
 known reason fail, `PYTEST_ARGS` narrows `make test`, `WORKERS` is the number of its processes,
 `PYTHON` says which Python makes the environment.
 """
+ROUND_SETTINGS = """# Round settings
+
+What a round's training can be told: the field of the form, its place in `job.json`, the engine's
+default, the values that it takes. This page is made from `training/rounds/setup/settings.py` and
+`training/engine/config.py` by `python -m tests.generated_docs`.
+
+{table}"""
 MODULES = """# Modules
 
 Every file of code with the first line of what it says of itself, by folder. This page is made from
@@ -52,14 +63,36 @@ def modules() -> str:
     return MODULES.format(tables="\n".join(tables))
 
 
+def round_settings() -> str:
+    """One row for each setting of a round."""
+    from training.rounds.setup.settings import SETTINGS, PlainNumber
+
+    rows = []
+    with override("en-gb"):
+        for one in SETTINGS:
+            shown = PlainNumber().format_value(one.default)
+            values = str(one.bounds)
+            if one.is_percent:
+                values = f"{values}, as a part of 1" if values else ""
+            if one.choices:
+                values = ", ".join(f"`{name}`" for name, _words in one.choices)
+            rows.append(f"| {one.label} | `{one.place}` | {shown} | {values} | {one.help} |\n")
+    head = "| setting | in `job.json` | default | values | what for |\n|---|---|---|---|---|\n"
+    return ROUND_SETTINGS.format(table=head + "".join(rows))
+
+
 def pages() -> dict[Path, str]:
     """Each generated page as it is to be."""
     return {
         DOCS / "settings.md": SETTINGS.format(tables=as_markdown()),
         DOCS / "modules.md": modules(),
+        DOCS / "round-settings.md": round_settings(),
     }
 
 
 if __name__ == "__main__":
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    os.environ.setdefault("WHETSTONE_HOME", str(ROOT / ".venv" / "scratch"))
+    django.setup()
     for page, text in pages().items():
         page.write_text(text, encoding="utf-8")

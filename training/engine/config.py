@@ -50,6 +50,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from training.engine.bounds import bounded, bounds_within
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 """The file of an adapter's folder that holds its numbers, as peft names it."""
 EXIT_DONE = 0
@@ -77,9 +79,9 @@ class Model:
 class Lora:
     """LoRA hyper-parameters (Hu et al. 2021), named as peft names them."""
 
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
+    r: int = bounded(16, low=1, cap=4096)
+    alpha: int = bounded(32, low=1, cap=65_536)
+    dropout: float = bounded(0.0, low=0, below=1)
     target_modules: str = "all-linear"  # or a comma-separated list of module names
 
 
@@ -87,17 +89,21 @@ class Lora:
 class Optimisation:
     """One run of AdamW. A step sees ``batch_size`` pairs (or demonstrations)."""
 
-    learning_rate: float = 2e-5
-    epochs: float = 1.0
-    batch_size: int = 16
-    warmup_fraction: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 2048  # tokens of prompt + completion; longer prompts lose their beginning
-    eval_fraction: float = 0.1  # held-out metrics after every such part of the run, and at its ends
-    patience: int = 0  # evaluations without a better held-out margin before it ends; 0: never
-    checkpoint_fraction: float = 0.25
-    token_budget: int = 8192  # tokens computed at once inside one step; does not change the result
+    learning_rate: float = bounded(2e-5, above=0)
+    epochs: float = bounded(1.0, above=0, cap=1000)
+    batch_size: int = bounded(16, low=1, cap=100_000)
+    warmup_fraction: float = bounded(0.1, low=0, below=1, cap=0.99)
+    weight_decay: float = bounded(0.0, low=0)
+    max_grad_norm: float = bounded(1.0, above=0)
+    # Tokens of prompt and completion; longer prompts lose their beginning.
+    max_length: int = bounded(2048, low=8, unit="tokens", cap=1_000_000)
+    # Held-out metrics after every such part of the run, and at its ends.
+    eval_fraction: float = bounded(0.1, above=0, high=1)
+    # Evaluations without a better held-out margin before it ends; 0: never.
+    patience: int = bounded(0, low=0, unit="evaluations", cap=1000)
+    checkpoint_fraction: float = bounded(0.25, above=0, high=1)
+    # Tokens computed at once inside one step; does not change the result.
+    token_budget: int = bounded(8192, low=1, cap=10_000_000)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,9 +111,9 @@ class EvalSamples:
     """What the policy writes while it is trained, for people to look at and to measure how far it
     has gone. Changes nothing of what is trained."""
 
-    answers: int = 0  # prompts answered at every evaluation; 0: none
-    shown: int = 5  # of these, so many are written to samples.jsonl
-    max_new_tokens: int = 96
+    answers: int = bounded(0, low=0)  # prompts answered at every evaluation; 0: none
+    shown: int = bounded(5, low=0)  # how many of these are written to samples.jsonl
+    max_new_tokens: int = bounded(96, low=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,11 +124,11 @@ class DpoJob:
     start_adapter: str | None = None  # go on from this adapter; None: a fresh one on the base
     reference_adapter: str | None = None  # frozen; None: the bare base
     loss: LossName = "sigmoid"
-    beta: float = 0.1
-    label_smoothing: float = 0.0
-    dpop_lambda: float = 5.0
-    length_alpha: float = 0.01
-    sft_weight: float = 0.0
+    beta: float = bounded(0.1, above=0)
+    label_smoothing: float = bounded(0.0, low=0, below=0.5)
+    dpop_lambda: float = bounded(5.0, low=0)
+    length_alpha: float = bounded(0.01, low=0)
+    sft_weight: float = bounded(0.0, low=0)
     lora: Lora = Lora()
     optimisation: Optimisation = Optimisation()
     seed: int = 0
@@ -152,9 +158,13 @@ class RewardJob:
 
     model: Model
     start_adapter: str | None = None  # a policy's adapter or a reward model's; None: a fresh one
-    label_smoothing: float = 0.0
-    margin: float = 0.0  # a pair of weight 1 shall differ by so much (Touvron et al. 2023, eq. 2)
-    centre: float = 0.0  # pull of the pairs' mean rewards to 0 (Eisenstein et al. 2023)
+    label_smoothing: float = bounded(0.0, low=0, below=0.5)
+    margin: float = bounded(
+        0.0, low=0
+    )  # a pair of weight 1 shall differ by so much (Touvron et al. 2023, eq. 2)
+    centre: float = bounded(
+        0.0, low=0
+    )  # pull of the pairs' mean rewards to 0 (Eisenstein et al. 2023)
     lora: Lora = Lora()
     optimisation: Optimisation = Optimisation()
     seed: int = 0
@@ -166,12 +176,12 @@ class RewardJob:
 class Sampling:
     """How a completion is drawn. ``temperature`` 0 is greedy."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0  # 0: all tokens
-    max_new_tokens: int = 512
-    min_p: float = 0.0  # 0: all tokens
-    repetition_penalty: float = 1.0  # 1: none; counts the prompt's tokens too
+    temperature: float = bounded(1.0, low=0)
+    top_p: float = bounded(1.0, above=0, high=1)
+    top_k: int = bounded(0, low=0)  # 0: all tokens
+    max_new_tokens: int = bounded(512, low=1)
+    min_p: float = bounded(0.0, low=0, high=1)  # 0: all tokens
+    repetition_penalty: float = bounded(1.0, above=0)  # 1: none; counts the prompt's tokens too
     stop_sequences: tuple[str, ...] = ()  # a text ends before the first of these
 
     def as_dict(self) -> dict[str, Any]:
@@ -199,7 +209,7 @@ class SampleJob:
     model: Model
     adapters: dict[str, str | None]
     sampling: Sampling = Sampling()
-    batch_size: int = 128  # completions written at the same time
+    batch_size: int = bounded(128, low=1)  # completions written at the same time
     precision: Precision = "auto"
     load_in_4bit: bool = False
     show_partial: bool = False
@@ -351,53 +361,11 @@ def _value(hint: Any, value: Any, name: str) -> Any:
 
 
 def _check_ranges(job: EngineJob) -> None:
-    def need(ok: bool, name: str, rule: str) -> None:
-        if not ok:
-            raise ConfigError(f"{name}: must be {rule}")
-
-    optimisation = getattr(job, "optimisation", None)
-    if optimisation is not None:
-        o: Optimisation = optimisation
-        need(o.learning_rate > 0, "optimisation.learning_rate", "above 0")
-        need(o.epochs > 0, "optimisation.epochs", "above 0")
-        need(o.batch_size >= 1, "optimisation.batch_size", "at least 1")
-        need(0 <= o.warmup_fraction < 1, "optimisation.warmup_fraction", "from 0 to below 1")
-        need(o.max_length >= 8, "optimisation.max_length", "at least 8 tokens")
-        need(o.max_grad_norm > 0, "optimisation.max_grad_norm", "above 0")
-        need(0 < o.eval_fraction <= 1, "optimisation.eval_fraction", "above 0, at most 1")
-        need(o.patience >= 0, "optimisation.patience", "at least 0 evaluations")
-        need(
-            0 < o.checkpoint_fraction <= 1, "optimisation.checkpoint_fraction", "above 0, at most 1"
-        )
-        need(o.token_budget >= 1, "optimisation.token_budget", "at least 1")
-    lora = getattr(job, "lora", None)
-    if lora is not None:
-        need(lora.r >= 1, "lora.r", "at least 1")
-        need(lora.alpha >= 1, "lora.alpha", "at least 1")
-        need(0 <= lora.dropout < 1, "lora.dropout", "from 0 to below 1")
-    watch = getattr(job, "watch", None)
-    if watch is not None:
-        need(watch.answers >= 0, "watch.answers", "at least 0")
-        need(watch.shown >= 0, "watch.shown", "at least 0")
-        need(watch.max_new_tokens >= 1, "watch.max_new_tokens", "at least 1")
-    if isinstance(job, DpoJob):
-        need(job.beta > 0, "beta", "above 0")
-        need(0 <= job.label_smoothing < 0.5, "label_smoothing", "from 0 to below 0.5")
-        smoothed = job.loss in ("sigmoid", "robust") or job.label_smoothing == 0
-        need(smoothed, "label_smoothing", f"0 for the loss {job.loss!r}, which does not use it")
-        need(job.dpop_lambda >= 0, "dpop_lambda", "at least 0")
-        need(job.length_alpha >= 0, "length_alpha", "at least 0")
-        need(job.sft_weight >= 0, "sft_weight", "at least 0")
-    if isinstance(job, RewardJob):
-        need(0 <= job.label_smoothing < 0.5, "label_smoothing", "from 0 to below 0.5")
-        need(job.margin >= 0, "margin", "at least 0")
-        need(job.centre >= 0, "centre", "at least 0")
-    if isinstance(job, SampleJob):
-        need(job.sampling.temperature >= 0, "sampling.temperature", "at least 0")
-        need(0 < job.sampling.top_p <= 1, "sampling.top_p", "above 0, at most 1")
-        need(job.sampling.top_k >= 0, "sampling.top_k", "at least 0")
-        need(job.sampling.max_new_tokens >= 1, "sampling.max_new_tokens", "at least 1")
-        need(0 <= job.sampling.min_p <= 1, "sampling.min_p", "from 0 to 1")
-        need(job.sampling.repetition_penalty > 0, "sampling.repetition_penalty", "above 0")
-        need(all(job.sampling.stop_sequences), "sampling.stop_sequences", "without empty texts")
-        need(job.batch_size >= 1, "batch_size", "at least 1")
+    for name, bounds, value in bounds_within(job):
+        if not bounds.hold(value):
+            raise ConfigError(f"{name}: must be {bounds}")
+    if isinstance(job, DpoJob) and job.loss not in ("sigmoid", "robust") and job.label_smoothing:
+        rule = f"must be 0 for the loss {job.loss!r}, which does not use it"
+        raise ConfigError(f"label_smoothing: {rule}")
+    if isinstance(job, SampleJob) and not all(job.sampling.stop_sequences):
+        raise ConfigError("sampling.stop_sequences: must be without empty texts")

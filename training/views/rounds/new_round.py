@@ -18,10 +18,10 @@ from training.jobs import machines
 from training.models import loop_of
 from training.policies.pool import ensure_base
 from training.rounds import lifecycle
-from training.rounds.forms import RoundForm, values_of
 from training.rounds.lifecycle import RoundPlan
-from training.rounds.presets import PRESETS, preset
 from training.rounds.recipes import Recipe, job_of, keep_recipe, recipe_of, startable
+from training.rounds.setup.forms import FIELDS, RoundForm, values_of
+from training.rounds.setup.presets import PRESETS, preset
 
 
 @login_required
@@ -40,7 +40,7 @@ def new_round(request: MemberRequest, slug: str) -> HttpResponse:
         return redirect("rounds", project.slug)
     machine = machines.newest()
     # A warning's remedy comes as a link with fields in it.
-    asked = {name: request.GET[name] for name in RoundForm.base_fields if name in request.GET}
+    asked = {name: request.GET[name] for name in FIELDS if name in request.GET}
 
     def filled(data: QueryDict | None) -> RoundForm:
         return RoundForm(

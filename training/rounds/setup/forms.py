@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import operator
 from collections.abc import Mapping
-from decimal import Decimal
-from functools import reduce
 from typing import Any, cast
 
 from django import forms
@@ -17,50 +14,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Policy, Project
-from training.engine.config import KINDS, ConfigError, DpoJob, Model, job_from_dict, job_to_dict
+from training.engine.config import KINDS, ConfigError, job_from_dict
 from training.jobs.hardware import Hardware
 from training.models import LoopSettings, Round
 from training.rounds.pair_selection import PairSelection
 from training.rounds.recipes import ANCHOR, CHAMPION, START, Recipe
+from training.rounds.setup.settings import PLACES, SETTINGS, PlainNumber, plain
 
 BASE_CHOICES = LoopSettings.StartFrom
 MOST_PROCESSES = 64
-PLACES = {
-    "loss": "loss",
-    "beta": "beta",
-    "label_smoothing": "label_smoothing",
-    "dpop_lambda": "dpop_lambda",
-    "length_alpha": "length_alpha",
-    "sft_weight": "sft_weight",
-    "lora_r": "lora.r",
-    "lora_alpha": "lora.alpha",
-    "lora_dropout": "lora.dropout",
-    "lora_targets": "lora.target_modules",
-    "learning_rate": "optimisation.learning_rate",
-    "epochs": "optimisation.epochs",
-    "batch_size": "optimisation.batch_size",
-    "max_length": "optimisation.max_length",
-    "warmup_percent": "optimisation.warmup_fraction",
-    "weight_decay": "optimisation.weight_decay",
-    "max_grad_norm": "optimisation.max_grad_norm",
-    "token_budget": "optimisation.token_budget",
-    "eval_percent": "optimisation.eval_fraction",
-    "patience": "optimisation.patience",
-    "precision": "precision",
-    "load_in_4bit": "load_in_4bit",
-}
-"""Where in a job each field is."""
-PERCENTS = ("warmup_percent", "eval_percent")
-
-
-class PlainNumber(forms.NumberInput):
-    """Writes 0.00001 and 1, not 1e-05 and 1.0."""
-
-    def format_value(self, value: Any) -> str | None:
-        if isinstance(value, float):
-            plain = format(Decimal(repr(value)), "f")
-            return plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return cast("str | None", super().format_value(value))
 
 
 def _number(label: Any, help_text: Any, **limits: Any) -> forms.FloatField:
@@ -174,141 +136,12 @@ class RoundForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
 
-    loss = forms.ChoiceField(
-        label=_("Loss"),
-        help_text=_("What training minimises. Plain DPO is the usual choice."),
-        choices=[
-            ("sigmoid", _("DPO")),
-            ("dpop", _("DPO that keeps chosen answers likely (DPOP)")),
-            ("length_regularised", _("DPO with a length penalty (R-DPO)")),
-            ("robust", _("DPO for wrong labels (robust DPO)")),
-            ("ipo", _("IPO: a margin to reach, not to outgrow")),
-            ("hinge", _("Hinge (SLiC)")),
-        ],
-    )
-    beta = _number(
-        "β",
-        _(
-            "How strongly the policy is held to the reference; larger values keep it closer. "
-            "0.1 is common; the small built-in model needs 0.3."
-        ),
-    )
-    label_smoothing = _number(
-        _("Label smoothing"),
-        _("The assumed share of wrong labels, from 0 to below 0.5. Only for DPO and robust DPO."),
-    )
-    dpop_lambda = _number(
-        _("DPOP's λ"), _("How strongly chosen answers are kept as likely as before. Only for DPOP.")
-    )
-    length_alpha = _number(
-        _("R-DPO's α"),
-        _("How much of a preference is put down to length, per token. Only for R-DPO."),
-    )
-    sft_weight = _number(
-        _("SFT term"),
-        _("Weight of an added SFT loss on the chosen answer. 0: none; 0.1 limits drift."),
-    )
-
-    learning_rate = _number(
-        _("Learning rate"),
-        _(
-            "Step size. 0.00001 to 0.00005 for models with billions of parameters; small "
-            "models need more."
-        ),
-    )
-    epochs = _number(
-        _("Epochs"),
-        _("How often every pair is seen. Overfitting often begins before the first epoch ends."),
-        max_value=1000,
-    )
-    batch_size = _whole(
-        _("Pairs per step (batch size)"),
-        _("More make each step less noisy and steps fewer. Needs no more memory."),
-        min_value=1,
-        max_value=100_000,
-    )
-    max_length = _whole(
-        _("Maximum length, in tokens"),
-        _(
-            "Of prompt and answer together. Longer prompts lose their beginning. This decides "
-            "most how much memory a round needs."
-        ),
-        min_value=8,
-        max_value=1_000_000,
-    )
-    warmup_percent = _number(
-        _("Warm-up, in per cent of the steps"),
-        _("The learning rate rises to its full size over these steps, then decays."),
-        max_value=99,
-    )
-    weight_decay = _number(_("Weight decay"), _("Pulls the adapter's weights towards 0. 0: off."))
-    max_grad_norm = _number(
-        _("Gradient clipping"), _("A step's gradient is scaled down to this norm if it is larger.")
-    )
-
-    lora_r = _whole(
-        _("Rank"),
-        _("The adapter's size: how much a round can learn. 8 to 64 are common."),
-        min_value=1,
-        max_value=4096,
-    )
-    lora_alpha = _whole(
-        _("Alpha"),
-        _("The adapter's effect is scaled by alpha ÷ rank. Twice the rank is common."),
-        min_value=1,
-        max_value=65_536,
-    )
-    lora_dropout = _number(
-        _("Dropout"), _("The share of the adapter's inputs dropped during training.")
-    )
-    lora_targets = forms.CharField(
-        label=_("Layers"),
-        help_text=_("all-linear, or names such as q_proj, v_proj, separated by commas."),
-        max_length=500,
-        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
-    )
-
-    eval_percent = _number(
-        _("Evaluate every … per cent"),
-        _("Held-out pairs are measured after each such part of the round."),
-        min_value=0.1,
-        max_value=100,
-    )
-    patience = _whole(
-        _("Stop early after … evaluations without gain"),
-        _(
-            "If the held-out margin has not grown for this many evaluations, the round ends "
-            "and the best adapter is kept. 0: the round runs to its end, and the last adapter "
-            "is kept."
-        ),
-        min_value=0,
-        max_value=1000,
-    )
-
     seed = _whole(
         _("Seed"),
         _("Seed for the order of the pairs. Empty: the round's number."),
         min_value=0,
         max_value=2**31 - 1,
         required=False,
-    )
-    precision = forms.ChoiceField(
-        label=_("Precision"),
-        help_text=_("Of the frozen base. Automatic: 16 bits where the hardware multiplies them."),
-        choices=[("auto", _("automatically")), ("bf16", "bf16"), ("fp32", "fp32")],
-    )
-    load_in_4bit = forms.BooleanField(
-        label=_("Base in 4 bits (QLoRA)"),
-        help_text=_(
-            "A quarter of the memory for the base, a little slower. Needs a GPU and bitsandbytes."
-        ),
-        required=False,
-    )
-    token_budget = _whole(
-        _("Tokens per micro-batch"),
-        _("Less needs less memory and is slower. Does not change the result."),
-        min_value=1,
-        max_value=10_000_000,
     )
     processes = _whole(
         _("GPUs"), _("One training process each."), min_value=1, max_value=MOST_PROCESSES
@@ -333,6 +166,8 @@ class RoundForm(forms.Form):
         super().__init__(data, initial=values_of(recipe) | dict(changes))
         self.machine, self.beyond = machine, beyond(recipe.settings)
         self.settings: dict[str, Any] = {}
+        for setting in SETTINGS:
+            self.fields[setting.name] = setting.field()
         self.choice("kind").choices = Round.Kind.choices
         self.choice("start").choices = [
             *BASE_CHOICES.choices,
@@ -396,12 +231,12 @@ class RoundForm(forms.Form):
         self.settings = overrides_of(cleaned, self.beyond)
         kind = cleaned["kind"]
         fields = {field.name for field in dataclasses.fields(KINDS[kind])}
-        wishes = {name: value for name, value in self.settings.items() if name in fields}
+        overrides = {name: value for name, value in self.settings.items() if name in fields}
         try:
-            job_from_dict({**wishes, "kind": kind, "model": {"base": "any"}})
+            job_from_dict({**overrides, "kind": kind, "model": {"base": "any"}})
         except ConfigError as error:
             place, _colon, words = str(error).partition(": ")
-            name = next((name for name, where in PLACES.items() if where == place), None)
+            name = PLACES.get(place)
             self.add_error(name, words if name else str(error))
 
     def untouched(self) -> QueryDict:
@@ -498,9 +333,12 @@ class RoundForm(forms.Form):
         return any(name in narrowing and self[name].value() not in usual for name in names)
 
 
+FIELDS = (*RoundForm.base_fields, *PLACES.values())
+"""The names of all fields of the form."""
+
+
 def values_of(recipe: Recipe) -> dict[str, Any]:
     """A recipe as the form's values: its own settings, and the engine's defaults for the rest."""
-    usual = job_to_dict(DpoJob(model=Model(base="any")))
     chosen = recipe.selection
     values: dict[str, Any] = {
         "kind": recipe.kind,
@@ -508,55 +346,42 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
         "reference": recipe.reference,
         "pairs_from": "recent" if chosen.last_rounds else "all",
         "last_rounds": chosen.last_rounds,
-        "replay_percent": _plain(100 * chosen.replay_share) if chosen.last_rounds else None,
+        "replay_percent": plain(100 * chosen.replay_share) if chosen.last_rounds else None,
         "half_life": chosen.half_life,
         "half_life_unit": chosen.half_life_unit,
         "tags": ", ".join(chosen.tags),
-        "min_agreement": _plain(100 * chosen.min_agreement),
+        "min_agreement": plain(100 * chosen.min_agreement),
         "since": chosen.since,
         "until": chosen.until,
         "policies": list(chosen.policies),
         "processes": recipe.processes,
         "seed": recipe.seed,
     }
-    for name, place in PLACES.items():
-        path = place.split(".")
+    for setting in SETTINGS:
         try:
-            value = reduce(operator.getitem, path, cast(Any, recipe.settings))
+            values[setting.name] = setting.shown_in(recipe.settings)
         except (KeyError, TypeError):
-            value = reduce(operator.getitem, path, usual)
-        values[name] = _plain(100 * value) if name in PERCENTS else value
+            values[setting.name] = setting.default
     return values
 
 
 def overrides_of(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values as fields of a job: those that are not the engine's defaults, and
     ``others`` that the form does not have."""
-    usual = job_to_dict(DpoJob(model=Model(base="any")))
-    wishes: dict[str, Any] = copy.deepcopy(dict(others))
-    for name, place in PLACES.items():
-        value = given[name] / 100 if name in PERCENTS else given[name]
-        path = place.split(".")
-        if value == reduce(operator.getitem, path, usual):
-            continue
-        reduce(lambda inner, key: inner.setdefault(key, {}), path[:-1], wishes)[path[-1]] = value
-    return wishes
+    overrides: dict[str, Any] = copy.deepcopy(dict(others))
+    for setting in SETTINGS:
+        setting.put(given[setting.name], overrides)
+    return overrides
 
 
-def beyond(wishes: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def beyond(overrides: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Those of a project's settings that the form has no field for."""
     found: dict[str, Any] = {}
-    for name, value in wishes.items():
+    for name, value in overrides.items():
         place = f"{path}{name}"
         if isinstance(value, dict):
             if inner := beyond(value, f"{place}."):
                 found[name] = inner
-        elif place not in PLACES.values():
+        elif place not in PLACES:
             found[name] = value
     return found
-
-
-def _plain(number: float) -> float | int:
-    """10, not 10.000000000000002."""
-    rounded = round(number, 6)
-    return int(rounded) if rounded == int(rounded) else rounded
