@@ -6,6 +6,8 @@ Every address works as a plain form, and answers JSON to a script that sends the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -92,17 +94,16 @@ def verdict(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
     except VerdictRefused as error:
         return _refused(request, project, code, choice, given, error)
     notice = NOTICES[done.status]
-    if not _is_script(request) and not request.htmx:
-        if notice:
-            messages.warning(request, str(notice))
-        return redirect("rate", project.slug)
-    judgement = _card_after(request, project, request.POST.get("showing", ""))
-    can_undo = True if done.status == "stored" else None
-    context = card_context(request, project, judgement, notice=notice, can_undo=can_undo)
+
+    def context() -> dict[str, Any]:
+        judgement = _card_after(request, project, request.POST.get("showing", ""))
+        can_undo = True if done.status == "stored" else None
+        return card_context(request, project, judgement, notice=notice, can_undo=can_undo)
+
     http_status = HTTP_STATUS.get(done.status, 200)
-    if request.htmx:
-        return _page(request, context, status=http_status)
-    return as_json(request, context, status=done.status, http_status=http_status)
+    return _respond(
+        request, project, context, status=done.status, notice=notice, http_status=http_status
+    )
 
 
 def _refused(
@@ -114,13 +115,14 @@ def _refused(
     error: VerdictRefused,
 ) -> HttpResponse:
     """The same card again, with what was typed and what is missing."""
-    judgement = card_of(code=code, rater=request.user)
-    context = card_context(
-        request, project, judgement, errors=error.errors, choice=choice, kept=given
-    )
-    if _is_script(request):
-        return as_json(request, context, status="refused", http_status=422, with_card=False)
-    return _page(request, context, status=422)
+
+    def context() -> dict[str, Any]:
+        judgement = card_of(code=code, rater=request.user)
+        return card_context(
+            request, project, judgement, errors=error.errors, choice=choice, kept=given
+        )
+
+    return _respond(request, project, context, status="refused", in_place=True)
 
 
 @one_thread
@@ -147,24 +149,46 @@ def undo(request: MemberRequest, slug: str) -> HttpResponse:
     try:
         judgement = undo_last(project=project, rater=request.user)
     except CannotUndo as error:
-        return _not_undone(request, project, str(error))
-    if not _is_script(request) and not request.htmx:
-        return redirect("rate", project.slug)
-    context = card_context(request, project, judgement)
-    if request.htmx:
-        return _page(request, context)
-    return as_json(request, context, status="undone")
+        notice = str(error)
+
+        def unchanged() -> dict[str, Any]:
+            shown = serve_next(project=project, rater=request.user)
+            return card_context(request, project, shown, notice=notice)
+
+        return _respond(request, project, unchanged, status="refused", notice=notice)
+
+    def reopened() -> dict[str, Any]:
+        return card_context(request, project, judgement)
+
+    return _respond(request, project, reopened, status="undone")
 
 
-def _not_undone(request: MemberRequest, project: Project, notice: str) -> HttpResponse:
-    if not _is_script(request) and not request.htmx:
-        messages.warning(request, notice)
-        return redirect("rate", project.slug)
-    judgement = serve_next(project=project, rater=request.user)
-    context = card_context(request, project, judgement, notice=notice)
-    if request.htmx:
-        return _page(request, context)
-    return as_json(request, context, status="refused", http_status=422, with_card=False)
+def _respond(
+    request: MemberRequest,
+    project: Project,
+    context: Callable[[], dict[str, Any]],
+    *,
+    status: str,
+    notice: Any = None,
+    http_status: int = 200,
+    in_place: bool = False,
+) -> HttpResponse:
+    """What a press of a button comes to, as whoever asks wants it.
+
+    A script gets JSON, and of what was refused no card; htmx gets the card; a plain form is sent
+    back to the rating page, where the notice stands, or sees the card again (``in_place``).
+    """
+    is_refused = status == "refused"
+    if request.headers.get("X-Whetstone") == "card":
+        http_status = 422 if is_refused else http_status
+        return as_json(
+            request, context(), status=status, http_status=http_status, with_card=not is_refused
+        )
+    if request.htmx or in_place:
+        return _page(request, context(), status=422 if in_place else http_status)
+    if notice:
+        messages.warning(request, str(notice))
+    return redirect("rate", project.slug)
 
 
 def given_from(posted: QueryDict) -> Given:
@@ -191,10 +215,6 @@ def _card_after(request: MemberRequest, project: Project, showing: str) -> Judge
     except ValueError:
         return serve_next(project=project, rater=request.user)
     return serve_ahead(project=project, rater=request.user, after=after)
-
-
-def _is_script(request: MemberRequest) -> bool:
-    return request.headers.get("X-Whetstone") == "card"
 
 
 def _page(request: MemberRequest, context: dict[str, object], *, status: int = 200) -> HttpResponse:
