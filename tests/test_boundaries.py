@@ -1,7 +1,9 @@
 """What import-linter cannot see: that nothing pulls torch in while the web process runs."""
 
+import ast
 import subprocess
 import sys
+from collections import defaultdict
 
 from tests.conftest import ROOT
 
@@ -32,3 +34,15 @@ def test_the_engine_is_importable_without_django():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_two_public_classes_share_a_name():
+    """One name for one thing: who reads a class's name knows which one it is."""
+    places = defaultdict(list)
+    for package in ("annotate", "config", "training", "whetstone"):
+        for path in (ROOT / package).rglob("*.py"):
+            if not {"migrations", "commands"} & set(path.parts[len(ROOT.parts) :]):
+                for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                        places[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -19,7 +19,7 @@ from annotate.models import (
     User,
 )
 from annotate.onboarding.consent import consents_of
-from annotate.queue.leases import give_slot_back, lock_comparison, release_expired
+from annotate.queue.leases import CARDS, lock_comparison, release_expired
 from annotate.queue.line_ups import release_held_orderings, take_back_orders
 from annotate.queue.settle import reopen_comparison
 
@@ -109,7 +109,7 @@ def _take_back_judgements(*, project: Project, user: User, now: datetime) -> Non
         if outcome != Judgement.Outcome.SKIP:
             is_void = comparison.state == Comparison.State.VOID
             if is_void or reopen_comparison(comparison=comparison):
-                give_slot_back(comparison_pk)
+                CARDS.give_back(comparison_pk)
             else:  # others' edited answers stay
                 PreferencePair.objects.filter(
                     Q(judgement=None) | Q(judgement=pk), comparison=comparison

@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,7 +18,7 @@ from annotate.models import Comparison, Judgement, Project, User
 from annotate.quality.gold import gold_due
 from annotate.queue import sql
 from annotate.queue.empty_queue import pause_of
-from annotate.queue.leases import give_slot_back, lease_of, release_expired, take_slot
+from annotate.queue.leases import CARDS, lease_of, release_expired
 from annotate.queue.sides import draw_swapped
 
 AT_ONCE = 2
@@ -126,7 +126,7 @@ def _take(
                 return held[at_once - 1]
             if comparison_pk is None:
                 comparison_pk = sql.take_first(rater.pk, project.pk)
-            elif not take_slot(comparison_pk):
+            elif not CARDS.take(comparison_pk):
                 return None
             if comparison_pk is None:
                 return None
@@ -178,11 +178,4 @@ def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     expires = now + lease_of(project)
     mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
     with write_lock():
-        if mine.filter(released_at=None).update(expires_at=expires):
-            return True
-        if not take_slot(judgement.comparison_id):
-            return False
-        if mine.filter(~Q(released_at=None)).update(released_at=None, expires_at=expires):
-            return True
-        give_slot_back(judgement.comparison_id)
-        return False
+        return CARDS.renew(judgement.comparison_id, mine, expires=expires)

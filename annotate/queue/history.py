@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from annotate.db.write_lock import write_lock
 from annotate.models import Comparison, Judgement, PreferencePair, Project, User
-from annotate.queue.leases import lease_of, take_slot
+from annotate.queue.leases import CARDS, lease_of
 from annotate.queue.settle import reopen_comparison
 from annotate.queue.sql import full_card
 from annotate.queue.verdicts import choice_of
@@ -86,7 +86,7 @@ def take_back(*, judgement: Judgement, comparison: Comparison, now: datetime) ->
     if judgement.is_late:
         raise CannotUndo(_("That verdict came too late to count, so there is nothing to change."))
     if judgement.outcome == Judgement.Outcome.SKIP:
-        if not take_slot(comparison.pk):
+        if not CARDS.take(comparison.pk):
             raise CannotUndo(_("Others have judged that comparison since you skipped it."))
     elif comparison.state == Comparison.State.VOID:
         raise CannotUndo(_("That comparison was withdrawn, so your verdict stays."))

@@ -1,14 +1,17 @@
-"""A comparison's slots: taken with a card, given back when its lease runs out."""
+"""Slots of comparisons and line-ups: taken with a card or an ordering, given back with a lease."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from annotate.models import Comparison, Judgement, Project
+from annotate.models import Comparison, Judgement, LineUp, Project
 from annotate.queue import sql
 from annotate.queue.settle import settle_comparison
 
@@ -27,15 +30,48 @@ def lock_comparison(pk: int) -> Comparison:
     return Comparison.objects.select_for_update().get(pk=pk)
 
 
-def take_slot(comparison_pk: int) -> bool:
-    """One slot of an open comparison; False where none is left."""
-    return sql.take_slot(comparison_pk)
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """How many raters may have a row of ``model`` at once: columns of those taken and wanted.
+
+    One machine for cards and line-ups. ``taking`` is another way to take a slot, for cards: a
+    statement written by hand, since every vote passes through it.
+    """
+
+    model: type[Comparison] | type[LineUp]
+    taken: str
+    wanted: str
+    taking: Callable[[int], bool] | None = None
+
+    def take(self, pk: int) -> bool:
+        """One slot of an open row; False where none is left."""
+        if self.taking is not None:
+            return self.taking(pk)
+        free = {"state": self.model.State.OPEN, f"{self.taken}__lt": F(self.wanted)}
+        rows = self.model._default_manager.filter(pk=pk, **free)
+        return bool(rows.update(**{self.taken: F(self.taken) + 1}))
+
+    def give_back(self, pk: int) -> None:
+        """A slot is free again."""
+        rows = self.model._default_manager.filter(pk=pk, **{f"{self.taken}__gt": 0})
+        rows.update(**{self.taken: F(self.taken) - 1})
+
+    @transaction.atomic
+    def renew(self, pk: int, mine: QuerySet[Any], *, expires: datetime) -> bool:
+        """Keep what ``mine`` holds, the card or the ordering, until ``expires``. Where its slot was
+        given back, take one again; False where none is left."""
+        if mine.filter(released_at=None).update(expires_at=expires):
+            return True
+        if not self.take(pk):
+            return False
+        if mine.filter(released_at__isnull=False).update(released_at=None, expires_at=expires):
+            return True
+        self.give_back(pk)
+        return False
 
 
-def give_slot_back(comparison_pk: int) -> None:
-    Comparison.objects.filter(pk=comparison_pk, judgements_taken__gt=0).update(
-        judgements_taken=F("judgements_taken") - 1
-    )
+CARDS = Slots(Comparison, "judgements_taken", "judgements_wanted", sql.take_slot)
+LINE_UPS = Slots(LineUp, "orders_taken", "orders_wanted")
 
 
 def release_expired(*, project: Project | None = None, now: datetime | None = None) -> int:
@@ -66,14 +102,14 @@ def _release(
     if former_pk is None:
         if not mine.update(released_at=now):
             return False
-        give_slot_back(comparison_pk)
+        CARDS.give_back(comparison_pk)
         return True
     if not mine.update(released_at=now, retracted_at=now):
         return False
     former = Judgement.objects.get(pk=former_pk)
     Judgement.objects.filter(pk=former_pk).update(retracted_at=None)
     if former.outcome == Judgement.Outcome.SKIP:
-        give_slot_back(comparison_pk)
+        CARDS.give_back(comparison_pk)
     else:
         settle_comparison(comparison=comparison)
     return True

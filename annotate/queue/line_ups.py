@@ -33,7 +33,7 @@ from annotate.models import (
 )
 from annotate.queue.empty_queue import pause_of
 from annotate.queue.history import CannotUndo
-from annotate.queue.leases import lease_of, lock_comparison
+from annotate.queue.leases import LINE_UPS, lease_of, lock_comparison
 from annotate.queue.settle import reopen_comparison, settle_comparison
 from annotate.queue.sql import lock_rater
 
@@ -115,8 +115,10 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
         held = Ordering.objects.filter(
             line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None
         ).order_by("pk")
+        expires = now + lease_of(project)
+        mine = Ordering.objects.filter(decided_at=None)
         for ordering in held:
-            if _renew(ordering, project, now):
+            if LINE_UPS.renew(ordering.line_up_id, mine.filter(pk=ordering.pk), expires=expires):
                 return ordering
         met = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
         free = LineUp.objects.filter(
@@ -128,7 +130,7 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
         # Where rows are locked, raters pass over what another one is taking, if there is more.
         alone = free.select_for_update(of=("self",))
         line_up = alone.select_for_update(skip_locked=True, of=("self",)).first() or alone.first()
-        if line_up is None or not _take_slot(line_up.pk):
+        if line_up is None or not LINE_UPS.take(line_up.pk):
             return None
         shown = list(line_up.places.values_list("completion_id", flat=True))
         _draw.shuffle(shown)
@@ -137,7 +139,7 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
             rater=rater,
             shown=shown,
             served_at=now,
-            expires_at=now + lease_of(project),
+            expires_at=expires,
         )
 
 
@@ -156,7 +158,7 @@ def take_back_orders(*, project: Project, rater: User, now: datetime) -> None:
     for pk, line_up in list(mine.values_list("pk", "line_up_id")):
         with transaction.atomic():
             if mine.filter(pk=pk).update(places=None, is_skipped=True, decided_at=now):
-                _give_slot_back(line_up)
+                LINE_UPS.give_back(line_up)
                 settled = LineUp.objects.filter(pk=line_up, state=LineUp.State.SETTLED)
                 settled.update(state=LineUp.State.OPEN)
 
@@ -169,7 +171,7 @@ def release_expired_orderings(*, now: datetime | None = None) -> int:
     for pk, line_up in list(expired.values_list("pk", "line_up_id")):
         with transaction.atomic():
             if expired.filter(pk=pk).update(released_at=now):
-                _give_slot_back(line_up)
+                LINE_UPS.give_back(line_up)
                 released += 1
     return released
 
@@ -220,7 +222,7 @@ def skip_line_up(*, code: UUID, rater: User, now: datetime | None = None) -> Non
         if ordering.decided_at is not None:
             return
         if ordering.released_at is None:
-            _give_slot_back(ordering.line_up_id)
+            LINE_UPS.give_back(ordering.line_up_id)
         ordering.is_skipped, ordering.decided_at = True, now or timezone.now()
         ordering.save(update_fields=["is_skipped", "decided_at"])
 
@@ -303,32 +305,7 @@ def _may_count(ordering: Ordering) -> bool:
     """Whether its slot is still, or again, the rater's."""
     if ordering.line_up.state != LineUp.State.OPEN:
         return False
-    return ordering.released_at is None or _take_slot(ordering.line_up_id)
-
-
-def _renew(ordering: Ordering, project: Project, now: datetime) -> bool:
-    mine = Ordering.objects.filter(pk=ordering.pk, decided_at=None)
-    with transaction.atomic():
-        expires = now + lease_of(project)
-        if mine.filter(released_at=None).update(expires_at=expires):
-            return True
-        if not _take_slot(ordering.line_up_id):
-            return False
-        if mine.update(released_at=None, expires_at=expires):
-            return True
-        _give_slot_back(ordering.line_up_id)
-        return False
-
-
-def _take_slot(line_up: int) -> bool:
-    free = LineUp.objects.filter(
-        pk=line_up, state=LineUp.State.OPEN, orders_taken__lt=F("orders_wanted")
-    )
-    return bool(free.update(orders_taken=F("orders_taken") + 1))
-
-
-def _give_slot_back(line_up: int) -> None:
-    LineUp.objects.filter(pk=line_up, orders_taken__gt=0).update(orders_taken=F("orders_taken") - 1)
+    return ordering.released_at is None or LINE_UPS.take(ordering.line_up_id)
 
 
 # --- showing ---

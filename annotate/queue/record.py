@@ -15,7 +15,7 @@ from annotate.db.write_lock import write_lock
 from annotate.models import Comparison, Judgement, User
 from annotate.queue import sql
 from annotate.queue.history import CannotUndo, take_back
-from annotate.queue.leases import give_slot_back, take_slot
+from annotate.queue.leases import CARDS
 from annotate.queue.settle import settle_comparison
 from annotate.queue.verdicts import (
     NOTHING_GIVEN,
@@ -124,7 +124,7 @@ def _claim(judgement: Judgement, comparison: Comparison, now: datetime) -> bool:
         judgement.retracted_at = None
         return True
     if judgement.released_at is not None:
-        return take_slot(comparison.pk)
+        return CARDS.take(comparison.pk)
     return comparison.state == Comparison.State.OPEN
 
 
@@ -156,7 +156,7 @@ def _store(
     if not counts:
         return
     if answer.outcome == Judgement.Outcome.SKIP:
-        give_slot_back(comparison.pk)
+        CARDS.give_back(comparison.pk)
     elif comparison.judgements_wanted == 1:  # its only slot is this judgement's
         only = (judgement.outcome, judgement.pk, judgement.demonstration_id)
         settle_comparison(comparison=comparison, only=only)
