@@ -1,4 +1,4 @@
-"""What came of an imported file, in numbers and in words."""
+"""The result of an import, in numbers and in words."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ State = Comparison.State
 def set_aside(comparison: Comparison) -> None:
     """Take a comparison that is still open out of the queue; a settled one stays as it is.
 
-    Nobody shall meet the same two answers once as a card and once as an item.
+    Nobody is to meet the same two answers once as a card and once as an item.
     """
     Comparison.objects.filter(pk=comparison.pk, state=State.OPEN).update(state=State.VOID)
 

@@ -161,7 +161,7 @@ class RewardJob:
     label_smoothing: float = bounded(0.0, low=0, below=0.5)
     margin: float = bounded(
         0.0, low=0
-    )  # a pair of weight 1 shall differ by so much (Touvron et al. 2023, eq. 2)
+    )  # the difference wanted of a pair of weight 1 (Touvron et al. 2023, eq. 2)
     centre: float = bounded(
         0.0, low=0
     )  # pull of the pairs' mean rewards to 0 (Eisenstein et al. 2023)

@@ -1,4 +1,4 @@
-"""Two rounds beside each other: what was set otherwise, what they learnt from, what came of it."""
+"""Two rounds beside each other: settings, data and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates: a candidate meets the champion before the raters, and what comes of it.
+"""Gates: a candidate meets the champion before the raters, and is promoted or retired.
 
 The rules are in ``training.policies.gate_rules``. Raters cannot tell a gate's cards from others:
 they lie in the same queue, in the same random order, at the same priority as the candidate's other

@@ -1,4 +1,4 @@
-"""Where a policy comes from and what came of it: rounds, snapshots, pairs and judgements."""
+"""Where a policy comes from and what followed from it: rounds, snapshots, pairs and judgements."""
 
 from __future__ import annotations
 

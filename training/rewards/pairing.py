@@ -17,7 +17,7 @@ def selection_of(project: Project, *, waits: bool = True) -> PairingPreference |
     """What the project prefers; None where it takes what comes, or nothing gives rewards yet.
 
     With ``waits`` answers without a reward are left until they have one, unless scoring has
-    failed or was stopped: raters shall not run out of work for it.
+    failed or was stopped: raters must not run out of work for it.
     """
     loop = loop_of(project)
     if loop.meeting == LoopSettings.Meeting.ANY:

@@ -1,4 +1,4 @@
-"""What a round shall be: its kind, where it starts, its reference, its pairs, its settings.
+"""What a round is to be: its kind, where it starts, its reference, its pairs, its settings.
 
 A recipe is what the form asks for and what a project keeps for the rounds that start by
 themselves. Here it becomes policies and the engine's job.

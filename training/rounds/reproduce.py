@@ -135,7 +135,7 @@ def _prepare(round_: Round, run_dir: Path) -> None:
     except artifacts.ArtifactError as error:
         raise ReproduceError(str(error)) from error
     # Values that earlier rounds had worked out were found in the cache, and must be again: they
-    # were computed beside others. A round that found none shall work them out again, too.
+    # were computed beside others. A round that found none has to work them out again, too.
     if not round_.result.get("reference_cached"):
         config["reference_cache"] = None
     write_job(job_from_dict(config), run_dir)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, comb
 
 REFILL_BELOW = 0.75
-"""Of the level: not every vote shall start an engine."""
+"""Of the level: not every vote may start an engine."""
 
 AT_LEAST = 20
 """Comparisons that are kept ready whatever the pace: somebody may begin."""

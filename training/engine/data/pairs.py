@@ -35,7 +35,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class PromptLine:
-    """A line of ``prompts.jsonl``: who shall answer what, with which seed."""
+    """A line of ``prompts.jsonl``: which policy is to answer what, with which seed."""
 
     id: str
     messages: list[ChatMessage]

@@ -48,7 +48,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A prompt's tokens, who shall answer (None: the bare base), and the answers wanted."""
+    """A prompt's tokens, which adapter answers (None: the bare base), and the answers wanted."""
 
     adapter: str | None
     tokens: list[int]

@@ -1,4 +1,4 @@
-"""The form of a round: every setting with its explanation, and the recipe that comes of it."""
+"""The form of a round: every setting with its explanation, and the recipe that follows."""
 
 from __future__ import annotations
 
