@@ -50,6 +50,16 @@ def test_what_a_page_names_is_there(page):
     assert absent == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_file_named_without_its_folder_is_there(page):
+    folders = [ROOT / top for top in (*PACKAGES, "tests", "whetstone")]
+    there = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py")}
+    there |= {path.name for path in ROOT.glob("*.py")}
+    named = re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8"))
+    absent = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)]
+    assert absent == []
+
+
 def is_module(parts: list[str]) -> bool:
     path = ROOT.joinpath(*parts)
     return path.is_dir() or path.with_suffix(".py").exists()
