@@ -40,5 +40,5 @@ def terms(language: str) -> dict[str, Term]:
         heading, _newline, text = part.partition("\n")
         title, _brace, slug = heading.rstrip("}").partition(" {#")
         slug = slug or slugify(title).strip("-")
-        found[slug] = Term(slug, title, render(text.strip()))
+        found[slug] = Term(slug, title, render(" ".join(text.split())))
     return found
