@@ -18,13 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PRELOADED = [
-    "torch",
-    "transformers",
-    "peft",
-    "training.engine.commands.train",
-    "training.engine.commands.sample",
-]
+PRELOADED = ["benchmarks.gpu_proof.preload"]
 TAIL_LINES = 12
 Figures = dict[str, Any]
 
@@ -45,6 +39,7 @@ class Setting:
     work: Path  # models and runs, thrown away
     data: Path | None  # a folder with HH-harmless pairs
     device: str = "cuda"
+    forks: bool = True  # False: processes load their libraries themselves
     deadline: float = float("inf")  # time.monotonic() at which the part in progress has to end
 
     @property
@@ -124,10 +119,12 @@ def in_process(
     Raises PartError with the last lines that the process wrote where it fails or takes too long.
     """
     log = setting.out / "process.log"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context: multiprocessing.context.BaseContext = multiprocessing.get_context("spawn")
+    if setting.forks:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(
+    process = context.Process(  # type: ignore[attr-defined]
         target=_child, args=(sending, log, environment, function, arguments), daemon=False
     )
     process.start()

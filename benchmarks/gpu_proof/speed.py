@@ -302,7 +302,7 @@ def generate(setting: Setting) -> Figures:
     base = setting.work / "generate-base"
     shapes.save_base(base, shapes.large_config(size), pairs)
     (base / "pairs.json").write_text(json.dumps(pairs), encoding="utf-8")
-    tokens = 8 if setting.rehearses else 128
+    tokens = 8 if setting.rehearses else 32
     found: Figures = {}
     rates = {}
     for way in ("ours", "generate", "vllm"):

@@ -141,13 +141,19 @@ class RunDir:
             handler.close()
 
     def phase(self, phase: str, *, step: int | None = None, total_steps: int | None = None) -> None:
-        """Say what is being done now, in words for the round's page."""
-        changed = phase != self._beat["phase"]
-        self._beat = {
-            "phase": phase,
-            "step": self._beat["step"] if step is None else step,
-            "total_steps": self._beat["total_steps"] if total_steps is None else total_steps,
-        }
+        """Say what is being done now, in words for the round's page. "stopped" is the last word.
+
+        A run that leaves says so in a thread of its own, while the work may still go on.
+        """
+        with self._beating:
+            if self._beat["phase"] == "stopped":
+                return
+            changed = phase != self._beat["phase"]
+            self._beat = {
+                "phase": phase,
+                "step": self._beat["step"] if step is None else step,
+                "total_steps": self._beat["total_steps"] if total_steps is None else total_steps,
+            }
         if changed and self.writes:
             if phase not in self._phases_said:  # training and evaluating take turns
                 self._phases_said.add(phase)

@@ -50,6 +50,15 @@ def test_the_heartbeat_tells_phase_and_step(tmp_path: Path) -> None:
     assert (beat["phase"], beat["step"], beat["total_steps"]) == ("training", 3, 9)
 
 
+def test_stopped_is_the_last_word_of_a_run(tmp_path: Path) -> None:
+    """The thread that leaves and the work that still goes on may speak in any order."""
+    run = RunDir(tmp_path)
+    run.phase("loading libraries")
+    run.phase("stopped")
+    run.phase("waiting for the device")
+    assert read_json(tmp_path / "heartbeat")["phase"] == "stopped"
+
+
 def test_failures_are_explained() -> None:
     assert explain(OSError(28, "No space left on device")).kind == "disk_full"
     assert explain(RuntimeError("CUDA out of memory. Tried")).kind == "out_of_memory"
