@@ -121,3 +121,21 @@ def test_a_part_is_judged_and_the_next_one_runs(
     assert len((tmp_path / "parts.jsonl").read_text().splitlines()) == 2
     assert verdict in capsys.readouterr().out
     assert last_line(report)["failures"] == (["it"] if verdict == "FAILED" else [])
+
+
+def test_what_forks_inherit_was_loaded_without_asking_for_a_card() -> None:
+    """A process that has asked for cards leaves none to its forks; bitsandbytes asks on import."""
+    code = (
+        "import torch\n"
+        "asked = []\n"
+        "for name in ('is_available', 'device_count', '_lazy_init'):\n"
+        "    setattr(torch.cuda, name, lambda *_, name=name: asked.append(name) or 0)\n"
+        "import benchmarks.gpu_proof.preload\n"
+        "import sys\n"
+        "assert 'peft' in sys.modules\n"
+        "assert not asked, asked\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
