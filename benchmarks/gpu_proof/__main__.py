@@ -32,7 +32,7 @@ PARTS = (
     Part("one_card", "correct", 60, correct.one_card),
     Part("memory", "correct", 60, correct.memory),
     Part("cache", "correct", 40, correct.cache),
-    Part("four_bit", "correct", 60, correct.four_bit),
+    Part("four_bit", "correct", 90, correct.four_bit),
     Part("fake", "no_card", 300, without_card.fake),
     Part("gloo", "no_card", 200, without_card.gloo),
     Part("interpreter", "no_card", 20, without_card.interpreter),
