@@ -27,8 +27,8 @@ from training.engine.config import (
 NEEDED = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 OPTIONAL = ("trl", "datasets", "bitsandbytes", "vllm", "triton")
 DEMO = Model(base=str(MODEL_DIR))
-# A card adds up in no fixed order: how far two equal rounds differ there is measured, and others
-# may differ by this many times as much.
+# Equal rounds differ on a card: by how much is measured, and others may differ by this many times
+# as much.
 SPREADS = 3.0
 
 

@@ -7,6 +7,7 @@ to leave.
 
 from __future__ import annotations
 
+import abc
 import errno
 import logging
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def never_stopping() -> bool:
     return False
 
 
-class Worker(Generic[AnyJob]):
+class Worker(abc.ABC, Generic[AnyJob]):
     """One attempt at one job. Subclasses name the ``model`` and say what the ``work`` is."""
 
     model: type[AnyJob]
@@ -63,9 +64,9 @@ class Worker(Generic[AnyJob]):
             worker.record_error(error)
             raise
 
+    @abc.abstractmethod
     def work(self) -> None:
         """The job from its start to its end."""
-        raise NotImplementedError
 
     def cancel_asked(self) -> bool:
         """Whether somebody asked for the job to be cancelled."""

@@ -11,11 +11,7 @@ import os
 import time
 from pathlib import Path
 
-PRELOADED = [
-    "training.engine.commands.train",
-    "training.engine.commands.sample",
-    "transformers.models.llama",
-]
+PRELOADED = ["benchmarks.gpu_proof.preload", "transformers.models.llama"]
 
 
 def _live(kind: str, folder: str, environment: dict[str, str]) -> None:
