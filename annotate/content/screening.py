@@ -15,6 +15,9 @@ from typing import Any
 
 from annotate.models import ScreeningRule
 
+REPEATS = 4
+"""How often in a row the same words make a loop, where a project has not set it."""
+
 FEWEST_WORDS = 16
 """A loop shorter than this is a refrain."""
 
@@ -43,7 +46,7 @@ class ScreeningRules:
     ``names``: what stands behind "I am" or "made by" where an answer gives itself away."""
 
     on: frozenset[str] = frozenset(ScreeningRule.values)
-    repeats: int = 4
+    repeats: int = REPEATS
     names: tuple[str, ...] = NAMES
 
 
@@ -94,7 +97,7 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def is_looping(text: str, repeats: int) -> bool:
+def is_looping(text: str, repeats: int = REPEATS) -> bool:
     """Whether the same words come ``repeats`` times in a row or more, FEWEST_WORDS in all.
 
     Three words in a row that were last met ``distance`` words ago, again and again at that same

@@ -7,8 +7,9 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from annotate.content.screening import is_looping
 from annotate.models import Completion, Policy
-from training.stats.answer_measures import loops, refuses
+from training.stats.answer_measures import refuses
 from training.stats.win_rates import WinRate
 
 READ = 5
@@ -43,7 +44,7 @@ def style_of(name: str, answers: Sequence[tuple[str, str]]) -> AnswerStyle | Non
         answers=len(answers),
         length=statistics.fmean(lengths),
         length_error=error,
-        looping=_share([loops(text) for text, _reason in answers]),
+        looping=_share([is_looping(text) for text, _reason in answers]),
         refusing=_share([refuses(text) for text, _reason in answers]),
         cut_off=_share([reason == "length" for _text, reason in answers]),
     )

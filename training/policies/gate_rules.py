@@ -14,8 +14,9 @@ from typing import Literal
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from annotate.content.screening import is_looping
 from annotate.formatting import grouped
-from training.stats.answer_measures import loops, refuses
+from training.stats.answer_measures import refuses
 from training.stats.sequential_test import (
     ALPHA,
     VoteTally,
@@ -137,7 +138,7 @@ def guards(
             _("at most %(times)s times") % {"times": _number(limits.length_growth, 1)},
             growth <= limits.length_growth,
         ),
-        _rise(_("Repetition"), loops, candidate, champion, limits.looping_rise),
+        _rise(_("Repetition"), is_looping, candidate, champion, limits.looping_rise),
         _rise(_("Refusals"), refuses, candidate, champion, limits.refusal_rise),
     ]
     if len(chosen) > 1:

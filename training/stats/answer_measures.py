@@ -1,23 +1,8 @@
-"""What a text shows of itself: whether it goes round in circles, whether it refuses."""
+"""What an answer's text shows without a rater: whether it refuses."""
 
 from __future__ import annotations
 
 import re
-
-LOOP_OF = 4
-
-
-LOOPS_FROM = 12
-
-
-def loops(text: str) -> bool:
-    """Whether more than half of an answer's runs of four words have stood in it before."""
-    words = text.lower().split()
-    if len(words) < LOOPS_FROM:
-        return False
-    runs = [tuple(words[start : start + LOOP_OF]) for start in range(len(words) - LOOP_OF + 1)]
-    return 2 * (len(runs) - len(set(runs))) > len(runs)
-
 
 _REFUSAL = re.compile(
     r"""^\W*(?:

@@ -76,6 +76,12 @@ def test_how_many_repeats_make_a_loop_can_be_set():
     assert not is_looping(text, 5)
 
 
+def test_a_loop_without_spaces_is_one_too():
+    assert is_looping("漢字" * 40)
+    assert not is_looping("no no no")
+    assert not is_looping("")
+
+
 def test_what_a_project_has_not_set_is_as_usual():
     assert rules_of({}) == ScreeningRules()
     assert rules_of({"repeats": 9, "on": ["same", "unheard of"]}).on == {"same"}
