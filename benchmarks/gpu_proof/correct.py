@@ -445,9 +445,19 @@ def _limited(folder: str, gib: float) -> Figures:
     import torch
 
     from benchmarks.gpu_proof.speed import made_on_the_card
+    from training.engine.commands import train
     from training.engine.config import read_job
-    from training.engine.runtime.memory import bytes_per_token
+    from training.engine.estimate import MemoryPlan
+    from training.engine.forward.token_logps import working_bytes
 
+    plans: list[MemoryPlan] = []
+    plan_memory = train.plan_memory
+
+    def recorded(*arguments: int) -> MemoryPlan:
+        plans.append(plan_memory(*arguments))
+        return plans[-1]
+
+    train.plan_memory = recorded
     if gib:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(gib * 2**30 / total)
@@ -458,9 +468,10 @@ def _limited(folder: str, gib: float) -> Figures:
     row = engine_runs.lines(Path(folder) / "metrics.jsonl")[0]["values"]
     tokens = min(row["computed_tokens"], getattr(job, "optimisation", Optimisation()).token_budget)
     weights = sum(p.numel() * p.element_size() for p in base.parameters())
+    head = working_bytes(torch.device("cuda"))
     return {
         "splits": engine_runs.result(Path(folder))["memory_splits"],
         "loss": row["loss"],
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
-        "estimate_gib": (weights + tokens * bytes_per_token(base.config, torch.bfloat16)) / 2**30,
+        "estimate_gib": (weights + head + tokens * plans[0].bytes_per_token) / 2**30,
     }

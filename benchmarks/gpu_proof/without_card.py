@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +75,36 @@ WIDE = {
 
 def estimate_over_kept() -> dict[str, float]:
     """The memory estimate over the bytes that autograd keeps, by shape, in bf16."""
+    ratios = {}
+    # Pairs as HH has them, and long prompts as torch 2.11 computes them.
+    for prompt, groups in ((150, True), (1400, False)):
+        with _grouping(groups):
+            for name, ratio in _over_kept(prompt, 70).items():
+                ratios[f"{name}, prompts of {prompt}"] = ratio
+    return ratios
+
+
+@contextlib.contextmanager
+def _grouping(groups: bool) -> Iterator[None]:
+    """Within, the kernel takes fewer key than query heads, or (as in torch 2.11) does not."""
+    from training.engine.forward import tree_attention_cuda
+
+    before = tree_attention_cuda.groups_queries
+    tree_attention_cuda.groups_queries = lambda _kernel: groups
+    try:
+        yield
+    finally:
+        tree_attention_cuda.groups_queries = before
+
+
+def _over_kept(prompt: int, branch: int) -> dict[str, float]:
+    """The same for trees of these lengths, in tokens."""
     import torch
     import transformers
 
     from benchmarks.gpu_proof.fake_cuda import Kept, fake_cuda, moved
+    from training.engine.estimate import gathered_keys
+    from training.engine.forward import tree_attention_cuda
     from training.engine.forward.packed import PackedLayout
     from training.engine.model import adapters as policy
     from training.engine.model import fused_lora
@@ -104,11 +132,17 @@ def estimate_over_kept() -> dict[str, float]:
                 moved(model, device).train()
                 fused_lora.install(model)
                 layout = PackedLayout(model)
-                trees = [_tree(i, 150, 70) for i in range(4)]
+                trees = [_tree(i, prompt, branch) for i in range(4)]
                 kept = Kept(model)
                 with kept.counting():
                     layout.logps(model, trees)
-            estimate = bytes_per_token(config, torch.bfloat16, fused=not dropout)
+            estimate = bytes_per_token(
+                config,
+                torch.bfloat16,
+                fused=not dropout,
+                gathered=gathered_keys(prompt, [branch, branch]),
+                repeats_heads=tree_attention_cuda.repeats_heads(),
+            )
             ratios[f"{name}, dropout {dropout}"] = estimate * sum(layout.sizes(trees)) / kept.bytes
     return ratios
 

@@ -5,6 +5,7 @@ asks beforehand. Standard library alone; knows neither torch nor any model.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 SMALL = 1024  # tokens: micro-batches below this are slower than recomputing
 ON_CPU = 1024  # tokens: on a CPU larger micro-batches are no faster, and take memory
@@ -17,7 +18,9 @@ class Widths:
 
     ``queries`` and ``keys`` are heads times their size; ``norms`` how many a layer has. ``fused``:
     LoRA computes in ``fused_lora``'s way, not in peft's, which keeps copies in fp32 (dropout and
-    4 bits need that one).
+    4 bits need that one). ``gathered``: keys that attention gathers for each token computed, as
+    ``gathered_keys`` counts them; ``repeats_heads``: its kernel needs each key and value head once
+    a query head (torch 2.11).
     """
 
     layers: int
@@ -27,6 +30,8 @@ class Widths:
     inner: int
     norms: int = 2
     fused: bool = True
+    gathered: float = 2.0
+    repeats_heads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,21 +54,31 @@ def plan_memory(budget: int, longest: int, bytes_per_token: int, available: int)
     )
 
 
+def gathered_keys(prompt: int, branches: Sequence[int]) -> float:
+    """Keys that attention gathers over tokens computed, for a prompt and its branches in tokens.
+
+    A branch looks at its prompt's keys and its own, so a pair with a long prompt comes near 3.
+    """
+    computed = prompt + sum(branches)
+    return (computed + len(branches) * prompt) / max(1, computed)
+
+
 def kept_bytes(widths: Widths, itemsize: int) -> int:
     """What one token's activations take until the backward pass, over all layers.
 
-    Counted on what autograd keeps of the shapes of Llama, Qwen3 and Gemma 3 (bf16, prompts twice
-    as long as answers; ``tests/training/engine/test_fake_cuda.py``): a norm keeps its input in
-    fp32 and its output; attention its queries before and after their own norm and its result; keys
-    and values, once for every branch; an MLP gate, up, activation and product. The estimate is at
-    or above the count, by at most a quarter.
+    Counted on what autograd keeps of the shapes of Llama, Qwen3 and Gemma 3 (bf16, prompts of two
+    and of twenty answers' length; ``benchmarks.gpu_proof.without_card``): a norm keeps its input
+    in fp32 and its output; attention its queries before and after their own norm and its result,
+    keys and values, and both once more as they are gathered for every branch; an MLP gate, up,
+    activation and product. The estimate is at or above the count, by at most a quarter.
     """
     w = widths
     of_norms = 3 * w.norms * w.hidden
-    of_attention = 4 * w.queries + 7 * w.keys
+    gathered = 2 * w.gathered * (w.queries if w.repeats_heads else w.keys)
+    of_attention = 4 * w.queries + 3 * w.keys + gathered
     of_mlp = 4 * w.inner
     copies = 0 if w.fused else 10 * w.hidden + 2 * w.queries + 2 * w.inner
-    return w.layers * (of_norms + of_attention + of_mlp + copies) * itemsize
+    return round(w.layers * (of_norms + of_attention + of_mlp + copies) * itemsize)
 
 
 def recomputed_bytes(widths: Widths, itemsize: int) -> int:

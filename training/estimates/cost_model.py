@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from training.engine.config import DpoJob, Lora, Optimisation, Precision, SftJob
-from training.engine.estimate import ON_CPU, Widths, kept_bytes, plan_memory, recomputed_bytes
+from training.engine.estimate import (
+    ON_CPU,
+    Widths,
+    gathered_keys,
+    kept_bytes,
+    plan_memory,
+    recomputed_bytes,
+)
 from training.estimates.model_shape import ModelShape
 from training.jobs.hardware import Hardware
 
@@ -128,7 +135,8 @@ def memory_of(shape: ModelShape, lengths: Lengths, settings: Settings, machine: 
     share = _targeted(settings.lora)
     adapter = int(settings.lora.r * shape.widths * share) * TRAINED_BYTES
     overhead = OVERHEAD["cuda" if machine.is_gpu else "cpu"]
-    sizes = [tree_tokens(one, settings) for one in [*lengths.train, *lengths.held_out]] or [1]
+    pairs = [*lengths.train, *lengths.held_out]
+    sizes = [tree_tokens(pair, settings) for pair in pairs] or [1]
     longest, mean = max(sizes), sum(sizes) / len(sizes)
     optimisation = settings.optimisation
     budget = optimisation.token_budget if machine.is_gpu else min(optimisation.token_budget, ON_CPU)
@@ -140,6 +148,9 @@ def memory_of(shape: ModelShape, lengths: Lengths, settings: Settings, machine: 
         shape.keys or queries,
         shape.inner,
         fused=not (settings.lora.dropout or settings.load_in_4bit),
+        gathered=max(
+            (gathered_keys(pair[0], pair[1 : settings.answers + 1]) for pair in pairs), default=1.0
+        ),
     )
     kept = kept_bytes(widths, item)
     free = machine.free_memory - base - adapter - overhead

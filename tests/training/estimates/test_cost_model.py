@@ -141,3 +141,14 @@ def test_time_follows_from_work_and_pace():
 
 def test_a_job_that_trains_nothing_has_no_estimate():
     assert Settings.of(SampleJob(model=Model(base="any"), adapters={})) is None
+
+
+def test_long_prompts_take_more_of_attention_as_they_are_gathered_for_both_answers():
+    def held(prompt, answer):
+        pairs = Lengths([(prompt, answer, answer)] * 8, [], "tokenizer")
+        memory = memory_of(SEVEN, pairs, settings(max_length=4096), gpu(400))
+        assert not memory.checkpointing
+        return memory.activations / memory.tokens
+
+    # Two keys and two values of 4,096 a token and layer, in two bytes, for 2 gathered or nearly 3.
+    assert held(2000, 10) - held(200, 100) == pytest.approx(32 * 2 * 4096 * 2 * 0.98, rel=0.01)

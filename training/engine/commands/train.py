@@ -20,8 +20,8 @@ from training.engine.data.chat import Chat, Tree
 from training.engine.data.examples import Examples
 from training.engine.data.pairs import Pair, read_pairs
 from training.engine.errors import EngineError
-from training.engine.estimate import MemoryPlan, plan_memory
-from training.engine.forward import reward_model
+from training.engine.estimate import MemoryPlan, gathered_keys, plan_memory
+from training.engine.forward import reward_model, tree_attention_cuda
 from training.engine.forward.architecture import choose_layout
 from training.engine.forward.layout import Layout
 from training.engine.forward.micro_batches import MicroBatches
@@ -211,7 +211,13 @@ def _fit(
     plan = plan_memory(
         useful_budget(job.optimisation.token_budget, device),
         max(layout.sizes(trees)),
-        bytes_per_token(base.config, dtype, fused=not (job.lora.dropout or job.load_in_4bit)),
+        bytes_per_token(
+            base.config,
+            dtype,
+            fused=not (job.lora.dropout or job.load_in_4bit),
+            gathered=max(gathered_keys(len(t.prompt), [*map(len, t.branches)]) for t in trees),
+            repeats_heads=tree_attention_cuda.repeats_heads(),
+        ),
         min(group.all(available_bytes(device) - working_bytes(device))),
     )
     if plan.checkpointing:

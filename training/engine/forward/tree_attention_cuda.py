@@ -110,6 +110,12 @@ def groups_queries(kernel: Callable[..., Any]) -> bool:
     return "enable_gqa" in inspect.signature(kernel).parameters
 
 
+def repeats_heads() -> bool:
+    """Whether keys and values are held once a query head: the kernel groups none."""
+    kernel = _kernel()
+    return kernel is not None and not groups_queries(kernel)
+
+
 def usable(q: Tensor, softcap: float | None, sinks: Tensor | None) -> bool:
     """Whether ``attend`` may be used for these queries [..., D]."""
     half = q.dtype in (torch.bfloat16, torch.float16)

@@ -22,13 +22,18 @@ def useful_budget(budget: int, device: torch.device) -> int:
     return min(budget, ON_CPU) if device.type == "cpu" else budget
 
 
-def bytes_per_token(config: Any, dtype: torch.dtype, *, fused: bool = True) -> int:
-    """What one token's activations take until the backward pass, over all layers."""
-    return kept_bytes(widths_of(config, fused=fused), dtype.itemsize)
+def bytes_per_token(config: Any, dtype: torch.dtype, **settings: Any) -> int:
+    """What one token's activations take until the backward pass, over all layers.
+
+    ``settings``: those of ``Widths`` that no configuration tells.
+    """
+    return kept_bytes(widths_of(config, **settings), dtype.itemsize)
 
 
-def widths_of(config: Any, *, fused: bool = True) -> Widths:
-    """The widths of a transformers configuration; ``fused`` as ``Widths`` has it."""
+def widths_of(
+    config: Any, *, fused: bool = True, gathered: float = 2.0, repeats_heads: bool = False
+) -> Widths:
+    """The widths of a transformers configuration; the rest as ``Widths`` has it."""
     text = config.get_text_config()
     hidden, heads = int(text.hidden_size), int(text.num_attention_heads)
     size = int(getattr(text, "head_dim", None) or hidden // heads)
@@ -41,6 +46,8 @@ def widths_of(config: Any, *, fused: bool = True) -> Widths:
         inner=inner * int(getattr(text, "num_experts_per_tok", None) or 1),
         norms=4 if text.model_type in FOUR_NORMS else 2,
         fused=fused,
+        gathered=gathered,
+        repeats_heads=repeats_heads,
     )
 
 
