@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -50,24 +51,35 @@ def gradients(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
     wanted = {id(tensor): None for tensor in inputs}
     found: dict[int, Tensor | None] = dict(wanted)
     ready = [root]
-    while ready:
-        node = ready.pop()
-        given = arrived.pop(node, {})
-        leaf = getattr(node, "variable", None)
-        if leaf is not None:  # the graph's end: what is trained
-            if id(leaf) in found:
-                found[id(leaf)] = given.get(0)
-            continue
-        edges = [edge for edge in node.next_functions if edge[0] is not None]
-        for (following, place), passed in zip(edges, _backward(node, given), strict=True):
-            if passed is not None:
-                gradient = passed.to(following._input_metadata[place].dtype)  # as torch does
-                at = arrived.setdefault(following, {})
-                at[place] = at[place] + gradient if place in at else gradient
-            waiting[following] -= 1
-            if not waiting[following]:
-                ready.append(following)
+    with _one_backward_pass():
+        while ready:
+            node = ready.pop()
+            given = arrived.pop(node, {})
+            leaf = getattr(node, "variable", None)
+            if leaf is not None:  # the graph's end: what is trained
+                if id(leaf) in found:
+                    found[id(leaf)] = given.get(0)
+                continue
+            edges = [edge for edge in node.next_functions if edge[0] is not None]
+            for (following, place), passed in zip(edges, _backward(node, given), strict=True):
+                if passed is not None:
+                    gradient = passed.to(following._input_metadata[place].dtype)  # as torch does
+                    at = arrived.setdefault(following, {})
+                    at[place] = at[place] + gradient if place in at else gradient
+                waiting[following] -= 1
+                if not waiting[following]:
+                    ready.append(following)
     return [found[id(tensor)] for tensor in inputs]
+
+
+def _one_backward_pass() -> contextlib.AbstractContextManager[Any]:
+    """Within, a layer's activations are recomputed once, not once for each tensor it saved.
+
+    torch knows one backward pass by its engine's task, and there is none here. Where it has no
+    group for that, each is recomputed, which takes longer.
+    """
+    group = getattr(torch.utils.checkpoint, "GraphExecGroup", None)
+    return group() if group is not None else contextlib.nullcontext()
 
 
 def _uses(root: Any) -> dict[Any, int]:
