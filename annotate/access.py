@@ -31,15 +31,15 @@ def project_for(
     user = request.user
     if not isinstance(user, User):
         raise Http404
-    here = MEMBERSHIP.first(slug, user.pk)
-    if here is not None:
-        membership, project = here
+    row = MEMBERSHIP.first(slug, user.pk)
+    if row is not None:
+        membership, project = row
         membership.project = project
     else:
-        found = Project.objects.filter(slug=slug).first() if user.is_superuser else None
-        if found is None:
+        project_by_slug = Project.objects.filter(slug=slug).first() if user.is_superuser else None
+        if project_by_slug is None:
             raise Http404
-        project = found
+        project = project_by_slug
         membership = Membership(project=project, user=user, role=Role.MANAGER)
     if manage and not (membership.role == Role.MANAGER or user.is_superuser):
         raise PermissionDenied

@@ -35,10 +35,10 @@ def terms(language: str) -> dict[str, Term]:
     if not path.exists():
         path = settings.DOCS_DIR / "glossary.md"
     _head, *parts = path.read_text(encoding="utf-8").split("\n## ")
-    found = {}
+    by_slug = {}
     for part in parts:
         heading, _newline, text = part.partition("\n")
         title, _brace, slug = heading.rstrip("}").partition(" {#")
         slug = slug or slugify(title).strip("-")
-        found[slug] = Term(slug, title, render(" ".join(text.split())))
-    return found
+        by_slug[slug] = Term(slug, title, render(" ".join(text.split())))
+    return by_slug

@@ -286,7 +286,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         ),
     ),
 }
-VARIABLES = {one.name: one for group in GROUPS.values() for one in group}
+VARIABLES = {variable.name: variable for group in GROUPS.values() for variable in group}
 _env = environ.Env()
 
 
@@ -319,17 +319,19 @@ def _default(name: str, kind: VariableKind, default: Any) -> Any:
     variable = VARIABLES[name]
     if variable.kind != kind:
         raise TypeError(f"{name} is declared as {variable.kind}, read as {kind}")
-    found = variable.default if default is None else default
-    if found is None:
+    value = variable.default if default is None else default
+    if value is None:
         raise TypeError(f"{name} has no default")
-    return found
+    return value
 
 
 def as_markdown() -> str:
     """``docs/settings.md``: a table for each group."""
     parts = []
     for title, group in GROUPS.items():
-        rows = [f"| `{one.name}` | {_shown(one)} | {one.meaning} |" for one in group]
+        rows = [
+            f"| `{variable.name}` | {_shown(variable)} | {variable.meaning} |" for variable in group
+        ]
         head = f"## {title}\n\n| variable | default | meaning |\n|---|---|---|\n"
         parts.append(head + "\n".join(rows) + "\n")
     return "\n".join(parts)

@@ -20,7 +20,7 @@ def login_link(*, user: User) -> str:
 
 
 class LoginLinkView(LoginView):  # type: ignore[misc]
-    """Takes a login link. A link that is used up leads to the login page, which says so."""
+    """Takes a login link. A link that is used up leads to the login page with a message."""
 
     def login_failed(self) -> HttpResponse:
         messages.error(

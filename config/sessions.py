@@ -27,11 +27,11 @@ class SessionStore(db.SessionStore):
 
     def _get_session_from_db(self) -> Session | None:
         now = connection.ops.adapt_datetimefield_value(timezone.now())
-        found = SESSION.first(self.session_key, now)
-        if found is None:
+        row = SESSION.first(self.session_key, now)
+        if row is None:
             self._session_key = None
             return None
-        session: Session = found[0]
+        session: Session = row[0]
         return session
 
 
@@ -39,5 +39,5 @@ class Backend(ModelBackend):
     """Django's own accounts; only the reading differs."""
 
     def get_user(self, user_id: Any) -> User | None:
-        found = ACCOUNT.first(user_id)
-        return found[0] if found is not None and self.user_can_authenticate(found[0]) else None
+        row = ACCOUNT.first(user_id)
+        return row[0] if row is not None and self.user_can_authenticate(row[0]) else None

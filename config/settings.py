@@ -266,7 +266,7 @@ LOGGING = {
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "loggers": {
-        # These tell addresses and headers; what went wrong is told by those who call them.
+        # These log addresses and headers; errors are logged by their callers.
         name: {"level": "WARNING"}
         for name in ("httpx", "httpx2", "httpcore", "httpcore2", "openai")
     },

@@ -8,7 +8,7 @@ IMPORTS = (r'(?P<matched>from\s+"(?P<url>\.{1,2}/[\w/-]+\.js)";)', 'from "%(url)
 class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """A changed module gets a new name, and so does every module that imports it.
 
-    Django can do this for every script, but stumbles over other packages' comments.
+    Django can do this for every script, but fails on other packages' comments.
     """
 
     patterns = (*CompressedManifestStaticFilesStorage.patterns, ("js/rating/*.js", (IMPORTS,)))

@@ -9,19 +9,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def backend(where: str) -> dict[str, Any]:
+def backend(location: str) -> dict[str, Any]:
     """An entry of STORAGES for a folder's path or for ``s3://BUCKET/FOLDER``.
 
     Keys, region and endpoint of an object storage come from the environment as every program of
     its kind reads them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL.
     """
-    found = urlsplit(where)
-    if found.scheme == "s3":
+    url = urlsplit(location)
+    if url.scheme == "s3":
         return {
             "BACKEND": "storages.backends.s3.S3Storage",
             "OPTIONS": {
-                "bucket_name": found.netloc,
-                "location": found.path.strip("/"),
+                "bucket_name": url.netloc,
+                "location": url.path.strip("/"),
                 "default_acl": None,
                 "file_overwrite": True,
             },
@@ -29,7 +29,7 @@ def backend(where: str) -> dict[str, Any]:
     return {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {
-            "location": where,
+            "location": location,
             "allow_overwrite": True,
             "file_permissions_mode": 0o600,
         },

@@ -13,13 +13,19 @@ def has_met(outside: str = "") -> Q:
 
 
 def has_ever_met() -> Q:
-    """As ``has_met``, and where it was withdrawn from the raters since: it may come back."""
+    """Like ``has_met``, but withdrawn comparisons count too: they may come back."""
     return _compared(withdrawn=True) | _lined_up(withdrawn=True)
 
 
 def _compared(*, withdrawn: bool, outside: str = "") -> Q:
-    met = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
-    return Q(Exists((met if withdrawn else met.filter(withdrawn_at=None)).exclude(purpose=outside)))
+    comparisons = Comparison.objects.filter(Q(a=OuterRef("pk")) | Q(b=OuterRef("pk")))
+    return Q(
+        Exists(
+            (comparisons if withdrawn else comparisons.filter(withdrawn_at=None)).exclude(
+                purpose=outside
+            )
+        )
+    )
 
 
 def _lined_up(*, withdrawn: bool) -> Q:

@@ -74,16 +74,16 @@ def store_completions(*, rows: Iterable[Completion], screened_for: Project | Non
 
 
 def _store_batch(rows: list[Completion], rules: ScreeningRules | None) -> int:
-    wanted: dict[DrawKey, Completion] = {}
+    by_draw: dict[DrawKey, Completion] = {}
     for row in rows:
         row.text = storable(row.text)
         row.sampling_digest = sampling_digest(row.sampling)
         row.html = row.html or render(row.text)
         row.html_version = VERSION
-        wanted.setdefault(_draw(row), row)
+        by_draw.setdefault(_draw(row), row)
     with transaction.atomic():
         # Without this lock two writers on PostgreSQL could both take the same draw for new.
-        policies = {row.policy_id for row in wanted.values()}
+        policies = {row.policy_id for row in by_draw.values()}
         list(
             Policy.objects.select_for_update(no_key=True)
             .filter(pk__in=policies)
@@ -92,12 +92,12 @@ def _store_batch(rows: list[Completion], rules: ScreeningRules | None) -> int:
         )
         stored: set[DrawKey] = set(
             Completion.objects.filter(
-                prompt_id__in={row.prompt_id for row in wanted.values()},
+                prompt_id__in={row.prompt_id for row in by_draw.values()},
                 policy_id__in=policies,
-                seed__in={row.seed for row in wanted.values()},
+                seed__in={row.seed for row in by_draw.values()},
             ).values_list("prompt_id", "policy_id", "seed", "sampling_digest")
         )
-        new = [row for draw, row in wanted.items() if draw not in stored]
+        new = [row for draw, row in by_draw.items() if draw not in stored]
         if rules is not None:
             _screen(new, rules)
         Completion.objects.bulk_create(new)
@@ -119,9 +119,9 @@ def kept_out(project: Project) -> dict[str, int]:
 
 
 def screen_anew(*, project: Project) -> int:
-    """Apply the project's rules, as they are now, to all that has not met anything yet.
+    """Apply the project's current rules to all completions that have not been compared yet.
 
-    What has been compared stays as it is, and what people wrote. Returns how many changed.
+    What has been compared and what people wrote stays as it is. Returns how many changed.
     """
     rules = rules_of(project.screening)
     waiting = (
@@ -145,7 +145,7 @@ def screen_anew(*, project: Project) -> int:
 
 
 def _screen(rows: list[Completion], rules: ScreeningRules) -> None:
-    """Set ``rejected_for`` of rows of one project, later ones knowing of the earlier."""
+    """Set ``rejected_for`` of rows of one project, later ones compared with earlier ones."""
     models = dict(
         Policy.objects.filter(pk__in={row.policy_id for row in rows}).values_list(
             "pk", "base_model"
@@ -153,16 +153,16 @@ def _screen(rows: list[Completion], rules: ScreeningRules) -> None:
     )
     texts: dict[int, set[str]] = defaultdict(set)
     if ScreeningRule.SAME in rules.on:
-        # Kept and older: two equal ones must not keep each other out.
+        # Accepted and older: two equal ones must not keep each other out.
         first = min((row.pk for row in rows if row.pk), default=None)
-        kept = Completion.objects.filter(
+        accepted = Completion.objects.filter(
             prompt_id__in={row.prompt_id for row in rows},
             policy__state__in=Policy.IN_POOL,
             rejected_for="",
         ).exclude(policy__kind=Policy.Kind.PEOPLE)
         if first is not None:
-            kept = kept.filter(Q(pk__lt=first) | has_ever_met())
-        for prompt, text in kept.values_list("prompt_id", "text").iterator():
+            accepted = accepted.filter(Q(pk__lt=first) | has_ever_met())
+        for prompt, text in accepted.values_list("prompt_id", "text").iterator():
             texts[prompt].add(plain(text))
     for row in rows:
         row.rejected_for = rejected_for(
@@ -176,11 +176,11 @@ def _screen(rows: list[Completion], rules: ScreeningRules) -> None:
             texts[row.prompt_id].add(plain(row.text))
 
 
-# --- rendering anew ---
+# --- rendering again ---
 
 
 def safe_html(completion: Completion) -> SafeString:
-    """The HTML of ``completion``; made anew, and stored, where an older renderer made it."""
+    """The HTML of ``completion``; made again, and stored, where an older renderer made it."""
     if completion.html_version != VERSION:
         completion.html = render(completion.text)
         completion.html_version = VERSION
@@ -193,7 +193,7 @@ def safe_html(completion: Completion) -> SafeString:
 def render_anew(*, batch: int = BATCH) -> Iterator[int]:
     """Render what an older renderer made, in batches; yields how many are done so far.
 
-    Each batch is a transaction of its own, so raters go on, and what was stopped goes on later.
+    Each batch is its own transaction, so raters can keep working and an interrupted run resumes.
     """
     done = 0
     older = Completion.objects.exclude(html_version=VERSION).only("pk", "text").order_by("pk")

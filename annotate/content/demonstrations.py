@@ -15,13 +15,13 @@ PEOPLE = "people"
 def people_policy(project: Project) -> Policy:
     """The project's policy of kind PEOPLE, made with the first answer.
 
-    It is retired from the beginning: no pool has it, so nothing samples it and pairing lets
-    none of its answers meet others.
+    It is retired from the beginning: it is in no pool, so nothing samples it and pairing
+    never uses its answers.
     """
     policies = Policy.objects.filter(project=project)
-    found = policies.filter(kind=Policy.Kind.PEOPLE).order_by("pk").first()
-    if found is not None:
-        return found
+    existing = policies.filter(kind=Policy.Kind.PEOPLE).order_by("pk").first()
+    if existing is not None:
+        return existing
     slugs = (PEOPLE if number == 1 else f"{PEOPLE}-{number}" for number in count(1))
     policy, _ = Policy.objects.get_or_create(
         project=project,

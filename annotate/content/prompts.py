@@ -48,16 +48,16 @@ def check_messages(value: object) -> list[Message]:
     if not value:
         raise MessagesError("", _("the list of messages is empty"))
     if len(value) > MAX_MESSAGES:
-        words = _("%(count)s messages, at most %(most)s are taken")
-        raise MessagesError("", words % {"count": len(value), "most": MAX_MESSAGES})
+        reason = _("%(count)s messages, at most %(most)s are taken")
+        raise MessagesError("", reason % {"count": len(value), "most": MAX_MESSAGES})
     messages = [_check_message(item, f"[{index}]") for index, item in enumerate(value)]
     for index, message in enumerate(messages):
         if message["role"] == "system" and index > 0:
-            words = _("a system message may only come first")
-            raise MessagesError(f"[{index}].role", words)
+            reason = _("a system message may only come first")
+            raise MessagesError(f"[{index}].role", reason)
     if messages[-1]["role"] != "user":
-        words = _("the last message must be from the user, not from the %(role)s")
-        raise MessagesError(f"[{len(messages) - 1}].role", words % {"role": messages[-1]["role"]})
+        reason = _("the last message must be from the user, not from the %(role)s")
+        raise MessagesError(f"[{len(messages) - 1}].role", reason % {"role": messages[-1]["role"]})
     size = sum(len(message["content"]) for message in messages)
     if size > MAX_PROMPT_CHARS:
         raise MessagesError("", too_long(size, MAX_PROMPT_CHARS))
@@ -86,8 +86,8 @@ def _check_message(value: object, place: str) -> Message:
 
 def too_long(characters: int, most: int) -> str:
     """Why a text of that length is not taken."""
-    words = _("%(count)s characters, at most %(most)s are taken")
-    return words % {"count": grouped(characters), "most": grouped(most)}
+    reason = _("%(count)s characters, at most %(most)s are taken")
+    return reason % {"count": grouped(characters), "most": grouped(most)}
 
 
 def unstorable(text: str) -> str:
@@ -102,7 +102,7 @@ def unstorable(text: str) -> str:
 
 
 def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The messages as ``role`` and safe ``html``; made where the row has none of today's."""
+    """The messages as ``role`` and safe ``html``; rendered again where the row's is out of date."""
     if prompt.html_version != VERSION:
         prompt.html = [str(render(message["content"])) for message in prompt.messages]
         prompt.html_version = VERSION
@@ -120,11 +120,11 @@ def prompt_digest(messages: Sequence[Message]) -> str:
     Composed and decomposed letters count as equal (NFC), and so does any run of white space.
     Only the digest is normalised; the stored messages keep every byte for training.
     """
-    same = [
+    normalised = [
         [message["role"], " ".join(unicodedata.normalize("NFC", message["content"]).split())]
         for message in messages
     ]
-    return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(normalised).encode()).hexdigest()
 
 
 def is_held_out(digest: str, percent: int) -> bool:
@@ -151,7 +151,7 @@ class NewPrompt:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPrompts:
-    """What became of some prompts: all their rows by digest, and how many were new."""
+    """The result of storing prompts: all their rows by digest, and how many were new."""
 
     ids: dict[str, int]
     new: int
@@ -168,10 +168,10 @@ def store_prompts(
     """
     # Two imports at once must count right: the second waits here for the first.
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-    wanted: dict[str, NewPrompt] = {}
+    by_digest: dict[str, NewPrompt] = {}
     for prompt in prompts:
-        wanted.setdefault(prompt.digest, prompt)
-    stored = _ids_by_digest(project, wanted)
+        by_digest.setdefault(prompt.digest, prompt)
+    stored = _ids_by_digest(project, by_digest)
     new = [
         Prompt(
             project=project,
@@ -182,7 +182,7 @@ def store_prompts(
             details=prompt.details,
             is_held_out=is_held_out(digest, project.held_out_percent),
         )
-        for digest, prompt in wanted.items()
+        for digest, prompt in by_digest.items()
         if digest not in stored
     ]
     Prompt.objects.bulk_create(new)

@@ -1,4 +1,4 @@
-"""Which completions raters are spared: empty, cut off, looping, giving themselves away, doubled.
+"""Which completions raters never see: empty, cut off, looping, naming their model, duplicates.
 
 Rules that need no database, as a project has set them. What is kept out stays stored and is
 counted; ``annotate.content.completions`` asks when it stores, ``annotate.pairing.comparisons``
@@ -51,7 +51,7 @@ class ScreeningRules:
 
 
 def rules_of(stored: Mapping[str, Any]) -> ScreeningRules:
-    """The rules as a project keeps them; what it has not set is as usual."""
+    """The rules as a project stores them; what it has not set has its default."""
     usual = ScreeningRules()
     return ScreeningRules(
         on=frozenset(stored.get("on", usual.on)) & usual.on,
@@ -104,12 +104,12 @@ def is_looping(text: str, repeats: int = REPEATS) -> bool:
     distance, are a loop of that length. Digits and signs alone (tables, rules) are none. O(words).
     """
     words = [word.lower() for word in _WORD.findall(text)]
-    met: dict[tuple[str, ...], int] = {}
+    last_places: dict[tuple[str, ...], int] = {}
     distance, run, letters = 0, 0, False
     for place in range(len(words) - 2):
-        three = tuple(words[place : place + 3])
-        last = met.get(three)
-        met[three] = place
+        trigram = tuple(words[place : place + 3])
+        last = last_places.get(trigram)
+        last_places[trigram] = place
         if last is None or place - last != distance:
             distance, run, letters = (place - last if last is not None else 0), 0, False
         if not distance:
@@ -140,5 +140,5 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[str] | None:
     if not known:
         return None
     any_name = "|".join(r"\s+".join(map(re.escape, name.split())) for name in known)
-    said = rf"(?:{_SELF}|\b(?:i|ich)\b[^.!?\n]{{0,80}}?\b{_MADE})\s+(?:an?\s+|the\s+)?"
-    return re.compile(rf"(?<!\w){said}(?:{any_name})(?!\w)", re.IGNORECASE)
+    claim = rf"(?:{_SELF}|\b(?:i|ich)\b[^.!?\n]{{0,80}}?\b{_MADE})\s+(?:an?\s+|the\s+)?"
+    return re.compile(rf"(?<!\w){claim}(?:{any_name})(?!\w)", re.IGNORECASE)

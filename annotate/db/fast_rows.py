@@ -45,20 +45,20 @@ class Reading:
         return rows[0] if rows else None
 
     def _split(self, row: Sequence[Any]) -> list[Model | None]:
-        found: list[Model | None] = []
+        instances: list[Model | None] = []
         start = 0
         for model in self._models.values():
             names, converters = _columns(model)
             values = list(row[start : start + len(names)])
             start += len(names)
             if values[0] is None:  # the primary key
-                found.append(None)
+                instances.append(None)
                 continue
             for place, functions, column in converters:
                 for convert in functions:
                     values[place] = convert(values[place], column, connection)
-            found.append(model.from_db(connection.alias, names, values))
-        return found
+            instances.append(model.from_db(connection.alias, names, values))
+        return instances
 
 
 def insert(instance: AnyModel) -> AnyModel:

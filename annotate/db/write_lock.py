@@ -40,9 +40,9 @@ def one_thread(view: Callable[Arguments, HttpResponse]) -> Callable[Arguments, H
 def write_lock() -> Iterator[None]:
     """A transaction. On SQLite, its writers queue at a file and not at the database.
 
-    SQLite lets whoever finds the database busy sleep and try again, up to a tenth of a second
+    SQLite lets a writer that finds the database busy sleep and try again, up to a tenth of a second
     each time and in no order, so that among many raters the unlucky wait for seconds. The
-    kernel wakes who waits for the file at once, in turn. Nothing depends on it but the time.
+    kernel wakes those who wait for the file at once, in turn. Nothing depends on it but the time.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic():

@@ -16,7 +16,7 @@ MAX_TEXT = 50_000
 
 
 class InvitationForm(forms.Form):
-    """Whom a link makes what, and for how long."""
+    """What role a link gives, to how many people and for how long."""
 
     role = forms.ChoiceField(
         label=_("Role"),

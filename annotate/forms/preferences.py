@@ -77,10 +77,10 @@ class PreferencesForm(forms.Form):
     def rows(self) -> list[dict[str, Any]]:
         """One row an action: its words, its fields, what is wrong with them."""
         rows = []
-        for action, words in ACTIONS.items():
+        for action, label in ACTIONS.items():
             fields = [self[_name(action, number)] for number in range(KEYS_AN_ACTION)]
             errors = [error for field in fields for error in field.errors]
-            rows.append({"action": action, "words": words, "fields": fields, "errors": errors})
+            rows.append({"action": action, "words": label, "fields": fields, "errors": errors})
         return rows
 
     def clean(self) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class PreferencesForm(forms.Form):
                 if not key or key in keys[action]:
                     continue
                 if key in taken:
-                    words = _("%(key)s already stands for “%(action)s”.")
-                    self.add_error(name, words % {"key": cap(key), "action": ACTIONS[taken[key]]})
+                    message = _("%(key)s already stands for “%(action)s”.")
+                    self.add_error(name, message % {"key": cap(key), "action": ACTIONS[taken[key]]})
                     continue
                 taken[key] = action
                 keys[action].append(key)
@@ -124,9 +124,9 @@ def _name(action: str, number: int) -> str:
 
 def _key_field(action: str, number: int) -> forms.CharField:
     label = _("Key for: %(action)s") if number == 0 else _("Second key for: %(action)s")
-    words = label % {"action": ACTIONS[action]}
+    aria_label = label % {"action": ACTIONS[action]}
     attributes = {
-        "aria-label": words,
+        "aria-label": aria_label,
         "autocomplete": "off",
         "autocapitalize": "off",
         "spellcheck": "false",

@@ -15,7 +15,7 @@ from annotate.models.line_ups import MOST as MOST_ANSWERS
 
 
 class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Everything that a rater sees or feels, but for the guidelines and the consent text."""
+    """Everything that shapes a rater's work, except the guidelines and the consent text."""
 
     criteria_names = NamesField(
         label=_("Criteria, one a line"),
@@ -109,7 +109,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["criteria_names"] = [one["name"] for one in self.instance.criteria]
+        self.initial["criteria_names"] = [criterion["name"] for criterion in self.instance.criteria]
         self.initial["reason_tag_names"] = list(self.instance.reason_tags)
         for name in ("reason_min_length", "gold_every", "line_up_size"):
             self.fields[name].required = False
@@ -155,10 +155,10 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def keyed(names: list[str], before: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Criteria with keys: one that was there keeps its key, so that judgements keep their sense."""
-    known = {one["name"].casefold(): one["key"] for one in before}
+    """Criteria with keys: one that was there keeps its key, so that judgements stay valid."""
+    known = {criterion["name"].casefold(): criterion["key"] for criterion in before}
     taken = {known[name.casefold()] for name in names if name.casefold() in known}
-    found = []
+    criteria = []
     for name in names:
         key = known.get(name.casefold())
         if key is None:
@@ -167,5 +167,5 @@ def keyed(names: list[str], before: list[dict[str, str]]) -> list[dict[str, str]
             while key in taken or key in known.values():
                 key, number = f"{stem}_{number}", number + 1
             taken.add(key)
-        found.append({"key": key, "name": name})
-    return found
+        criteria.append({"key": key, "name": name})
+    return criteria

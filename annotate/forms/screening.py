@@ -1,4 +1,4 @@
-"""The form in which a manager sets which completions raters are spared."""
+"""The form in which a manager sets which completions raters never see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEANINGS = {
 
 
 class ScreeningForm(forms.Form):
-    """A project's rules. ``save`` stores them; what is kept out is decided anew by the caller."""
+    """A project's rules. ``save`` stores them; the caller then applies the rules again."""
 
     on = forms.MultipleChoiceField(
         label=_("Kept out of comparisons"),

@@ -90,17 +90,17 @@ class _Naming:
     def slug_for(self, model: str) -> str:
         """The slug for ``model``. Raises FieldError where it has none of its own."""
         if not model and not self.fixed:
-            words = _("missing; name the policy on import, or give a model")
-            raise FieldError("model", words)
+            reason = _("missing; name the policy on import, or give a model")
+            raise FieldError("model", reason)
         slug = self.fixed or slug_of(model)
         if not slug:
-            words = _("“%(model)s” has no letters or digits to make a slug of")
-            raise FieldError("model", words % {"model": model})
+            reason = _("“%(model)s” has no letters or digits to make a slug of")
+            raise FieldError("model", reason % {"model": model})
         known = self.models.get(slug) or self.imported.get(slug) or model
         self.models[slug] = known
         if model and model != known:
-            words = _("“%(model)s” would join “%(known)s” in policy “%(policy)s”")
-            raise FieldError("model", words % {"model": model, "known": known, "policy": slug})
+            reason = _("“%(model)s” would join “%(known)s” in policy “%(policy)s”")
+            raise FieldError("model", reason % {"model": model, "known": known, "policy": slug})
         return slug
 
 
@@ -129,16 +129,16 @@ class _Arrival:
             if row.seed is not None:
                 if row.seed in drawn:
                     if drawn[row.seed] != text:
-                        words = _(
+                        reason = _(
                             "%(seed)s is taken by another text of the same model, prompt and "
                             "sampling"
                         )
-                        self.problems.add(number, "seed", words % {"seed": row.seed})
+                        self.problems.add(number, "seed", reason % {"seed": row.seed})
                     continue
             else:
-                same = _fingerprint(f"{group} {row.text}")
-                earlier = self._seen[same]
-                self._seen[same] += 1
+                fingerprint = _fingerprint(f"{group} {row.text}")
+                earlier = self._seen[fingerprint]
+                self._seen[fingerprint] += 1
                 if sum(other == text for other in drawn.values()) > earlier:
                     continue
                 row.seed = len(drawn)

@@ -59,20 +59,20 @@ def _lines(file: IO[bytes], problems: Problems, max_bytes: int) -> Iterator[tupl
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if too_long := len(line) > MAX_LINE_BYTES:
-                words = _("longer than %(most)s bytes")
-                problems.add(number, "", words % {"most": grouped(MAX_LINE_BYTES)})
+                reason = _("longer than %(most)s bytes")
+                problems.add(number, "", reason % {"most": grouped(MAX_LINE_BYTES)})
             while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE_BYTES + 1)
                 size += len(line)
                 if size > max_bytes:
                     break
             if size > max_bytes:
-                words = _("holds more than %(most)s bytes once unpacked")
-                problems.add(0, "", words % {"most": grouped(max_bytes)})
+                reason = _("holds more than %(most)s bytes once unpacked")
+                problems.add(0, "", reason % {"most": grouped(max_bytes)})
                 return
             if number > MAX_LINES:
-                words = _("has more than %(most)s lines; split it")
-                problems.add(0, "", words % {"most": grouped(MAX_LINES)})
+                reason = _("has more than %(most)s lines; split it")
+                problems.add(0, "", reason % {"most": grouped(MAX_LINES)})
                 return
             if not too_long:
                 yield number, line
@@ -97,11 +97,11 @@ def parse_record(line: bytes) -> Record:
             parse_float=_finite,
         )
     except UnicodeDecodeError as error:
-        words = _("is not UTF-8 (byte %(place)s)") % {"place": error.start + 1}
-        raise FieldError("", words) from error
+        reason = _("is not UTF-8 (byte %(place)s)") % {"place": error.start + 1}
+        raise FieldError("", reason) from error
     except json.JSONDecodeError as error:
-        words = _("is not JSON: %(problem)s (column %(column)s)")
-        raise FieldError("", words % {"problem": error.msg, "column": error.colno}) from error
+        reason = _("is not JSON: %(problem)s (column %(column)s)")
+        raise FieldError("", reason % {"problem": error.msg, "column": error.colno}) from error
     except RecursionError as error:
         raise FieldError("", _("is nested too deeply")) from error
     except FieldError:
@@ -143,8 +143,8 @@ def _check_text(value: Any, place: str, depth: int) -> None:
     elif isinstance(value, dict):
         for key, item in value.items():
             if unstorable(key):
-                words = _("has a key with a NUL character or half a surrogate pair")
-                raise FieldError(place, words)
+                reason = _("has a key with a NUL character or half a surrogate pair")
+                raise FieldError(place, reason)
             _check_text(item, f"{place}.{key}" if place else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -65,7 +65,7 @@ def _store_pairs(project: Project, policy: Policy, rows: list[StoredPairRow]) ->
     answers = _answers(policy, rows)
     comparisons, pairs = [], []
     ids = {row.pk for row in answers.values()}
-    met = set(
+    known_pairs = set(
         PreferencePair.objects.filter(chosen_id__in=ids, rejected_id__in=ids).values_list(
             "chosen_id", "rejected_id"
         )
@@ -79,9 +79,9 @@ def _store_pairs(project: Project, policy: Policy, rows: list[StoredPairRow]) ->
     for prompt, data in rows:
         chosen = answers[prompt, seed_of(data["chosen"])].pk
         rejected = answers[prompt, seed_of(data["rejected"])].pk
-        if (chosen, rejected) in met:
+        if (chosen, rejected) in known_pairs:
             continue
-        met.add((chosen, rejected))
+        known_pairs.add((chosen, rejected))
         order = (chosen, rejected) if _draw.random() < 0.5 else (rejected, chosen)
         if order in orders:  # the file also prefers them the other way round
             order = order[::-1]
@@ -114,10 +114,10 @@ def _store_pairs(project: Project, policy: Policy, rows: list[StoredPairRow]) ->
 def _answers(policy: Policy, rows: list[StoredPairRow]) -> dict[tuple[int, int], Completion]:
     """The completions of ``rows``, stored where new, by prompt and seed.
 
-    The seed comes from the text: one text to one prompt is thus one completion, however many
+    The seed comes from the text: so one text to one prompt is one completion, however many
     pairs and imports it is in.
     """
-    wanted = [
+    completions = [
         Completion(
             prompt_id=prompt,
             policy=policy,
@@ -128,10 +128,10 @@ def _answers(policy: Policy, rows: list[StoredPairRow]) -> dict[tuple[int, int],
         for prompt, data in rows
         for side in ("chosen", "rejected")
     ]
-    store_completions(rows=wanted)
+    store_completions(rows=completions)
     stored = Completion.objects.filter(
         policy=policy,
-        prompt_id__in={row.prompt_id for row in wanted},
-        seed__in={row.seed for row in wanted},
+        prompt_id__in={row.prompt_id for row in completions},
+        seed__in={row.seed for row in completions},
     ).only("pk", "prompt_id", "seed")
     return {(row.prompt_id, row.seed): row for row in stored}

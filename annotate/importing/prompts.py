@@ -34,7 +34,7 @@ def import_prompts(
             shortened += sum(FOLLOW_UPS in prompt.details for prompt in prompts)
     report.prompts_new = report.new
     if shortened:
-        words = ngettext(
+        note = ngettext(
             "%(count)s prompt had several turns: the first became the prompt, the later ones "
             "are stored in its details.",
             (
@@ -43,5 +43,5 @@ def import_prompts(
             ),
             shortened,
         )
-        report.notes.append(words % {"count": grouped(shortened)})
+        report.notes.append(note % {"count": grouped(shortened)})
     return report

@@ -83,16 +83,16 @@ def completion_from(record: Record) -> CompletionRecord:
     key = _conversation_key(record)
     if key is None:
         raise FieldError("", _none_of_the_keys())
-    given = [name for name in ("completion", "text", "response") if name in record]
-    if len(given) != 1:
-        words = _("given twice, as %(names)s") if given else _("missing")
-        raise FieldError("completion", words % {"names": ", ".join(given)})
+    answer_keys = [name for name in ("completion", "text", "response") if name in record]
+    if len(answer_keys) != 1:
+        reason = _("given twice, as %(names)s") if answer_keys else _("missing")
+        raise FieldError("completion", reason % {"names": ", ".join(answer_keys)})
     sampling = record.get("sampling")
     if not isinstance(sampling, dict | None):
         raise FieldError("sampling", _("must be an object"))
     return CompletionRecord(
         prompt=NewPrompt(messages=_conversation(record, key)),
-        text=_answer(record, given[0], is_transcript=_is_transcript(record[key])),
+        text=_answer(record, answer_keys[0], is_transcript=_is_transcript(record[key])),
         model=_text(record, "model", 500),
         sampling=sampling or {},
         seed=_integer(record, "seed", MAX_INT64),
@@ -135,8 +135,8 @@ def _explicit(record: Record) -> Sides | None:
     if key is None:
         return None
     prompt = _conversation(record, key)
-    whole = [_whole(record, name) for name in ("chosen", "rejected")]
-    if all(whole):
+    conversations = [_whole(record, name) for name in ("chosen", "rejected")]
+    if all(conversations):
         # Some sets repeat the whole conversation in both answers, beside a prompt.
         messages, chosen, rejected = _implicit(record)
         if prompt[-1]["content"].strip() != messages[-1]["content"].strip():
@@ -168,7 +168,7 @@ def _implicit(record: Record) -> Sides:
 
 
 def _whole(record: Record, name: str) -> list[Any] | None:
-    """The whole conversation under ``name``, or None where it is an answer alone."""
+    """The whole conversation under ``name``, or None where it is only an answer."""
     value = record[name]
     if isinstance(value, str):
         return _merged(split_transcript(value) or []) or None
@@ -188,11 +188,11 @@ def _none_of_the_keys() -> str:
 
 
 def _conversation_key(record: Record) -> str | None:
-    given = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
-    if len(given) > 1:
-        words = _("stands beside %(name)s; one of them is wanted")
-        raise FieldError(given[1], words % {"name": given[0]})
-    return given[0] if given else None
+    keys = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
+    if len(keys) > 1:
+        reason = _("stands beside %(name)s; one of them is wanted")
+        raise FieldError(keys[1], reason % {"name": keys[0]})
+    return keys[0] if keys else None
 
 
 def _conversation(record: Record, key: str) -> list[Message]:
@@ -261,7 +261,7 @@ def split_transcript(text: str) -> list[Message] | None:
     """The turns of a transcript in the markup of the HH data set, or None if it is none.
 
     A transcript begins with a human turn and has an assistant's. The spaces around a turn belong
-    to the markup and are left out. The last turn may be empty: there the answer goes.
+    to the markup and are left out. The last turn may be empty: the answer goes there.
     """
     text = text.lstrip()
     parts = _TURN.split(text)
@@ -298,8 +298,8 @@ def _answer(record: Record, name: str, *, is_transcript: bool) -> str:
     value = record[name]
     if isinstance(value, list):
         if len(value) != 1:
-            words = _("has %(count)s messages; one answer is wanted")
-            raise FieldError(name, words % {"count": len(value)})
+            reason = _("has %(count)s messages; one answer is wanted")
+            raise FieldError(name, reason % {"count": len(value)})
         value = value[0]
     text = _answer_text(value, name)
     return text.strip() if is_transcript else text
@@ -325,8 +325,8 @@ def _tags(record: Record) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         raise FieldError("tags", _("must be a list of texts"))
     if len(value) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS for tag in value):
-        words = _("at most %(most)s, each of %(longest)s characters")
-        raise FieldError("tags", words % {"most": MAX_TAGS, "longest": MAX_TAG_CHARS})
+        reason = _("at most %(most)s, each of %(longest)s characters")
+        raise FieldError("tags", reason % {"most": MAX_TAGS, "longest": MAX_TAG_CHARS})
     return list(dict.fromkeys(value))
 
 
@@ -346,8 +346,8 @@ def _integer(record: Record, name: str, largest: int) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-        words = _("must be a whole number from 0 to %(largest)s")
-        raise FieldError(name, words % {"largest": largest})
+        reason = _("must be a whole number from 0 to %(largest)s")
+        raise FieldError(name, reason % {"largest": largest})
     return value
 
 

@@ -46,16 +46,16 @@ class ImportRefused(Exception):
     def summary(self) -> str:
         count = {"count": grouped(self.total), "shown": len(self.lines)}
         if self.total > len(self.lines):
-            words = _(
+            sentence = _(
                 "Nothing was imported: %(count)s bad lines, the first %(shown)s of them here."
             )
-            return words % count
-        words = ngettext(
+            return sentence % count
+        sentence = ngettext(
             "Nothing was imported: %(count)s bad line.",
             "Nothing was imported: %(count)s bad lines.",
             self.total,
         )
-        return words % count
+        return sentence % count
 
 
 class Problems:

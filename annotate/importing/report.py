@@ -18,7 +18,7 @@ class FileKind(models.TextChoices):
 
 @dataclass(kw_only=True)
 class ImportReport:
-    """What came of a file. ``lines`` and ``new`` count records of its own kind."""
+    """The result of one file. ``lines`` and ``new`` count records of its own kind."""
 
     kind: FileKind
     lines: int = 0
@@ -36,29 +36,29 @@ class ImportReport:
 
     def sentences(self) -> list[str]:
         """The report in words, for a terminal or a page."""
-        said = [_imported(self.kind, self.new) % _numbers(new=self.new, present=self.present)]
+        sentences = [_imported(self.kind, self.new) % _numbers(new=self.new, present=self.present)]
         if self.prompts_new:
-            words = ngettext(
+            sentence = ngettext(
                 "%(new)s new prompt, of which %(held_out)s held out from training.",
                 "%(new)s new prompts, of which %(held_out)s held out from training.",
                 self.prompts_new,
             )
-            said.append(words % _numbers(new=self.prompts_new, held_out=self.held_out))
+            sentences.append(sentence % _numbers(new=self.prompts_new, held_out=self.held_out))
         if self.kind == FileKind.COMPLETIONS:
-            words = ngettext(
+            sentence = ngettext(
                 "%(new)s comparison made from them.",
                 "%(new)s comparisons made from them.",
                 self.comparisons,
             )
-            said.append(words % _numbers(new=self.comparisons))
+            sentences.append(sentence % _numbers(new=self.comparisons))
         if self.kept_out:
-            words = ngettext(
+            sentence = ngettext(
                 "%(new)s completion is kept out of comparisons by the project's screening.",
                 "%(new)s completions are kept out of comparisons by the project's screening.",
                 self.kept_out,
             )
-            said.append(words % _numbers(new=self.kept_out))
-        return [*said, *self.notes]
+            sentences.append(sentence % _numbers(new=self.kept_out))
+        return [*sentences, *self.notes]
 
 
 def _imported(kind: FileKind, new: int) -> str:

@@ -22,7 +22,7 @@ def import_file(
     policy_slug: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> ImportReport:
-    """Import ``file`` as ``kind`` and let new completions meet in comparisons.
+    """Import ``file`` as ``kind`` and make comparisons of new completions.
 
     Raises ImportRefused, with nothing imported, where a line is bad.
     """

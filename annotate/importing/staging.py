@@ -61,14 +61,14 @@ def checked_rows(
         yield batches
 
 
-def policy_for(project: Project, slug: str, **wanted: Any) -> Policy:
+def policy_for(project: Project, slug: str, **attributes: Any) -> Policy:
     """The import policy of that slug, made where it is new. Raises ImportRefused."""
     policy = Policy.objects.get_or_create(
-        project=project, slug=slug, defaults={"kind": Policy.Kind.IMPORT, **wanted}
+        project=project, slug=slug, defaults={"kind": Policy.Kind.IMPORT, **attributes}
     )[0]
     if policy.kind != Policy.Kind.IMPORT:
         problems = Problems()
-        words = _("the project has a policy “%(policy)s” that is not an import")
-        problems.add(0, "", words % {"policy": slug})
+        reason = _("the project has a policy “%(policy)s” that is not an import")
+        problems.add(0, "", reason % {"policy": slug})
         problems.refuse_if_any()
     return policy

@@ -13,7 +13,7 @@ from annotate.models import Project
 
 
 def project_named(slug: str) -> Project:
-    """The project of that slug. Raises CommandError naming those there are."""
+    """The project of that slug. Raises CommandError that lists the existing ones."""
     project = Project.objects.filter(slug=slug).first()
     if project is None:
         known = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True))

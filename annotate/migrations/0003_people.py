@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='gold_every',
-            field=models.PositiveSmallIntegerField(default=0, help_text='About every so many cards a rater gets a gold one; 0: never.', validators=[django.core.validators.MaxValueValidator(1000)]),
+            field=models.PositiveSmallIntegerField(default=0, help_text='A rater gets a gold card about once in this many; 0: never.', validators=[django.core.validators.MaxValueValidator(1000)]),
         ),
         migrations.AddField(
             model_name='project',

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='line_up_size',
-            field=models.PositiveSmallIntegerField(default=0, help_text='So many answers are put into an order at once; 0: they are compared in pairs.', validators=[django.core.validators.MaxValueValidator(8)]),
+            field=models.PositiveSmallIntegerField(default=0, help_text='How many answers are put into an order at once; 0: they are compared in pairs.', validators=[django.core.validators.MaxValueValidator(8)]),
         ),
         migrations.AlterField(
             model_name='comparison',

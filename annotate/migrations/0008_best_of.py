@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='policy',
             name='best_of',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Of so many answers by its parent it keeps the best.', null=True),
+            field=models.PositiveSmallIntegerField(blank=True, help_text='It is the best of this many answers by its parent.', null=True),
         ),
         migrations.AlterField(
             model_name='policy',

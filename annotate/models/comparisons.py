@@ -92,7 +92,7 @@ class Comparison(models.Model):
             ),
         ]
         indexes = [
-            # serving.serve_next: the open queue of a project in serving order
+            # sql.take_first: the open queue of a project in serving order
             models.Index(
                 fields=["project", "-priority", "shuffle", "id"],
                 condition=Q(state="open"),
@@ -105,7 +105,7 @@ class Comparison(models.Model):
 
 
 class JudgementQuerySet(models.QuerySet["Judgement"]):
-    """Judgements by what has become of them."""
+    """Judgements by their status."""
 
     def standing(self) -> JudgementQuerySet:
         """Decided and not taken back; a skip is among them."""
@@ -144,7 +144,7 @@ class Judgement(models.Model):
 
     code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     # The project is the comparison's: kept here too, so that a rater's own rows are found in an
-    # index, however many there are. The indexes below begin with the rater: none is needed alone.
+    # index, however many there are. The indexes below begin with the rater: no other is needed.
     project = models.ForeignKey(
         Project, models.CASCADE, related_name="judgements", db_index=False, editable=False
     )
@@ -213,15 +213,15 @@ class Judgement(models.Model):
                 fields=["rater", "project", "retracted_at", "decided_at", "outcome"],
                 name="judgement_by_rater",
             ),
-            # serving.cards: the sides of a rater's last cards
+            # sql.sides_of_rater: the sides of a rater's last cards
             models.Index(fields=["rater", "project", "-id", "swapped"], name="judgement_sides"),
-            # history: what came too late
+            # history.last_verdicts: those that came too late
             models.Index(
                 fields=["rater", "project", "decided_at"],
                 condition=Q(is_late=True),
                 name="judgement_late",
             ),
-            # serving.release_expired
+            # leases.release_expired
             models.Index(
                 fields=["expires_at"],
                 condition=Q(outcome=None, released_at=None, retracted_at=None),

@@ -83,7 +83,7 @@ class Policy(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="children"
     )
     best_of = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Of so many answers by its parent it keeps the best."
+        null=True, blank=True, help_text="It is the best of this many answers by its parent."
     )
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.0)])
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)

@@ -44,7 +44,7 @@ class LineUp(models.Model):
             ),
         ]
         indexes = [
-            # lining_up.serve_line_up: the open queue of a project in serving order
+            # line_ups.serve_line_up: the open queue of a project in serving order
             models.Index(
                 fields=["project", "-priority", "shuffle", "id"],
                 condition=Q(state="open"),
@@ -101,7 +101,7 @@ class Ordering(models.Model):
             ),
         ]
         indexes = [
-            # lining_up.release_expired_orderings
+            # line_ups.release_expired_orderings
             models.Index(
                 fields=["expires_at"],
                 condition=Q(decided_at=None, released_at=None),

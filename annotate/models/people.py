@@ -1,4 +1,4 @@
-"""What raters were told and agreed to, how they came and how they left."""
+"""Guidelines and consents, invitations, and departures from a project."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class ProjectText(models.Model):
         ]
 
     def __str__(self) -> str:
-        words = gettext("%(kind)s, version %(number)s")
-        return words % {"kind": self.get_kind_display(), "number": self.number}
+        label = gettext("%(kind)s, version %(number)s")
+        return label % {"kind": self.get_kind_display(), "number": self.number}
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:
@@ -118,7 +118,7 @@ class Arrival(models.Model):
 
 
 class Departure(models.Model):
-    """Who left a project or was taken out of it, and what became of their judgements."""
+    """Who left a project or was removed from it, and whether they took their judgements back."""
 
     project = models.ForeignKey("annotate.Project", models.CASCADE, related_name="departures")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="departures")

@@ -70,7 +70,7 @@ class Project(models.Model):
     gold_every = models.PositiveSmallIntegerField(
         default=0,
         validators=[MaxValueValidator(1000)],
-        help_text="About every so many cards a rater gets a gold one; 0: never.",
+        help_text="A rater gets a gold card about once in this many; 0: never.",
     )
     practice_pass_percent = models.PositiveSmallIntegerField(
         null=True,
@@ -81,7 +81,7 @@ class Project(models.Model):
     line_up_size = models.PositiveSmallIntegerField(
         default=0,
         validators=[MaxValueValidator(8)],
-        help_text="So many answers are put into an order at once; 0: they are compared in pairs.",
+        help_text="How many answers are put into an order at once; 0: they are compared in pairs.",
     )
     show_agreement = models.BooleanField(
         default=False, help_text="Whether raters see how often others chose as they did."

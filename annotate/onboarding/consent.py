@@ -14,7 +14,7 @@ from annotate.onboarding.texts import Kind, newest
 
 
 class TextChanged(Exception):
-    """Another version than the one that was agreed to holds by now."""
+    """The version that was agreed to is no longer the current one."""
 
 
 def consent_due(*, project: Project, user: User) -> ProjectText | None:
@@ -37,7 +37,7 @@ def give_consent(
 ) -> Consent | None:
     """Record that the person agreed to version ``number``, once.
 
-    Raises TextChanged where that is not the version that holds; None where nothing is asked.
+    Raises TextChanged where that is not the current version; None where nothing is asked.
     """
     text = newest(membership.project, Kind.CONSENT)
     if text is None or not text.text:

@@ -52,15 +52,15 @@ def _is_at_work(project: Project, user: User) -> bool:
 def hindrance(*, project: Project, rater: User) -> tuple[str, str] | None:
     """Why this person gets no card whatever the queue holds: a short name and a sentence.
 
-    Asked before every card, so that a pause and a new consent text hold at once.
+    Checked before every card, so that a pause or a new consent text takes effect at once.
     """
-    found = MEMBERSHIP.first(project.pk, rater.pk)
-    if found is None:
+    row = MEMBERSHIP.first(project.pk, rater.pk)
+    if row is None:
         return None
-    (member,) = found
+    (member,) = row
     if member.paused_at is not None:
-        words = _("A manager has paused your part in this project. Your judgements are kept.")
-        return "rater_paused", f"{words} {member.paused_reason}".strip()
+        sentence = _("A manager has paused your part in this project. Your judgements are kept.")
+        return "rater_paused", f"{sentence} {member.paused_reason}".strip()
     if member.role != Membership.Role.MANAGER and consent_due(project=project, user=rater):
         return "consent", _("The consent text has changed. Read it to continue.")
     return None

@@ -22,7 +22,7 @@ def versions(project: Project, kind: Kind) -> QuerySet[ProjectText]:
 
 
 def newest(project: Project, kind: Kind) -> ProjectText | None:
-    """The version that holds now; None where none was ever written."""
+    """The current version; None where none was ever written."""
     return project.texts.filter(kind=kind).order_by("-number").first()
 
 
@@ -30,9 +30,9 @@ def newest(project: Project, kind: Kind) -> ProjectText | None:
 def write(
     *, project: Project, kind: Kind, text: str, author: User | None, note: str = ""
 ) -> ProjectText | None:
-    """Make ``text`` the newest version. None, and nothing written, where it is what holds already.
+    """Make ``text`` the newest version; None, and nothing written, where it is so already.
 
-    Who writes guidelines has read them.
+    The author counts as having read them.
     """
     Project.objects.select_for_update().get(pk=project.pk)  # one writer at a time
     text = text.replace("\r\n", "\n").strip()
@@ -63,7 +63,7 @@ def mark_read(*, membership: Membership) -> None:
 
 
 def unread_texts(*, membership: Membership) -> ProjectText | None:
-    """The guidelines' newest version, where the person worked by an older one; else None."""
+    """The guidelines' newest version, where the person has read only an older one; else None."""
     version = newest(membership.project, Kind.GUIDELINES)
     if version is None or not membership.pk or membership.guidelines_read_id == version.pk:
         return None
@@ -75,14 +75,14 @@ def unread_texts(*, membership: Membership) -> ProjectText | None:
 
 @dataclasses.dataclass(frozen=True)
 class DifferenceLine:
-    """A line of two versions laid over each other."""
+    """A line of two versions merged into one listing."""
 
     change: Literal["same", "added", "removed", "gap"]
     text: str
 
 
 def difference(old: str, new: str, *, around: int = 2) -> list[DifferenceLine]:
-    """``new`` against ``old``, line by line, with ``around`` unchanged lines for orientation."""
+    """``new`` against ``old``, line by line, with ``around`` unchanged lines for context."""
     return list(_lines(old.splitlines(), new.splitlines(), around))
 
 

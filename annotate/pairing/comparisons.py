@@ -24,7 +24,7 @@ _draw = random.SystemRandom()
 class PairingCandidate:
     """One completion of a prompt, as far as pairing cares.
 
-    ``used``: it has met another; ``gated``: in a gate alone, which makes no policy less new.
+    ``used``: it has met another; ``gated``: only in a gate, so its policy still counts as new.
     """
 
     pk: int
@@ -36,7 +36,7 @@ class PairingCandidate:
 
 CandidatePair = tuple[PairingCandidate, PairingCandidate]
 Choose = Callable[[Iterable[CandidatePair]], CandidatePair | None]
-"""Which of the meetings that may be comes next; None where there is none."""
+"""Which of the possible pairs comes next; None where there is none."""
 
 
 def the_first(meetings: Iterable[CandidatePair]) -> CandidatePair | None:
@@ -63,35 +63,38 @@ def plan_pairs(
     for candidate in candidates:
         by_policy[candidate.policy].append(candidate)
     left = {
-        policy: [one for one in ones if not one.used] for policy, ones in sorted(by_policy.items())
+        policy: [candidate for candidate in own if not candidate.used]
+        for policy, own in sorted(by_policy.items())
     }
     pairs: list[tuple[int, int]] = []
 
-    def meet(met: CandidatePair | None) -> bool:
-        if met is None:
+    def meet(pair: CandidatePair | None) -> bool:
+        if pair is None:
             return False
-        pairs.append((met[0].pk, met[1].pk))
-        for one in met:
-            left[one.policy] = [kept for kept in left[one.policy] if kept.pk != one.pk]
+        pairs.append((pair[0].pk, pair[1].pk))
+        for paired in pair:
+            left[paired.policy] = [
+                candidate for candidate in left[paired.policy] if candidate.pk != paired.pk
+            ]
         return True
 
     for policy in list(left):
-        is_new = not any(one.used and not one.gated for one in by_policy[policy])
+        is_new = not any(candidate.used and not candidate.gated for candidate in by_policy[policy])
         parent = parents.get(policy)
         if is_new and parent is not None:
-            theirs = sorted(by_policy.get(parent, []), key=lambda one: one.used)
+            theirs = sorted(by_policy.get(parent, []), key=lambda candidate: candidate.used)
             meet(choose(_different(left[policy], theirs)))
         if is_new and policy in imports:
             earlier = [
-                one
+                candidate
                 for other in imports
                 if other != policy
-                for one in by_policy.get(other, [])
-                if one.used
+                for candidate in by_policy.get(other, [])
+                if candidate.used
             ]
-            while met := choose(_different(left[policy], earlier)):
-                meet(met)
-                earlier.remove(met[1])
+            while pair := choose(_different(left[policy], earlier)):
+                meet(pair)
+                earlier.remove(pair[1])
     while meet(choose(_meetings(left))):
         pass
     return pairs
@@ -111,11 +114,15 @@ def plan_line_ups(candidates: Sequence[PairingCandidate], size: int) -> list[lis
     while size:
         group: list[PairingCandidate] = []
         texts: set[str] = set()
-        rest = {policy: list(ones) for policy, ones in left.items()}
+        rest = {policy: list(unused) for policy, unused in left.items()}
         while len(group) < size and any(rest.values()):
             policy = min(
                 (policy for policy in rest if rest[policy]),
-                key=lambda one: (sum(met.policy == one for met in group), -len(rest[one]), one),
+                key=lambda policy: (
+                    sum(member.policy == policy for member in group),
+                    -len(rest[policy]),
+                    policy,
+                ),
             )
             candidate = rest[policy].pop(0)
             text = " ".join(candidate.text.split())
@@ -124,45 +131,45 @@ def plan_line_ups(candidates: Sequence[PairingCandidate], size: int) -> list[lis
                 group.append(candidate)
         if len(group) < size:
             break
-        groups.append([one.pk for one in group])
-        for one in group:
-            left[one.policy].remove(one)
+        groups.append([member.pk for member in group])
+        for member in group:
+            left[member.policy].remove(member)
     return groups
 
 
 def _meetings(left: Mapping[int, list[PairingCandidate]]) -> Iterator[CandidatePair]:
-    """All that unused completions make, from the policies with most of them; one policy's own at
-    last."""
+    """All pairs that unused completions can make, from the policies with most of them; those
+    within one policy come last."""
     fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
     for index, policy in enumerate(fullest):
         for other in fullest[index + 1 :]:
             yield from _different(left[policy], left[other])
     for policy in fullest:
-        ones = left[policy]
-        for index, one in enumerate(ones):
-            yield from _different([one], ones[index + 1 :])
+        own = left[policy]
+        for index, candidate in enumerate(own):
+            yield from _different([candidate], own[index + 1 :])
 
 
 def _different(
-    ones: Iterable[PairingCandidate], others: Sequence[PairingCandidate]
+    candidates: Iterable[PairingCandidate], others: Sequence[PairingCandidate]
 ) -> Iterator[CandidatePair]:
-    for one in ones:
+    for candidate in candidates:
         for other in others:
-            if " ".join(one.text.split()) != " ".join(other.text.split()):
-                yield one, other
+            if " ".join(candidate.text.split()) != " ".join(other.text.split()):
+                yield candidate, other
 
 
 def make_comparisons(*, project: Project, selection: PairingPreference | None = None) -> int:
     """Pair up the pool's completions that have not met anything yet, or line them up where the
-    project does that. Returns how many comparisons and line-ups there are more.
+    project does that. Returns how many comparisons and line-ups were added.
 
     Newer policies come first in the raters' queue, so that judgements stay fresh. ``selection``
-    prefers some pairs to others, both in who meets and in what is served first among those of
-    the same priority; a share of the prompts is paired as if it were not there.
+    prefers some pairs to others, both in what is paired and in what is served first among those
+    of the same priority; a share of the prompts is paired without it.
     """
     pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
     ages = generations(project)
-    fresh = (
+    unpaired_prompts = (
         Completion.objects.filter(
             ~has_met(), prompt__project=project, policy__in=pool, rejected_for=""
         )
@@ -170,12 +177,12 @@ def make_comparisons(*, project: Project, selection: PairingPreference | None = 
         .values_list("prompt_id", flat=True)
         .distinct()
     )
-    made = 0
-    for prompts in _chunks(list(fresh), PROMPTS_AT_ONCE):
-        made += _pair_up(
+    count = 0
+    for prompts in _chunks(list(unpaired_prompts), PROMPTS_AT_ONCE):
+        count += _pair_up(
             project=project, prompts=prompts, pool=pool, ages=ages, selection=selection
         )
-    return made
+    return count
 
 
 @transaction.atomic
@@ -190,13 +197,15 @@ def _pair_up(
     Project.objects.select_for_update().get(pk=project.pk)  # one pairing at a time
     by_prompt: dict[int, list[PairingCandidate]] = defaultdict(list)
     policy_of: dict[int, int] = {}
-    for pk, prompt, policy, text, used, apart in (
+    for pk, prompt, policy, text, used, met_outside_gates in (
         Completion.objects.filter(prompt__in=prompts, policy__in=pool, rejected_for="")
-        .annotate(used=has_met(), apart=has_met(Comparison.Purpose.GATE))
+        .annotate(used=has_met(), met_outside_gates=has_met(Comparison.Purpose.GATE))
         .order_by("pk")
-        .values_list("pk", "prompt_id", "policy_id", "text", "used", "apart")
+        .values_list("pk", "prompt_id", "policy_id", "text", "used", "met_outside_gates")
     ):
-        by_prompt[prompt].append(PairingCandidate(pk, policy, text, used, used and not apart))
+        by_prompt[prompt].append(
+            PairingCandidate(pk, policy, text, used, used and not met_outside_gates)
+        )
         policy_of[pk] = policy
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
@@ -206,7 +215,9 @@ def _pair_up(
     lined_up = 0
     for prompt, candidates in by_prompt.items():
         if selection and selection.waits:
-            candidates = [one for one in candidates if one.used or one.pk in rewards]
+            candidates = [
+                candidate for candidate in candidates if candidate.used or candidate.pk in rewards
+            ]
         for group in plan_line_ups(candidates, project.line_up_size):
             make_line_up(
                 project=project,
@@ -216,7 +227,8 @@ def _pair_up(
             )
             lined_up += 1
             candidates = [
-                dataclasses.replace(one, used=one.used or one.pk in group) for one in candidates
+                dataclasses.replace(candidate, used=candidate.used or candidate.pk in group)
+                for candidate in candidates
             ]
         choose: Choose = the_first
         if selection and _draw.random() >= selection.random_share:

@@ -1,7 +1,7 @@
-"""Which answers had better meet, by numbers that somebody else knows: rules, and what they need.
+"""Which answers are best paired, by numbers from elsewhere: the rules, and what they need.
 
-A number stands for how good an answer is thought to be; what it comes from is not known here.
-Two answers with close numbers are hard to tell apart, and a judgement of them teaches most; two
+A number stands for how good an answer is thought to be; where it comes from does not matter here.
+Two answers with close numbers are hard to tell apart, so a judgement of them teaches most; two
 far apart show soonest where the numbers are wrong.
 """
 
@@ -40,27 +40,27 @@ class PairingPreference:
 def by_margin(
     rewards: Mapping[int, float], prefer: PairsFirst
 ) -> Callable[[Iterable[tuple[AnyAnswer, AnyAnswer]]], tuple[AnyAnswer, AnyAnswer] | None]:
-    """Chooses the meeting whose numbers are closest or furthest apart.
+    """Chooses the pair whose numbers are closest or furthest apart.
 
-    Where both numbers are known for none, the first meeting; None where there is none at all.
+    Where no pair has both numbers, the first pair; None where there is none at all.
     """
 
     def choose(
         meetings: Iterable[tuple[AnyAnswer, AnyAnswer]],
     ) -> tuple[AnyAnswer, AnyAnswer] | None:
         first, best, distance = None, None, 0.0
-        for one, other in meetings:
+        for a, b in meetings:
             if first is None:
-                first = (one, other)
-            if one.pk not in rewards or other.pk not in rewards:
+                first = (a, b)
+            if a.pk not in rewards or b.pk not in rewards:
                 continue
-            margin = abs(rewards[one.pk] - rewards[other.pk])
+            margin = abs(rewards[a.pk] - rewards[b.pk])
             if (
                 best is None
                 or (margin < distance and prefer == PairsFirst.CLOSE)
                 or (margin > distance and prefer == PairsFirst.FAR)
             ):
-                best, distance = (one, other), margin
+                best, distance = (a, b), margin
         return best or first
 
     return choose
@@ -70,12 +70,12 @@ def places(margins: Sequence[float], prefer: PairsFirst) -> list[int]:
     """For each margin its place, from 0, when those that are preferred come first.
 
     Places and not margins decide the order in the queue, so that pairs chosen and pairs at random
-    lie evenly mixed from its beginning to its end, whatever the numbers' scale.
+    are evenly mixed from beginning to end, whatever the numbers' scale.
     """
     order = sorted(
         range(len(margins)), key=lambda i: abs(margins[i]), reverse=prefer == PairsFirst.FAR
     )
-    found = [0] * len(margins)
+    place_by_index = [0] * len(margins)
     for place, index in enumerate(order):
-        found[index] = place
-    return found
+        place_by_index[index] = place
+    return place_by_index

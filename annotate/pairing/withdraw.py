@@ -24,18 +24,18 @@ def withdraw_comparisons(*, policy: Policy) -> int:
 
 def put_back_comparisons(*, policy: Policy) -> int:
     """Open again what was withdrawn, where both answers' policies are in the pool."""
-    gone = LineUp.objects.filter(completions__policy=policy, state=LineUp.State.VOID)
-    still_gone = gone.filter(completions__policy__state=Policy.State.RETIRED)
-    back_up = gone.exclude(pk__in=still_gone.values("pk"))
-    LineUp.objects.filter(pk__in=list(back_up.values_list("pk", flat=True))).update(
+    void = LineUp.objects.filter(completions__policy=policy, state=LineUp.State.VOID)
+    still_void = void.filter(completions__policy__state=Policy.State.RETIRED)
+    restorable = void.exclude(pk__in=still_void.values("pk"))
+    LineUp.objects.filter(pk__in=list(restorable.values_list("pk", flat=True))).update(
         state=LineUp.State.OPEN
     )
     withdrawn = _of(policy).filter(state=State.VOID, withdrawn_at__isnull=False)
     in_pool = withdrawn.filter(
         a__policy__state__in=Policy.IN_POOL, b__policy__state__in=Policy.IN_POOL
     )
-    back = Comparison.objects.filter(pk__in=list(in_pool.values_list("pk", flat=True)))
-    return back.update(state=State.OPEN, withdrawn_at=None)
+    comparisons = Comparison.objects.filter(pk__in=list(in_pool.values_list("pk", flat=True)))
+    return comparisons.update(state=State.OPEN, withdrawn_at=None)
 
 
 def _of(policy: Policy) -> QuerySet[Comparison]:

@@ -1,6 +1,6 @@
 """Invitations: links by which people join, and who came by them.
 
-The token is in the link alone. The database has its SHA-256, which is enough to recognise a
+The token is only in the link. The database has its SHA-256, which is enough to recognise a
 random token of 256 bits and not enough to make the link again.
 """
 
@@ -87,7 +87,7 @@ def state_of(invitation: Invitation, *, now: datetime | None = None) -> Invitati
 
 
 def revoke(*, invitation: Invitation) -> None:
-    """Close the link. Who came by it stays."""
+    """Close the link. Those who came by it stay."""
     Invitation.objects.filter(pk=invitation.pk, revoked_at=None).update(revoked_at=timezone.now())
 
 
@@ -95,8 +95,8 @@ def revoke(*, invitation: Invitation) -> None:
 def accept(*, invitation: Invitation, user: User, now: datetime | None = None) -> Joined:
     """Let ``user`` in by ``invitation``. Raises CannotJoin.
 
-    Who is a member already goes in, whatever became of the link. Only a link to a higher role
-    changes theirs; no link lowers one.
+    A member is let in even if the link is no longer valid. Only a link to a higher role changes
+    their role; no link lowers one.
     """
     now = now or timezone.now()
     member = (
@@ -138,7 +138,7 @@ def _use(*, invitation: Invitation, now: datetime) -> None:
 
 
 def _was_taken_out(*, invitation: Invitation, user: User) -> bool:
-    """A manager's removal holds against links that are older than it."""
+    """After a manager removed somebody, older links no longer let them in."""
     return Departure.objects.filter(
         project=invitation.project,
         user=user,

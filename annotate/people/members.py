@@ -1,4 +1,4 @@
-"""Who belongs to a project: roles, pauses, goodbyes."""
+"""Who belongs to a project: roles, pauses, leaving."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def leave(
     take_judgements: bool = False,
     now: datetime | None = None,
 ) -> Departure:
-    """End a membership: on the person's own wish (``by`` None or themselves) or a manager's.
+    """End a membership: at the person's own request (``by`` None or themselves) or a manager's.
 
     Consent ends with it. What was judged stays, unless ``take_judgements``: then every verdict is
-    retracted, comparisons that no snapshot has frozen are judged anew by others, and pairs that
+    retracted, comparisons that no snapshot has frozen are judged again by others, and pairs that
     one has are left out of every later snapshot and export. Files of past snapshots are what
     rounds were trained on; they stay as they are. Raises LastManager.
     """
@@ -103,8 +103,10 @@ def release_held(*, project: Project, user: User, now: datetime) -> None:
 
 
 def _take_back_judgements(*, project: Project, user: User, now: datetime) -> None:
-    mine = Judgement.objects.standing().filter(project=project, rater=user)
-    for pk, comparison_pk, outcome in list(mine.values_list("pk", "comparison_id", "outcome")):
+    judgements = Judgement.objects.standing().filter(project=project, rater=user)
+    for pk, comparison_pk, outcome in list(
+        judgements.values_list("pk", "comparison_id", "outcome")
+    ):
         comparison = lock_comparison(comparison_pk)
         if outcome != Judgement.Outcome.SKIP:
             is_void = comparison.state == Comparison.State.VOID
@@ -122,5 +124,5 @@ def _need_another_manager(membership: Membership) -> None:
     managers = Membership.objects.select_for_update().filter(
         project=membership.project_id, role=Role.MANAGER
     )
-    if all(one.pk == membership.pk for one in managers):
+    if all(manager.pk == membership.pk for manager in managers):
         raise LastManager

@@ -96,12 +96,12 @@ def everything(*, project: Project, user: User, membership: Membership) -> dict[
         ),
         "consents": [
             {
-                "version": one.text.number,
-                "given_at": one.given_at,
-                "withdrawn_at": one.withdrawn_at,
-                "text": one.text.text,
+                "version": consent.text.number,
+                "given_at": consent.given_at,
+                "withdrawn_at": consent.withdrawn_at,
+                "text": consent.text.text,
             }
-            for one in consents_of(project=project, user=user)
+            for consent in consents_of(project=project, user=user)
         ],
         "judgements": list(judgements),
         "line_ups": list(

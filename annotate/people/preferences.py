@@ -111,7 +111,7 @@ def keys_of(user: User) -> Keys:
 
 def as_bindings(keys: Keys) -> str:
     """What the page's script reads: the action by key, as JSON."""
-    return json.dumps({key: action for action, given in keys.items() for key in given})
+    return json.dumps({key: action for action, action_keys in keys.items() for key in action_keys})
 
 
 def cap(key: str) -> str:
@@ -129,8 +129,8 @@ def save_preferences(
 
 
 def _refuse_double(keys: Keys) -> None:
-    given = [key for some in keys.values() for key in some]
-    if len(given) != len(set(given)):
+    assigned = [key for action_keys in keys.values() for key in action_keys]
+    if len(assigned) != len(set(assigned)):
         raise UnusableKey(_("One key cannot do two things."))
 
 

@@ -31,7 +31,7 @@ class TeamMember:
 
 
 def team(project: Project, *, now: datetime | None = None) -> list[TeamMember]:
-    """All members: managers first, then who is busiest today. For managers' eyes alone."""
+    """All members: managers first, then by how much they did today. For managers only."""
     today_began = site_time.midnight(now)
     counts = {
         pk: (today, total, last)
@@ -63,10 +63,10 @@ def team(project: Project, *, now: datetime | None = None) -> list[TeamMember]:
         )
     return sorted(
         people,
-        key=lambda one: (
-            one.membership.role != Membership.Role.MANAGER,
-            -one.today,
-            -one.total,
-            one.membership.user.username,
+        key=lambda member: (
+            member.membership.role != Membership.Role.MANAGER,
+            -member.today,
+            -member.total,
+            member.membership.user.username,
         ),
     )

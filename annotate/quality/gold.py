@@ -26,7 +26,7 @@ def gold_due(*, project: Project, rater: User) -> int | None:
     """The gold comparison that is this rater's next card; None where an ordinary one is.
 
     On the average every ``project.gold_every``-th card is gold. The distance from one to the
-    next varies by half of that either way, so that nobody can count up to it.
+    next varies by half of that either way, so that nobody can predict it.
     """
     every = project.gold_every
     if not every:
@@ -82,7 +82,7 @@ def make_gold_item(*, comparison: Comparison, expected: Sequence[str], by: User)
 
     Where it was still open it leaves the ordinary queue.
     """
-    twin, _ = Comparison.objects.get_or_create(
+    gold_comparison, _ = Comparison.objects.get_or_create(
         a=comparison.a,
         b=comparison.b,
         purpose=Comparison.Purpose.GOLD,
@@ -93,11 +93,11 @@ def make_gold_item(*, comparison: Comparison, expected: Sequence[str], by: User)
             "judgements_wanted": EVERYBODY,
         },
     )
-    Comparison.objects.filter(pk=twin.pk, state=Comparison.State.VOID).update(
+    Comparison.objects.filter(pk=gold_comparison.pk, state=Comparison.State.VOID).update(
         state=Comparison.State.OPEN
     )
     item, is_new = GoldItem.objects.get_or_create(
-        comparison=twin,
+        comparison=gold_comparison,
         defaults={
             "project": comparison.project,
             "source": comparison,
@@ -115,7 +115,7 @@ def make_gold_item(*, comparison: Comparison, expected: Sequence[str], by: User)
 
 @transaction.atomic
 def retire_gold_item(*, item: GoldItem) -> None:
-    """Serve it no more; its judgements are kept."""
+    """Stop serving it; its judgements are kept."""
     item.retired_at = timezone.now()
     item.save(update_fields=["retired_at"])
     set_aside(item.comparison)
@@ -137,9 +137,9 @@ def gold_accuracy(project: Project) -> dict[int, tuple[int, int]]:
         .values_list("rater", "comparison", "outcome")
         .annotate(count=Count("pk"))
     )
-    found: dict[int, tuple[int, int]] = {}
+    accuracy: dict[int, tuple[int, int]] = {}
     for rater, comparison, outcome, count in rows:
-        right, of = found.get(rater, (0, 0))
+        right, judged = accuracy.get(rater, (0, 0))
         hit = count if outcome in expected.get(comparison, ()) else 0
-        found[rater] = (right + hit, of + count)
-    return found
+        accuracy[rater] = (right + hit, judged + count)
+    return accuracy

@@ -45,7 +45,7 @@ class Practice:
 
 
 def passes(right: int, of: int, percent: int | None) -> bool:
-    """Whether so many right answers suffice. Without a rule, taking part does."""
+    """Whether this many right answers suffice. Without a rule, taking part does."""
     return percent is None or 100 * right >= percent * of
 
 
@@ -73,7 +73,7 @@ def answer(*, membership: Membership, item: PracticeItem, outcome: str) -> Pract
     """Keep what was chosen; the first choice of an attempt counts."""
     try:
         with transaction.atomic():
-            given = PracticeAnswer.objects.create(
+            practice_answer = PracticeAnswer.objects.create(
                 item=item,
                 user=membership.user,
                 attempt=membership.practice_attempt,
@@ -81,13 +81,13 @@ def answer(*, membership: Membership, item: PracticeItem, outcome: str) -> Pract
                 is_right=outcome in item.expected,
             )
     except IntegrityError:
-        given = PracticeAnswer.objects.get(
+        practice_answer = PracticeAnswer.objects.get(
             item=item, user=membership.user, attempt=membership.practice_attempt
         )
     if membership.practised_at is None and practice_of(membership).is_passed:
         membership.practised_at = timezone.now()
         membership.save(update_fields=["practised_at"])
-    return given
+    return practice_answer
 
 
 def again(*, membership: Membership) -> bool:
@@ -110,7 +110,7 @@ def make_practice_item(
 ) -> PracticeItem:
     """Prepare ``comparison`` for practice, or change what is expected there.
 
-    Where it was still open it leaves the queue: whoever has practised on it knows the answer.
+    Where it was still open it leaves the queue: anybody who has practised on it knows the answer.
     """
     last = comparison.project.practice_items.order_by("-position").first()
     item, is_new = PracticeItem.objects.get_or_create(

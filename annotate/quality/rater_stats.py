@@ -1,4 +1,4 @@
-"""A rater's work in numbers: how much, how fast, how steadily, and how often as others chose."""
+"""A rater's work in numbers: how much, how fast, how steadily, how often others agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from annotate.models import Comparison, Judgement, Project, User
 
 RECENT = 200
-"""The median is over so many of the last cards."""
+"""The median is over this many of the last cards."""
 
 LONGEST = 30 * 60
 """Seconds; longer than this nobody reads: the page was left open."""
@@ -60,15 +60,15 @@ def seconds_a_card(times: Sequence[tuple[datetime, datetime]]) -> float | None:
 
     A card is fetched while the one before is read, so its time begins when that was decided.
     """
-    taken = []
+    durations = []
     before: datetime | None = None
     for served, decided in times:
         began = max(served, before) if before else served
         seconds = (decided - began).total_seconds()
         if 0 <= seconds <= LONGEST:
-            taken.append(seconds)
+            durations.append(seconds)
         before = decided
-    return statistics.median(taken) if taken else None
+    return statistics.median(durations) if durations else None
 
 
 def streak(days: Iterable[date], today: date) -> int:
@@ -88,10 +88,10 @@ def streak(days: Iterable[date], today: date) -> int:
 def work_of(*, project: Project, rater: User, now: datetime | None = None) -> RaterWork:
     """One rater's own figures."""
     today = timezone.localdate(now)
-    mine = Judgement.objects.counted().filter(project=project).filter(rater=rater)
-    by_day = mine.annotate(day=TruncDate("decided_at")).values_list("day")
+    judgements = Judgement.objects.counted().filter(project=project).filter(rater=rater)
+    by_day = judgements.annotate(day=TruncDate("decided_at")).values_list("day")
     counts = dict(by_day.annotate(count=Count("pk")).order_by("day"))
-    week = [today - timedelta(days=back) for back in range(6, -1, -1)]
+    week = [today - timedelta(days=days_ago) for days_ago in range(6, -1, -1)]
     days = [(day, counts.get(day, 0)) for day in week]
     return RaterWork(
         today=counts.get(today, 0),
@@ -124,11 +124,11 @@ def agreements(project: Project, *, rater: User | None = None) -> dict[int, Rate
         & Q(comparison__judgements__retracted_at=None)
         & ~Q(comparison__judgements__outcome=Judgement.Outcome.SKIP)
     )
-    mine = Judgement.objects.counted().filter(project=project)
+    judgements = Judgement.objects.counted().filter(project=project)
     if rater is not None:
-        mine = mine.filter(rater=rater)
+        judgements = judgements.filter(rater=rater)
     rows = (
-        mine.values_list("rater")
+        judgements.values_list("rater")
         .annotate(
             same=Count("pk", filter=others & Q(comparison__judgements__outcome=F("outcome"))),
             met=Count("pk", filter=others),

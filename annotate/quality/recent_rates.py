@@ -1,4 +1,4 @@
-"""How well raters do now: shares over the newest verdicts, for whoever decides by them."""
+"""How well raters do now: shares over the newest verdicts, for rules that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotate.models import Comparison, GoldItem, Judgement, Project
 
 NEWEST = 200
-"""As many of the newest verdicts are looked at."""
+"""This many of the newest verdicts are looked at."""
 
 DAYS = 30
 """None older than this."""
@@ -24,7 +24,7 @@ FEWEST = 20
 
 @dataclasses.dataclass(frozen=True)
 class Recent:
-    """So many of so many."""
+    """A share: ``right`` of ``of``."""
 
     right: int
     of: int
@@ -60,8 +60,12 @@ def recent_agreement(project: Project, *, now: datetime | None = None) -> Recent
         "comparison", "outcome"
     ):
         outcomes[pk].append(outcome or "")
-    met = [one == other for some in outcomes.values() for one, other in combinations(some, 2)]
-    return Recent(sum(met), len(met))
+    agreed = [
+        first == second
+        for verdicts in outcomes.values()
+        for first, second in combinations(verdicts, 2)
+    ]
+    return Recent(sum(agreed), len(agreed))
 
 
 def _verdicts(project: Project, now: datetime | None) -> QuerySet[Judgement]:

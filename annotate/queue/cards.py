@@ -28,7 +28,7 @@ FAR_AHEAD = 11
 """How many, where the queue is deep: then ten votes can be given without a connection."""
 
 DEEP_QUEUE = 100
-"""So many open comparisons must be waiting for that, or few raters would hold all there is."""
+"""This many open comparisons must be waiting for that, or few raters would hold all of them."""
 
 _draw = random.SystemRandom()
 
@@ -82,8 +82,8 @@ def _serve(
 
 def card_of(*, code: UUID, rater: User) -> Judgement | None:
     """The card that was served to ``rater`` under that code."""
-    found = Judgement.objects.filter(code=code, rater=rater).values_list("pk", flat=True).first()
-    return None if found is None else sql.full_card(found)
+    pk = Judgement.objects.filter(code=code, rater=rater).values_list("pk", flat=True).first()
+    return None if pk is None else sql.full_card(pk)
 
 
 # --- taking ---
@@ -118,9 +118,9 @@ def _take(
         with write_lock():
             sql.lock_rater(rater.pk)
             held = [
-                one
-                for one in sql.cards_held(rater.pk, project.pk)
-                if one.released_at is None and one.replaces_id is None
+                card
+                for card in sql.cards_held(rater.pk, project.pk)
+                if card.released_at is None and card.replaces_id is None
             ]
             if len(held) >= at_once:
                 return held[at_once - 1]
@@ -163,11 +163,11 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
     """
     now = now or timezone.now()
     held = sql.cards_held(rater.pk, project.pk)
-    judgement = next((one for one in held if one.code == code), None)
+    judgement = next((card for card in held if card.code == code), None)
     if judgement is None or not _renew(judgement=judgement, project=project, now=now):
         raise CannotRenew(_("Your time for this one ran out, and it went to somebody else."))
     others = Judgement.objects.filter(
-        pk__in=[one.pk for one in held], decided_at=None, retracted_at=None, released_at=None
+        pk__in=[card.pk for card in held], decided_at=None, retracted_at=None, released_at=None
     )
     with write_lock():
         others.update(expires_at=now + lease_of(project))
@@ -176,6 +176,6 @@ def renew_lease(*, project: Project, rater: User, code: UUID, now: datetime | No
 def _renew(*, judgement: Judgement, project: Project, now: datetime) -> bool:
     """Lengthen the lease; where it had been released, take a slot again. False if none is left."""
     expires = now + lease_of(project)
-    mine = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
+    held = Judgement.objects.filter(pk=judgement.pk, decided_at=None, retracted_at=None)
     with write_lock():
-        return CARDS.renew(judgement.comparison_id, mine, expires=expires)
+        return CARDS.renew(judgement.comparison_id, held, expires=expires)

@@ -19,7 +19,7 @@ from annotate.site_time import midnight
 
 @dataclasses.dataclass(frozen=True)
 class EmptyQueue:
-    """Why there is no card: a short name, a sentence, and seconds until it pays to ask again."""
+    """Why there is no card: a short name, a sentence, and seconds until the next try."""
 
     reason: str
     words: str
@@ -28,7 +28,7 @@ class EmptyQueue:
 
 Explainer = Callable[[Project], EmptyQueue | None]
 explainers: list[Explainer] = []
-"""Other parts (sampling, rounds) add what they know of an empty queue; the first answer counts."""
+"""Other parts (sampling, rounds) add their reasons for an empty queue; the first one counts."""
 
 
 def pause_of(*, project: Project, rater: User) -> EmptyQueue | None:
@@ -62,18 +62,18 @@ def why_empty(*, project: Project, rater: User, now: datetime | None = None) -> 
     )["first"]
     if lease is not None:
         wait = max(5, int((lease - now).total_seconds()) + 1)
-        words = ngettext(
+        sentence = ngettext(
             "Other raters have the last open comparisons before them. What they leave comes "
             "back within %(count)d minute.",
             "Other raters have the last open comparisons before them. What they leave comes "
             "back within %(count)d minutes.",
             max(1, round(wait / 60)),
         ) % {"count": max(1, round(wait / 60))}
-        return EmptyQueue("with_others", words, min(wait, 60))
+        return EmptyQueue("with_others", sentence, min(wait, 60))
     for explain in explainers:
-        told = explain(project)
-        if told is not None:
-            return told
+        explanation = explain(project)
+        if explanation is not None:
+            return explanation
     if not Comparison.objects.filter(project=project).exists():
         return EmptyQueue("nothing_yet", _("No comparisons have been prepared yet."), 60)
     return EmptyQueue("caught_up", _("You have judged everything there is. Thank you."), 60)

@@ -50,7 +50,7 @@ def reopen_verdict(*, rater: User, code: UUID, now: datetime | None = None) -> J
     """Serve a decided card again: the old record is kept as retracted, a new one replaces it.
 
     Where the rater leaves it undecided until the lease runs out, the old verdict counts again
-    (``slots.release_expired``). Raises CannotUndo, in words for the rater.
+    (``leases.release_expired``). Raises CannotUndo, in words for the rater.
     """
     now = now or timezone.now()
     comparison = (
@@ -61,20 +61,20 @@ def reopen_verdict(*, rater: User, code: UUID, now: datetime | None = None) -> J
     )
     if comparison is None:
         raise CannotUndo(_("That is none of your verdicts."))
-    old = Judgement.objects.get(code=code)
-    if old.decided_at is None:
+    former = Judgement.objects.get(code=code)
+    if former.decided_at is None:
         raise CannotUndo(_("You have not judged that one yet."))
-    take_back(judgement=old, comparison=comparison, now=now)
-    again = Judgement.objects.create(
+    take_back(judgement=former, comparison=comparison, now=now)
+    reopened = Judgement.objects.create(
         project=comparison.project,
         comparison=comparison,
         rater=rater,
-        swapped=old.swapped,
-        replaces=old,
+        swapped=former.swapped,
+        replaces=former,
         served_at=now,
         expires_at=now + lease_of(comparison.project),
     )
-    return full_card(again.pk)
+    return full_card(reopened.pk)
 
 
 @transaction.atomic
@@ -117,10 +117,16 @@ def last_verdicts(*, project: Project, rater: User) -> list[Past]:
         *shown.filter(retracted_at=None).order_by("-decided_at", "-pk")[:SHOWN],
         *shown.filter(is_late=True).order_by("-decided_at")[:SHOWN],
     ]
-    latest.sort(key=lambda one: (one.decided_at or one.served_at, one.pk), reverse=True)
+    latest.sort(
+        key=lambda verdict: (verdict.decided_at or verdict.served_at, verdict.pk), reverse=True
+    )
     return [
-        Past(one, choice_of(one.outcome or "", swapped=one.swapped), _why_kept(one))
-        for one in latest[:SHOWN]
+        Past(
+            verdict,
+            choice_of(verdict.outcome or "", swapped=verdict.swapped),
+            _why_kept(verdict),
+        )
+        for verdict in latest[:SHOWN]
     ]
 
 

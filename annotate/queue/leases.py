@@ -17,7 +17,7 @@ from annotate.queue.settle import settle_comparison
 
 
 def lease_of(project: Project) -> timedelta:
-    """How long a card is kept for a rater who does not stir."""
+    """How long a card is kept for an inactive rater."""
     return timedelta(minutes=project.lease_minutes)
 
 
@@ -25,7 +25,7 @@ def lock_comparison(pk: int) -> Comparison:
     """The comparison's row, held until the transaction ends.
 
     Everything about one comparison happens in turn: the last two votes must see each other.
-    Whoever needs a judgement's row as well takes it after this one.
+    A caller that needs a judgement's row as well locks it after this one.
     """
     return Comparison.objects.select_for_update().get(pk=pk)
 
@@ -34,7 +34,7 @@ def lock_comparison(pk: int) -> Comparison:
 class Slots:
     """How many raters may have a row of ``model`` at once: columns of those taken and wanted.
 
-    One machine for cards and line-ups. ``taking`` is another way to take a slot, for cards: a
+    Used for cards and for line-ups. ``taking`` is another way to take a slot, for cards: a
     statement written by hand, since every vote passes through it.
     """
 
@@ -57,14 +57,14 @@ class Slots:
         rows.update(**{self.taken: F(self.taken) - 1})
 
     @transaction.atomic
-    def renew(self, pk: int, mine: QuerySet[Any], *, expires: datetime) -> bool:
-        """Keep what ``mine`` holds, the card or the ordering, until ``expires``. Where its slot was
+    def renew(self, pk: int, held: QuerySet[Any], *, expires: datetime) -> bool:
+        """Keep ``held``, the card or the ordering, until ``expires``. Where its slot was
         given back, take one again; False where none is left."""
-        if mine.filter(released_at=None).update(expires_at=expires):
+        if held.filter(released_at=None).update(expires_at=expires):
             return True
         if not self.take(pk):
             return False
-        if mine.filter(released_at__isnull=False).update(released_at=None, expires_at=expires):
+        if held.filter(released_at__isnull=False).update(released_at=None, expires_at=expires):
             return True
         self.give_back(pk)
         return False
@@ -96,15 +96,15 @@ def _release(
     *, judgement_pk: int, comparison_pk: int, former_pk: int | None, now: datetime
 ) -> bool:
     comparison = lock_comparison(comparison_pk)
-    mine = Judgement.objects.filter(
+    expired = Judgement.objects.filter(
         pk=judgement_pk, outcome=None, released_at=None, retracted_at=None, expires_at__lt=now
     )
     if former_pk is None:
-        if not mine.update(released_at=now):
+        if not expired.update(released_at=now):
             return False
         CARDS.give_back(comparison_pk)
         return True
-    if not mine.update(released_at=now, retracted_at=now):
+    if not expired.update(released_at=now, retracted_at=now):
         return False
     former = Judgement.objects.get(pk=former_pk)
     Judgement.objects.filter(pk=former_pk).update(retracted_at=None)

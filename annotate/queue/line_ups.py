@@ -1,6 +1,6 @@
 """Line-ups: who gets which, and what an order of N answers says of all its pairs.
 
-Everything behind an order is as if the rater had judged each pair: a comparison of purpose
+An order is stored as if the rater had judged each pair: a comparison of purpose
 "line_up", a judgement, and where the votes suffice a preference pair. Slots and leases work as
 those of comparisons do: filtered updates whose row count is looked at.
 """
@@ -71,14 +71,14 @@ def pairs_of(shown: Sequence[int], places: Sequence[int]) -> list[tuple[int, int
 
     ``swapped``: b was shown before a.
     """
-    found: list[tuple[int, int, Outcome, bool]] = []
+    pairs: list[tuple[int, int, Outcome, bool]] = []
     ranked = list(zip(shown, places, strict=True))
     for (first, place), (second, other) in combinations(ranked, 2):
         swapped = first > second
         a_place, b_place = (other, place) if swapped else (place, other)
         outcome: Outcome = "tie" if a_place == b_place else "a" if a_place < b_place else "b"
-        found.append((min(first, second), max(first, second), outcome, swapped))
-    return found
+        pairs.append((min(first, second), max(first, second), outcome, swapped))
+    return pairs
 
 
 # --- making ---
@@ -88,7 +88,7 @@ def make_line_up(
     *, project: Project, prompt_id: int, completions: Sequence[int], priority: int
 ) -> LineUp:
     """Put completions of one prompt, FEWEST to MOST of them, into the queue."""
-    made = LineUp.objects.create(
+    line_up = LineUp.objects.create(
         project=project,
         prompt_id=prompt_id,
         priority=priority,
@@ -96,9 +96,9 @@ def make_line_up(
         orders_wanted=project.judgements_wanted,
     )
     LineUpPlace.objects.bulk_create(
-        LineUpPlace(line_up=made, completion_id=pk) for pk in completions
+        LineUpPlace(line_up=line_up, completion_id=pk) for pk in completions
     )
-    return made
+    return line_up
 
 
 # --- serving ---
@@ -116,20 +116,22 @@ def serve_line_up(*, project: Project, rater: User, now: datetime | None = None)
             line_up__project=project, line_up__state=LineUp.State.OPEN, rater=rater, decided_at=None
         ).order_by("pk")
         expires = now + lease_of(project)
-        mine = Ordering.objects.filter(decided_at=None)
+        undecided = Ordering.objects.filter(decided_at=None)
         for ordering in held:
-            if LINE_UPS.renew(ordering.line_up_id, mine.filter(pk=ordering.pk), expires=expires):
+            if LINE_UPS.renew(
+                ordering.line_up_id, undecided.filter(pk=ordering.pk), expires=expires
+            ):
                 return ordering
-        met = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
+        already_served = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
         free = LineUp.objects.filter(
-            ~Exists(met),
+            ~Exists(already_served),
             project=project,
             state=LineUp.State.OPEN,
             orders_taken__lt=F("orders_wanted"),
         ).order_by("-priority", "shuffle", "id")
         # Where rows are locked, raters pass over what another one is taking, if there is more.
-        alone = free.select_for_update(of=("self",))
-        line_up = alone.select_for_update(skip_locked=True, of=("self",)).first() or alone.first()
+        locked = free.select_for_update(of=("self",))
+        line_up = locked.select_for_update(skip_locked=True, of=("self",)).first() or locked.first()
         if line_up is None or not LINE_UPS.take(line_up.pk):
             return None
         shown = list(line_up.places.values_list("completion_id", flat=True))
@@ -154,10 +156,10 @@ def release_held_orderings(*, project: Project, rater: User, now: datetime) -> N
 def take_back_orders(*, project: Project, rater: User, now: datetime) -> None:
     """Take every order of ``rater`` back for good; the judgements it stands for are rows of
     their own. Others may order what is open."""
-    mine = Ordering.objects.filter(line_up__project=project, rater=rater, places__isnull=False)
-    for pk, line_up in list(mine.values_list("pk", "line_up_id")):
+    orderings = Ordering.objects.filter(line_up__project=project, rater=rater, places__isnull=False)
+    for pk, line_up in list(orderings.values_list("pk", "line_up_id")):
         with transaction.atomic():
-            if mine.filter(pk=pk).update(places=None, is_skipped=True, decided_at=now):
+            if orderings.filter(pk=pk).update(places=None, is_skipped=True, decided_at=now):
                 LINE_UPS.give_back(line_up)
                 settled = LineUp.objects.filter(pk=line_up, state=LineUp.State.SETTLED)
                 settled.update(state=LineUp.State.OPEN)
@@ -180,10 +182,10 @@ def has_line_up(*, project: Project, rater: User) -> bool:
     """Whether there is a line-up that the rater holds, or may be given now."""
     if not project.line_up_size or pause_of(project=project, rater=rater) is not None:
         return False
-    mine = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
+    own_orderings = Ordering.objects.filter(line_up=OuterRef("pk"), rater=rater)
     line_ups = LineUp.objects.filter(project=project, state=LineUp.State.OPEN)
-    free = line_ups.filter(~Exists(mine), orders_taken__lt=F("orders_wanted"))
-    held = mine.filter(decided_at=None, released_at=None)
+    free = line_ups.filter(~Exists(own_orderings), orders_taken__lt=F("orders_wanted"))
+    held = own_orderings.filter(decided_at=None, released_at=None)
     return free.exists() or line_ups.filter(Exists(held)).exists()
 
 
@@ -229,8 +231,8 @@ def skip_line_up(*, code: UUID, rater: User, now: datetime | None = None) -> Non
 
 def last_order(*, project: Project, rater: User) -> Ordering | None:
     """The rater's last order; None where there is none."""
-    mine = Ordering.objects.filter(line_up__project=project, rater=rater, places__isnull=False)
-    return mine.order_by("-decided_at", "-pk").first()
+    orderings = Ordering.objects.filter(line_up__project=project, rater=rater, places__isnull=False)
+    return orderings.order_by("-decided_at", "-pk").first()
 
 
 @transaction.atomic
@@ -243,8 +245,8 @@ def reopen_order(*, code: UUID, rater: User, now: datetime | None = None) -> Ord
     if ordering.line_up.state == LineUp.State.VOID:
         raise CannotUndo(_("That comparison was withdrawn, so your verdict stays."))
     for a, b in combinations(sorted(ordering.shown), 2):
-        found = Comparison.objects.get(a_id=a, b_id=b, purpose=Comparison.Purpose.LINE_UP)
-        comparison = lock_comparison(found.pk)
+        unlocked = Comparison.objects.get(a_id=a, b_id=b, purpose=Comparison.Purpose.LINE_UP)
+        comparison = lock_comparison(unlocked.pk)
         if not reopen_comparison(comparison=comparison):
             raise CannotUndo(_("A training round has already used that verdict, so it stays."))
         Judgement.objects.filter(comparison=comparison, rater=rater, retracted_at=None).update(
@@ -288,17 +290,17 @@ def _judge_pairs(ordering: Ordering, places: Sequence[int], now: datetime) -> No
 
 def _locked(code: UUID, rater: User) -> Ordering:
     """The rater's ordering; its line-up's row is held until the transaction ends."""
-    found = Ordering.objects.filter(code=code, rater=rater).first()
-    if found is None:
+    ordering = Ordering.objects.filter(code=code, rater=rater).first()
+    if ordering is None:
         raise UnknownOrdering(code)
     line_up = (
         LineUp.objects.select_for_update(of=("self",))
         .select_related("project")
-        .get(pk=found.line_up_id)
+        .get(pk=ordering.line_up_id)
     )
-    found.refresh_from_db()
-    found.line_up = line_up
-    return found
+    ordering.refresh_from_db()
+    ordering.line_up = line_up
+    return ordering
 
 
 def _may_count(ordering: Ordering) -> bool:

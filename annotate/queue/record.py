@@ -18,9 +18,9 @@ from annotate.queue.history import CannotUndo, take_back
 from annotate.queue.leases import CARDS
 from annotate.queue.settle import settle_comparison
 from annotate.queue.verdicts import (
-    NOTHING_GIVEN,
+    NO_DETAILS,
     CheckedVerdict,
-    Given,
+    VerdictDetails,
     VerdictRefused,
     check_verdict,
     options_of,
@@ -37,7 +37,7 @@ class UnknownJudgement(LookupError):
 
 @dataclasses.dataclass(frozen=True)
 class RecordedVerdict:
-    """What became of a click.
+    """What a click resulted in.
 
     ``stored``: counted now; ``repeated``: the same click had been counted before;
     ``conflicting``: a different verdict is on record and stays; ``late``: the lease had
@@ -54,16 +54,16 @@ def record_verdict(
     code: UUID,
     rater: User,
     choice: str,
-    given: Given = NOTHING_GIVEN,
+    details: VerdictDetails = NO_DETAILS,
     now: datetime | None = None,
 ) -> RecordedVerdict:
     """Store what ``rater`` sent for the card ``code``, once.
 
     Raises UnknownJudgement where that rater was never served that card, and VerdictRefused,
-    with the fields named and nothing stored, where the verdict will not do.
+    with the fields named and nothing stored, where the verdict is invalid.
     """
     now = now or timezone.now()
-    html = render(given.edit) if given.edit else ""  # takes its time, so before the transaction
+    html = render(details.edit) if details.edit else ""  # slow, so before the transaction
     with write_lock():
         # Everything about one comparison happens in turn: the last two votes must see each other.
         comparison = sql.locked_comparison(code, rater.pk)
@@ -71,8 +71,8 @@ def record_verdict(
             raise UnknownJudgement(code)
         judgement = sql.judgement_by_code(code)
         if judgement.decided_at is not None:
-            return RecordedVerdict(_status_again(judgement, comparison, choice, given), judgement)
-        answer = _check(judgement, comparison, choice, given)
+            return RecordedVerdict(_status_again(judgement, comparison, choice, details), judgement)
+        answer = _check(judgement, comparison, choice, details)
         if judgement.retracted_at is not None and not _has_lapsed(judgement):
             return RecordedVerdict("undone", judgement)
         counts = _claim(judgement, comparison, now)
@@ -81,12 +81,12 @@ def record_verdict(
 
 
 def _check(
-    judgement: Judgement, comparison: Comparison, choice: str, given: Given
+    judgement: Judgement, comparison: Comparison, choice: str, details: VerdictDetails
 ) -> CheckedVerdict:
-    texts = {"a": comparison.a.text, "b": comparison.b.text} if given.edit else {}
+    texts = {"a": comparison.a.text, "b": comparison.b.text} if details.edit else {}
     return check_verdict(
         choice=choice,
-        given=given,
+        details=details,
         options=options_of(judgement.project),
         swapped=judgement.swapped,
         texts=texts,
@@ -94,7 +94,7 @@ def _check(
 
 
 def _status_again(
-    judgement: Judgement, comparison: Comparison, choice: str, given: Given
+    judgement: Judgement, comparison: Comparison, choice: str, details: VerdictDetails
 ) -> Status:
     """What to say of a card that has its verdict."""
     if judgement.is_late:
@@ -102,7 +102,7 @@ def _status_again(
     if judgement.retracted_at is not None:
         return "undone"
     try:
-        same = _check(judgement, comparison, choice, given).is_kept_in(judgement)
+        same = _check(judgement, comparison, choice, details).is_kept_in(judgement)
     except VerdictRefused:  # the project asks for more than it did: compare what it always asked
         same = outcome_of(choice, swapped=judgement.swapped) == judgement.outcome
     return "repeated" if same else "conflicting"

@@ -35,7 +35,7 @@ class Settlement:
 
 
 def settle(votes: Sequence[CountedVote], wanted: int) -> Settlement | None:
-    """What ``votes`` amount to once ``wanted`` of them are in; None before that.
+    """The result of ``votes`` once ``wanted`` of them are in; None before that.
 
     A side, a tie or "both bad" needs more than half of the votes; anything else is no
     majority, and trains nothing.

@@ -32,7 +32,7 @@ FREE_COMPARISON = """
     ORDER BY priority DESC, shuffle, id LIMIT 1"""
 TAKE_FIRST = """
     UPDATE annotate_comparison SET judgements_taken = judgements_taken + 1
-    WHERE id = ({found}) RETURNING id"""
+    WHERE id = ({free}) RETURNING id"""
 LOCKED = f"{FREE_COMPARISON} FOR UPDATE OF comparison"
 
 
@@ -45,11 +45,11 @@ def take_first(rater: int, project: int) -> int | None:
     Raters who come at the same time pass over what another is just taking; only where nothing
     else is left do they wait for it.
     """
-    ways = [FREE_COMPARISON]  # one writer
+    queries = [FREE_COMPARISON]  # one writer
     if connection.features.has_select_for_update:
-        ways = [f"{LOCKED} SKIP LOCKED", LOCKED]
-    for way in ways:
-        if taken := _rows(TAKE_FIRST.format(found=way), project, rater):
+        queries = [f"{LOCKED} SKIP LOCKED", LOCKED]
+    for query in queries:
+        if taken := _rows(TAKE_FIRST.format(free=query), project, rater):
             return int(taken[0][0])
     return None
 
@@ -84,7 +84,7 @@ def cards_held(rater: int, project: int) -> list[Judgement]:
     Put into order here: asked for in order, SQLite would walk through all that the rater ever did.
     """
     held = [judgement for (judgement,) in CARDS_HELD(rater, project)]
-    return sorted(held, key=lambda one: (-(one.replaces_id or 0), one.pk))
+    return sorted(held, key=lambda card: (-(card.replaces_id or 0), card.pk))
 
 
 FULL_CARD = Reading(
@@ -131,8 +131,8 @@ def locked_comparison(code: UUID, rater: int) -> Comparison | None:
     the transaction ends. The code's unique index"""
     with_locks = connection.features.has_select_for_update  # else there is one writer anyway
     reading = COMPARISON_OF_CARD_LOCKED if with_locks else COMPARISON_OF_CARD
-    found = reading.first(_stored(code), rater)
-    return found[0] if found else None
+    row = reading.first(_stored(code), rater)
+    return row[0] if row else None
 
 
 JUDGEMENT_BY_CODE = Reading(

@@ -1,4 +1,4 @@
-"""What a rater may say about a card, and whether it will do. Pure: knows neither rows nor HTTP.
+"""What a rater may say about a card, and whether it is valid. Pure: knows neither rows nor HTTP.
 
 The screen says left and right; what is kept says a and b, the comparison's own terms.
 """
@@ -29,13 +29,13 @@ class VerdictRefused(ValueError):
     """Nothing of the verdict was stored. ``errors``: for each field, words for the rater."""
 
     def __init__(self, errors: Mapping[str, Words]) -> None:
-        super().__init__(", ".join(f"{field}: {words}" for field, words in errors.items()))
+        super().__init__(", ".join(f"{field}: {message}" for field, message in errors.items()))
         self.errors = dict(errors)
 
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """Something that is rated apart, such as honesty."""
+    """Something that is rated separately, such as honesty."""
 
     key: str
     name: str
@@ -59,7 +59,9 @@ def options_of(project: Project) -> Options:
     """The options as the project's row has them."""
     return Options(
         strength_mode=project.strength_mode,
-        criteria=tuple(Criterion(one["key"], one["name"]) for one in project.criteria),
+        criteria=tuple(
+            Criterion(criterion["key"], criterion["name"]) for criterion in project.criteria
+        ),
         criteria_required=project.criteria_required,
         reason_mode=project.reason_mode,
         reason_min_length=project.reason_min_length,
@@ -70,7 +72,7 @@ def options_of(project: Project) -> Options:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
+class VerdictDetails:
     """The form's values beside the choice, as they came, in the screen's terms."""
 
     strength: str = ""
@@ -82,12 +84,12 @@ class Given:
     edited_from: str = ""
 
 
-NOTHING_GIVEN = Given()
+NO_DETAILS = VerdictDetails()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckedVerdict:
-    """A verdict that will do, in the comparison's own terms: fields of Judgement."""
+    """A valid verdict, in the comparison's own terms: fields of Judgement."""
 
     outcome: str
     strength: int | None = None
@@ -100,7 +102,7 @@ class CheckedVerdict:
 
     def fields(self) -> dict[str, Any]:
         """The values by the names of Judgement's fields."""
-        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def is_kept_in(self, judgement: Judgement) -> bool:
         """Whether ``judgement`` says exactly this."""
@@ -125,10 +127,10 @@ def choice_of(outcome: str, *, swapped: bool) -> str:
     return outcome
 
 
-def given_in(judgement: Judgement) -> Given:
+def details_in(judgement: Judgement) -> VerdictDetails:
     """What the form held when ``judgement`` was sent."""
     turn = judgement.swapped
-    return Given(
+    return VerdictDetails(
         strength=str(judgement.strength or ""),
         criteria={key: choice_of(value, swapped=turn) for key, value in judgement.criteria.items()},
         reason=judgement.reason,
@@ -140,26 +142,31 @@ def given_in(judgement: Judgement) -> Given:
 
 
 def check_verdict(
-    *, choice: str, given: Given, options: Options, swapped: bool, texts: Mapping[str, str]
+    *,
+    choice: str,
+    details: VerdictDetails,
+    options: Options,
+    swapped: bool,
+    texts: Mapping[str, str],
 ) -> CheckedVerdict:
-    """What is to be stored. ``texts``: the two answers, as "a" and "b"; read for edits alone.
+    """What is to be stored. ``texts``: the two answers, as "a" and "b"; read only for edits.
 
     What the project does not ask for is passed over, since a project may change while a card
     is open. A skip needs nothing, and keeps its reason and flags only. Raises VerdictRefused,
-    which names every field that will not do.
+    which names every invalid field.
     """
     errors: dict[str, Words] = {}
     if choice not in CHOICES:
         errors["choice"] = _("Choose one of the five answers.")
     is_skip = choice == "skip"
-    flags = _flags(given, options, is_skip, errors)
-    tags = _tags(given, options, errors)
-    reason = _reason(given, options, is_skip, bool(tags), errors)
+    flags = _flags(details, options, is_skip, errors)
+    tags = _tags(details, options, errors)
+    reason = _reason(details, options, is_skip, bool(tags), errors)
     strength, criteria, edited_text, edited_from = None, {}, "", ""
     if not is_skip:
-        strength = _strength(choice, given, options, errors)
-        criteria = _criteria(given, options, swapped, errors)
-        edited_text, edited_from = _edit(given, options, swapped, texts, errors)
+        strength = _strength(choice, details, options, errors)
+        criteria = _criteria(details, options, swapped, errors)
+        edited_text, edited_from = _edit(details, options, swapped, texts, errors)
     if errors:
         raise VerdictRefused(errors)
     return CheckedVerdict(
@@ -174,12 +181,14 @@ def check_verdict(
     )
 
 
-def _strength(choice: str, given: Given, options: Options, errors: dict[str, Words]) -> int | None:
+def _strength(
+    choice: str, details: VerdictDetails, options: Options, errors: dict[str, Words]
+) -> int | None:
     if options.strength_mode == "off" or choice not in ("left", "right"):
         return None
-    if given.strength in ("1", "2"):
-        return int(given.strength)
-    if given.strength:
+    if details.strength in ("1", "2"):
+        return int(details.strength)
+    if details.strength:
         errors["strength"] = _("Say slightly better or much better.")
     elif options.strength_mode == "required":
         errors["strength"] = _("Say how much better it is.")
@@ -187,37 +196,41 @@ def _strength(choice: str, given: Given, options: Options, errors: dict[str, Wor
 
 
 def _criteria(
-    given: Given, options: Options, swapped: bool, errors: dict[str, Words]
+    details: VerdictDetails, options: Options, swapped: bool, errors: dict[str, Words]
 ) -> dict[str, str]:
-    found = {}
+    outcomes = {}
     for criterion in options.criteria:
-        side = given.criteria.get(criterion.key, "")
+        side = details.criteria.get(criterion.key, "")
         if side in ("left", "right", "tie"):
-            found[criterion.key] = outcome_of(side, swapped=swapped)
+            outcomes[criterion.key] = outcome_of(side, swapped=swapped)
         elif side or options.criteria_required:
             errors[f"criterion.{criterion.key}"] = format_lazy(
                 _("{criterion}: say A, B or tie."), criterion=criterion.name
             )
-    return found
+    return outcomes
 
 
-def _tags(given: Given, options: Options, errors: dict[str, Words]) -> list[str]:
+def _tags(details: VerdictDetails, options: Options, errors: dict[str, Words]) -> list[str]:
     if options.reason_mode == "off":
         return []
-    unknown = [tag for tag in given.tags if tag not in options.reason_tags]
+    unknown = [tag for tag in details.tags if tag not in options.reason_tags]
     if unknown:
         errors["tag"] = format_lazy(
             _("“{tag}” is no longer among the reasons to pick."), tag=unknown[0][:100]
         )
-    return [tag for tag in options.reason_tags if tag in given.tags]
+    return [tag for tag in options.reason_tags if tag in details.tags]
 
 
 def _reason(
-    given: Given, options: Options, is_skip: bool, has_tag: bool, errors: dict[str, Words]
+    details: VerdictDetails,
+    options: Options,
+    is_skip: bool,
+    has_tag: bool,
+    errors: dict[str, Words],
 ) -> str:
     if options.reason_mode == "off":
         return ""
-    reason = storable(given.reason.replace("\r\n", "\n").strip())
+    reason = storable(details.reason.replace("\r\n", "\n").strip())
     least = options.reason_min_length
     is_required = options.reason_mode == "required" and not is_skip
     if len(reason) > MAX_REASON_CHARS:
@@ -235,28 +248,30 @@ def _reason(
     return reason
 
 
-def _flags(given: Given, options: Options, is_skip: bool, errors: dict[str, Words]) -> list[str]:
+def _flags(
+    details: VerdictDetails, options: Options, is_skip: bool, errors: dict[str, Words]
+) -> list[str]:
     if not options.flags_on:
         return []
-    if any(flag not in Judgement.Flag.values for flag in given.flags):
+    if any(flag not in Judgement.Flag.values for flag in details.flags):
         errors["flag"] = _("That flag does not exist.")
-    elif _CANNOT_JUDGE in given.flags and not is_skip:
+    elif _CANNOT_JUDGE in details.flags and not is_skip:
         errors["flag"] = _("Use Skip for what you cannot judge.")
-    return [flag for flag in Judgement.Flag.values if flag in given.flags]
+    return [flag for flag in Judgement.Flag.values if flag in details.flags]
 
 
 def _edit(
-    given: Given,
+    details: VerdictDetails,
     options: Options,
     swapped: bool,
     texts: Mapping[str, str],
     errors: dict[str, Words],
 ) -> tuple[str, str]:
     """The better answer and what it was made from; nothing where that was left as it is."""
-    edit = storable(given.edit.replace("\r\n", "\n"))
+    edit = storable(details.edit.replace("\r\n", "\n"))
     if not options.editing_on or not edit.strip():
         return "", ""
-    if given.edited_from not in ("left", "right", ""):
+    if details.edited_from not in ("left", "right", ""):
         errors["edited_from"] = _("Say which response you edited.")
         return "", ""
     if len(edit) > MAX_EDIT_CHARS:
@@ -264,12 +279,12 @@ def _edit(
             _("Shorten your answer to {most} characters."), most=MAX_EDIT_CHARS
         )
         return "", ""
-    side = outcome_of(given.edited_from, swapped=swapped)
+    side = outcome_of(details.edited_from, swapped=swapped)
     if any(same_text(edit, text) for text in texts.values()):
         return "", ""
     return edit, side
 
 
-def same_text(one: str, other: str) -> bool:
+def same_text(text: str, other: str) -> bool:
     """Whether two texts are the same but for the ends of lines and what a form trims."""
-    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
+    return text.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()

@@ -35,10 +35,10 @@ class RenderBudget:
     formula_steps: int = MAX_FORMULA_STEPS
     code_chars: int = MAX_CODE_CHARS
     formulas: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    """Those that stood in the text already; they cost nothing again."""
+    """Formulas already rendered in this text; they cost nothing again."""
 
     def spend(self, steps: int) -> None:
-        """Take ``steps`` off. Raises TooMuch where none are left."""
+        """Take ``steps`` off. Raises OverBudget where none are left."""
         self.steps -= steps
         if self.steps < 0:
             raise OverBudget
@@ -55,10 +55,10 @@ class RenderBudget:
 
 
 def of(env: object) -> RenderBudget:
-    """The effort that the parser carries along in its ``env``."""
+    """The budget that the parser carries along in its ``env``."""
     assert isinstance(env, dict)  # noqa: S101 - the parser's types say less than that
-    effort: RenderBudget = env["effort"]
-    return effort
+    budget: RenderBudget = env["budget"]
+    return budget
 
 
 # --- rules that match nothing and count everything ---
@@ -81,13 +81,13 @@ def count_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     A table's missing cells are filled in, so a short text can ask for millions.
     """
     del silent
-    effort = of(state.env)
-    effort.spend(3)
+    budget = of(state.env)
+    budget.spend(3)
     if start + 1 < end and (columns := _columns(state, start + 1)):
         rows = 0
         while start + rows < end and not state.isEmpty(start + rows):
             rows += 1
-        effort.spend(columns * rows)
+        budget.spend(columns * rows)
     return False
 
 

@@ -87,7 +87,7 @@ def highlight(code: str, label: str) -> str:
 
 
 def is_moderate(code: str) -> bool:
-    """Whether any lexer is done with ``code`` in no time."""
+    """Whether any lexer is sure to be quick with ``code``."""
     lines = code.split("\n")
     return (
         len(code) <= MAX_BLOCK_CHARS
@@ -112,7 +112,10 @@ def _span(kind: _TokenType, value: str) -> str:
 
 @cache
 def _class_of(kind: _TokenType) -> str | None:
-    return next((CLASSES[one] for one in reversed(kind.split()) if one in CLASSES), None)
+    return next(
+        (CLASSES[token_type] for token_type in reversed(kind.split()) if token_type in CLASSES),
+        None,
+    )
 
 
 def _lexer(label: str) -> Lexer | None:

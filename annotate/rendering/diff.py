@@ -74,15 +74,15 @@ def _equal_runs(
     """(place in left, place in right, length) of what both have in common, in order."""
     numbers: dict[str, int] = {}
     a, b = ([numbers.setdefault(part, len(numbers)) for part in side] for side in (left, right))
-    found = [
-        (one.src_start, one.dest_start, one.src_end - one.src_start)
-        for one in Indel.opcodes(a, b)
-        if one.tag == "equal"
+    runs = [
+        (opcode.src_start, opcode.dest_start, opcode.src_end - opcode.src_start)
+        for opcode in Indel.opcodes(a, b)
+        if opcode.tag == "equal"
     ]
     ends = (len(left), len(right))
     return [
         (i, j, size)
-        for i, j, size in found
+        for i, j, size in runs
         if size >= island or (i, j) == (0, 0) or (i + size, j + size) == ends
     ]
 
@@ -90,8 +90,8 @@ def _equal_runs(
 def _side(parts: Sequence[DiffPart], equal: Sequence[tuple[int, int]], tag: str) -> str:
     html, place = [], 0
     for start, end in [*equal, (len(parts), len(parts))]:
-        changed, kept = parts[place:start], parts[start:end]
-        html += [_wrapped(_joined(changed), tag), _shown(_joined(kept))]
+        changed, unchanged = parts[place:start], parts[start:end]
+        html += [_wrapped(_joined(changed), tag), _shown(_joined(unchanged))]
         place = end
     return "".join(html)
 
@@ -102,11 +102,11 @@ def _joined(parts: Sequence[DiffPart]) -> str:
 
 def _wrapped(text: str, tag: str) -> str:
     """``text`` within ``tag``, apart from the white space around it."""
-    words = text.strip()
-    if not words:
+    inner = text.strip()
+    if not inner:
         return _shown(text)
-    before, after = text[: text.index(words)], text[text.index(words) + len(words) :]
-    return f"{_shown(before)}<{tag}>{_shown(words)}</{tag}>{_shown(after)}"
+    before, after = text[: text.index(inner)], text[text.index(inner) + len(inner) :]
+    return f"{_shown(before)}<{tag}>{_shown(inner)}</{tag}>{_shown(after)}"
 
 
 def _shown(text: str) -> str:

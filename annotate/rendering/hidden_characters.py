@@ -48,7 +48,11 @@ _NEIGHBOUR = "[^\\x00-\\x7f\u200b-\u200f⟦⟧]"
 _LOST_JOINER = re.compile(f"(?<!{_NEIGHBOUR})([\u200c\u200d])|([\u200c\u200d])(?!{_NEIGHBOUR})")
 """Joiners belong between letters that need them: in Persian, in Indic scripts, inside emoji."""
 
-_AS_CODE = {one: f"⟦U+{ord(one):04X}⟧" for one in map(chr, _ASSIGNED) if re.match(_CLASS, one)}
+_AS_CODE = {
+    character: f"⟦U+{ord(character):04X}⟧"
+    for character in map(chr, _ASSIGNED)
+    if re.match(_CLASS, character)
+}
 _JOINERS = {"\u200c", "\u200d"}
 
 
@@ -59,7 +63,7 @@ def show_hidden(html: str) -> str:
     used = set(html)
     if hidden := _AS_CODE.keys() & used:
         html = _coded(html, hidden)
-    if used & _STACKABLE or any("\U000e0100" <= one <= "\U000e01ef" for one in used):
+    if used & _STACKABLE or any("\U000e0100" <= character <= "\U000e01ef" for character in used):
         html = _SELECTORS.sub(lambda run: f"⟦{len(run[0])} variation selectors⟧", html)
         html = _TOWER.sub(lambda tower: f"{tower[1]}⟦+{len(tower[2])} marks⟧", html)
     return html
@@ -70,10 +74,10 @@ def _counted(shown: str, run: re.Match[str]) -> str:
 
 
 def _coded(html: str, hidden: set[str]) -> str:
-    for one in hidden:
-        if one * 2 in html:
-            shown = _AS_CODE[one][:-1]
-            html = re.sub(f"{one}{{2,}}", partial(_counted, shown), html)
+    for character in hidden:
+        if character * 2 in html:
+            shown = _AS_CODE[character][:-1]
+            html = re.sub(f"{character}{{2,}}", partial(_counted, shown), html)
     if hidden & _JOINERS:
         html = _LOST_JOINER.sub(lambda joiner: _AS_CODE[joiner[0]], html)
-    return html.translate({ord(one): _AS_CODE[one] for one in hidden - _JOINERS})
+    return html.translate({ord(character): _AS_CODE[character] for character in hidden - _JOINERS})

@@ -37,7 +37,7 @@ def _without_links(tokens: list[Token]) -> Iterator[Token]:
 
 
 def bare_address(state: StateInline, silent: bool) -> bool:
-    """Inline rule for ``https://…`` as it stands: shown as code, its stars and all untouched."""
+    """Inline rule for a bare ``https://…``: shown as code, Markdown signs in it left alone."""
     if state.src[state.pos] != ":":
         return False
     scheme = _SCHEME.search(state.src, max(0, state.pos - 6), state.pos)
@@ -119,8 +119,8 @@ def lower_headings(state: StateCore) -> None:
 def directions(state: StateCore) -> None:
     """Each block runs in the direction of its own words.
 
-    Of a paragraph the browser finds it out. Lists, quotations and tables, whose bullets, bars and
-    columns stand on one side, need telling: dir="auto" looks past children that have one.
+    For a paragraph the browser finds out. Lists, quotations and tables, whose bullets, bars and
+    columns stand on one side, need a ``dir``: dir="auto" skips children that have one.
     """
     waiting: list[Token] = []
     for token in state.tokens:
@@ -140,7 +140,7 @@ def directions(state: StateCore) -> None:
 
 
 _CONTAINERS = {"bullet_list_open", "ordered_list_open", "blockquote_open", "table_open"}
-_CONTAINER_ENDS = {one.replace("_open", "_close") for one in _CONTAINERS}
+_CONTAINER_ENDS = {token_type.replace("_open", "_close") for token_type in _CONTAINERS}
 _LINES = {"paragraph_open", "heading_open", "th_open", "td_open"}
 
 

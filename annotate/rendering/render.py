@@ -24,7 +24,7 @@ from annotate.rendering import markdown_rules as rules
 from annotate.rendering.hidden_characters import show_hidden
 
 VERSION = 2
-"""Counted up when the same text comes out differently: stored HTML is then rendered anew."""
+"""Counted up when the same text comes out differently: stored HTML is then rendered again."""
 
 MAX_MARKDOWN_CHARS = 65_536
 """Longer text is shown plain."""
@@ -67,7 +67,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def _markdown(text: str) -> str | None:
     """The HTML, or None where the text is nested too deep or costs too much."""
-    env = {"effort": budget.RenderBudget()}
+    env = {"budget": budget.RenderBudget()}
     try:
         tokens = _parser.parse(text, env)
     except budget.OverBudget:
@@ -118,12 +118,12 @@ def _make_parser() -> MarkdownIt:
     parser.enable(["table", "strikethrough"])
     # A reference definition would vanish from the page although it is in the text.
     parser.disable(["image", "reference", "html_block", "html_inline"])
-    parser.inline.ruler.before("text", "effort", budget.count_inline)
+    parser.inline.ruler.before("text", "budget", budget.count_inline)
     parser.inline.ruler.before("escape", "formula", formulas.formula)
     parser.inline.ruler.before("escape", "bare_address", rules.bare_address)
     parser.block.ruler.before(
         "table",
-        "effort",
+        "budget",
         budget.count_block,
         {"alt": ["paragraph", "reference", "blockquote", "list"]},
     )

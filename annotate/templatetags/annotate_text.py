@@ -18,5 +18,5 @@ def markdown(text: str) -> SafeString:
 
 @register.filter
 def safe_html(completion: Completion) -> SafeString:
-    """A completion's HTML, as the renderer of today makes it."""
+    """A completion's HTML, as the current renderer makes it."""
     return completions.safe_html(completion)

@@ -16,10 +16,10 @@ register = template.Library()
 
 @register.simple_tag
 def term(slug: str) -> SafeString:
-    """A link to the term; its meaning shows on hover. Raises KeyError for one that is not there."""
-    found = terms(get_language() or "en")[slug]
-    label = _("What is “%(term)s”?") % {"term": found.title}
+    """A link to the term; its meaning shows on hover. Raises KeyError for an unknown term."""
+    entry = terms(get_language() or "en")[slug]
+    label = _("What is “%(term)s”?") % {"term": entry.title}
     return format_html(
         '<a class="term" href="{}#{}" title="{}" aria-label="{}">?</a>',
-        *(reverse("glossary"), slug, found.words, label),
+        *(reverse("glossary"), slug, entry.words, label),
     )

@@ -14,15 +14,15 @@ register = template.Library()
 
 
 @register.simple_tag
-def checked(kept: Any, name: str, value: object) -> SafeString:
+def checked(entries: Any, name: str, value: object) -> SafeString:
     """`` checked`` where ``value`` was among what was entered under ``name``."""
-    return mark_safe(" checked" if str(value) in _entered(kept, name) else "")  # noqa: S308
+    return mark_safe(" checked" if str(value) in _entered(entries, name) else "")  # noqa: S308
 
 
 @register.filter
-def entered(kept: Any, name: str) -> str:
+def entered(entries: Any, name: str) -> str:
     """The text that was entered under ``name``; "" for none."""
-    return "".join(_entered(kept, name)[-1:])
+    return "".join(_entered(entries, name)[-1:])
 
 
 @register.filter
@@ -31,14 +31,14 @@ def told(errors: Any, name: str) -> str:
     return str(errors.get(name, "")) if isinstance(errors, Mapping) else ""
 
 
-def _entered(kept: Any, name: str) -> list[str]:
-    """A card's ``kept`` is a dict; fields that may come more than once hold several values."""
-    if not isinstance(kept, Mapping):
+def _entered(entries: Any, name: str) -> list[str]:
+    """A card's entries are a dict; fields that may come more than once hold several values."""
+    if not isinstance(entries, Mapping):
         return []
     if name.startswith(CRITERION):
-        found = kept.get("criteria", {}).get(name.removeprefix(CRITERION))
+        entry = entries.get("criteria", {}).get(name.removeprefix(CRITERION))
     else:
-        found = kept.get(MANY.get(name, name))
-    if found is None:
+        entry = entries.get(MANY.get(name, name))
+    if entry is None:
         return []
-    return [str(value) for value in found] if isinstance(found, list | tuple) else [str(found)]
+    return [str(value) for value in entry] if isinstance(entry, list | tuple) else [str(entry)]

@@ -28,8 +28,8 @@ def guidelines_news(context: dict[str, Any], project: Project) -> dict[str, Any]
 @register.filter
 def outcome_words(outcome: str) -> str:
     """A judgement's outcome as managers read it."""
-    words = {"a": "A", "b": "B", "tie": _("Tie"), "both_bad": _("Both bad"), "skip": _("Skipped")}
-    return words.get(outcome, outcome)
+    labels = {"a": "A", "b": "B", "tie": _("Tie"), "both_bad": _("Both bad"), "skip": _("Skipped")}
+    return labels.get(outcome, outcome)
 
 
 @register.filter

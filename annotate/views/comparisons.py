@@ -30,11 +30,11 @@ def comparisons(request: MemberRequest, slug: str) -> HttpResponse:
     """The newest first; ``before`` is the number of the last one seen."""
     project, membership = project_for(request, slug, manage=True)
     form = FilterForm(request.GET)
-    found = _found(project, form)
+    matches = _matching(project, form)
     before = request.GET.get("before", "")
     if before.isdecimal():
-        found = found.filter(pk__lt=int(before))
-    page = list(found[: A_PAGE + 1])
+        matches = matches.filter(pk__lt=int(before))
+    page = list(matches[: A_PAGE + 1])
     query = request.GET.copy()
     if len(page) > A_PAGE:
         query["before"] = str(page[A_PAGE - 1].pk)
@@ -52,39 +52,39 @@ def comparisons(request: MemberRequest, slug: str) -> HttpResponse:
     return render(request, "content/comparisons.html", context)
 
 
-def _found(project: Project, form: FilterForm) -> QuerySet[Comparison]:
-    found = (
+def _matching(project: Project, form: FilterForm) -> QuerySet[Comparison]:
+    matches = (
         Comparison.objects.filter(project=project)
         .exclude(purpose=Comparison.Purpose.GOLD)  # each stands in the list as its source
         .select_related("prompt", "a", "b")
         .order_by("-pk")
     )
     if not form.is_valid():
-        return found.none()
+        return matches.none()
     wanted = form.cleaned_data
     for name in ("state", "result"):
         if wanted[name]:
-            found = found.filter(**{name: wanted[name]})
+            matches = matches.filter(**{name: wanted[name]})
     gold = Q(pk__in=GoldItem.objects.filter(project=project, retired_at=None).values("source"))
     if wanted["item"] == "practice":
-        found = found.filter(PRACTICE)
+        matches = matches.filter(PRACTICE)
     elif wanted["item"] == "gold":
-        found = found.filter(gold)
+        matches = matches.filter(gold)
     elif wanted["item"] == "none":
-        found = found.exclude(PRACTICE).exclude(gold)
-    if words := wanted["q"].strip():
-        escaped = json.dumps(words)[1:-1]  # as SQLite keeps it
-        found = found.filter(
-            Q(a__text__icontains=words)
-            | Q(b__text__icontains=words)
-            | Q(prompt__messages__icontains=words)
+        matches = matches.exclude(PRACTICE).exclude(gold)
+    if phrase := wanted["q"].strip():
+        escaped = json.dumps(phrase)[1:-1]  # as SQLite stores it
+        matches = matches.filter(
+            Q(a__text__icontains=phrase)
+            | Q(b__text__icontains=phrase)
+            | Q(prompt__messages__icontains=phrase)
             | Q(prompt__messages__icontains=escaped)
         )
-    return found
+    return matches
 
 
 def _mark(page: list[Comparison]) -> None:
-    """Say of each whether it is in use as an item."""
+    """Set for each whether it is in use as an item."""
     practice = set(
         PracticeItem.objects.filter(comparison__in=page, retired_at=None).values_list(
             "comparison", flat=True
@@ -93,8 +93,9 @@ def _mark(page: list[Comparison]) -> None:
     gold = set(
         GoldItem.objects.filter(source__in=page, retired_at=None).values_list("source", flat=True)
     )
-    for one in page:
-        one.is_practice, one.is_gold = one.pk in practice, one.pk in gold  # type: ignore[attr-defined]
+    for comparison in page:
+        comparison.is_practice = comparison.pk in practice  # type: ignore[attr-defined]
+        comparison.is_gold = comparison.pk in gold  # type: ignore[attr-defined]
 
 
 @login_required
@@ -102,15 +103,15 @@ def _mark(page: list[Comparison]) -> None:
 def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """One of them as a card, A on the left, with what was judged and what it is used for."""
     project, membership = project_for(request, slug, manage=True)
-    found = get_object_or_404(
+    comparison = get_object_or_404(
         Comparison.objects.select_related("prompt", "a__policy", "b__policy").exclude(
             purpose=Comparison.Purpose.GOLD
         ),
         project=project,
         pk=pk,
     )
-    practice = PracticeItem.objects.filter(comparison=found, retired_at=None).first()
-    gold = GoldItem.objects.filter(source=found, retired_at=None).first()
+    practice = PracticeItem.objects.filter(comparison=comparison, retired_at=None).first()
+    gold = GoldItem.objects.filter(source=comparison, retired_at=None).first()
     sent = request.POST.get("kind", "") if request.method == "POST" else ""
     items: dict[str, PracticeItem | GoldItem | None] = {"practice": practice, "gold": gold}
     forms = {
@@ -119,25 +120,25 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     if "retire" in request.POST:
         _retire(request.POST["retire"], practice, gold)
         messages.success(request, gettext("No longer used. Answers so far are kept."))
-        return redirect("comparison", project.slug, found.pk)
+        return redirect("comparison", project.slug, comparison.pk)
     if sent in forms and forms[sent].is_valid():
-        _make(sent, found, forms[sent].cleaned_data, request.user)
+        _make(sent, comparison, forms[sent].cleaned_data, request.user)
         saved = {
             "practice": gettext("Saved as a practice item."),
             "gold": gettext("Saved as a gold item."),
         }
         messages.success(request, saved[sent])
-        return redirect("comparison", project.slug, found.pk)
+        return redirect("comparison", project.slug, comparison.pk)
     judgements = (
         Judgement.objects.standing()
-        .filter(Q(comparison=found) | Q(comparison__gold_item__source=found))
+        .filter(Q(comparison=comparison) | Q(comparison__gold_item__source=comparison))
         .select_related("rater", "comparison")
         .order_by("-decided_at")
     )
     context = {
-        **exhibit(request, project, found),
+        **exhibit(request, project, comparison),
         "membership": membership,
-        "comparison": found,
+        "comparison": comparison,
         "practice": practice,
         "gold": gold,
         "practice_form": forms["practice"],
@@ -149,12 +150,14 @@ def comparison(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     return render(request, "content/comparison.html", context, status=status)
 
 
-def _make(kind: str, found: Comparison, cleaned: dict[str, str], by: User) -> None:
+def _make(kind: str, comparison: Comparison, cleaned: dict[str, str], by: User) -> None:
     expected = list(cleaned["expected"])
     if kind == "practice":
-        make_practice_item(comparison=found, expected=expected, feedback=cleaned["feedback"], by=by)
+        make_practice_item(
+            comparison=comparison, expected=expected, feedback=cleaned["feedback"], by=by
+        )
     else:
-        make_gold_item(comparison=found, expected=expected, by=by)
+        make_gold_item(comparison=comparison, expected=expected, by=by)
 
 
 def _retire(kind: str, practice: PracticeItem | None, gold: GoldItem | None) -> None:

@@ -1,4 +1,4 @@
-"""Practice: a card as it will be, an answer, and what is said to it."""
+"""Practice: a card as it will be, an answer, and the feedback to it."""
 
 from __future__ import annotations
 
@@ -33,25 +33,30 @@ def practice(request: MemberRequest, slug: str) -> HttpResponse:
     project, membership = project_for(request, slug)
     if membership.pk is None:  # a superuser who is no member: nothing to keep answers with
         return redirect("comparisons", project.slug)
-    now = practising.practice_of(membership)
-    if not now.items:
+    progress = practising.practice_of(membership)
+    if not progress.items:
         return redirect(next_step(membership) or reverse("rate", args=[project.slug]))
     if request.method == "POST":
-        return _answer(request, membership, now)
-    told = request.GET.get("told", "")
-    if told.isdecimal() and 0 < int(told) <= len(now.items):
-        item = now.items[int(told) - 1]
-        if item.pk in now.answers:
-            return _show(request, membership, now, item, now.answers[item.pk])
-    if now.item is not None:
-        return _show(request, membership, now, now.item)
-    onwards = next_step(membership) if now.is_passed else None
-    context = {"project": project, "membership": membership, "practice": now, "onwards": onwards}
+        return _answer(request, membership, progress)
+    answered = request.GET.get("told", "")
+    if answered.isdecimal() and 0 < int(answered) <= len(progress.items):
+        item = progress.items[int(answered) - 1]
+        if item.pk in progress.answers:
+            return _show(request, membership, progress, item, progress.answers[item.pk])
+    if progress.item is not None:
+        return _show(request, membership, progress, progress.item)
+    onwards = next_step(membership) if progress.is_passed else None
+    context = {
+        "project": project,
+        "membership": membership,
+        "practice": progress,
+        "onwards": onwards,
+    }
     return render(request, "quality/practice_done.html", context)
 
 
 def _answer(
-    request: MemberRequest, membership: Membership, now: practising.Practice
+    request: MemberRequest, membership: Membership, progress: practising.Practice
 ) -> HttpResponse:
     number = request.POST.get("item", "")
     item = get_object_or_404(
@@ -62,10 +67,10 @@ def _answer(
     )
     choice = request.POST.get("choice")
     if choice not in ANSWERS:
-        return _show(request, membership, now, item, status=422)
+        return _show(request, membership, progress, item, status=422)
     outcome = outcome_of(choice, swapped=False)
     practising.answer(membership=membership, item=item, outcome=outcome)
-    place = [one.pk for one in now.items].index(item.pk) + 1
+    place = [practice_item.pk for practice_item in progress.items].index(item.pk) + 1
     address = reverse("practice", args=[membership.project.slug])
     return redirect(f"{address}?told={place}")
 
@@ -73,7 +78,7 @@ def _answer(
 def _show(
     request: MemberRequest,
     membership: Membership,
-    now: practising.Practice,
+    progress: practising.Practice,
     item: PracticeItem,
     answer: PracticeAnswer | None = None,
     status: int = 200,
@@ -81,11 +86,11 @@ def _show(
     context: dict[str, Any] = {
         **exhibit(request, membership.project, item.comparison),
         "membership": membership,
-        "practice": now,
+        "practice": progress,
         "item": item,
         "answer": answer,
-        "number": [one.pk for one in now.items].index(item.pk) + 1,
-        "of": len(now.items),
+        "number": [practice_item.pk for practice_item in progress.items].index(item.pk) + 1,
+        "of": len(progress.items),
         "foot": "quality/_practice_feedback.html" if answer else "quality/_practice_bar.html",
     }
     if answer is not None:

@@ -47,7 +47,7 @@ class Finding:
 
     level: Severity
     about: str
-    what: str
+    message: str
 
 
 def look_around() -> Iterator[Finding]:
@@ -203,11 +203,11 @@ def _words(error: Exception) -> str:
 
 
 def chromium() -> Iterator[Finding]:
-    """A browser, for the tests alone."""
+    """A browser, which only the tests need."""
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
-    if found:
-        yield Finding(Severity.GOOD, "Chromium", found)
+    browser = next((path for name in names if name and (path := shutil.which(name))), None)
+    if browser:
+        yield Finding(Severity.GOOD, "Chromium", browser)
     else:
         yield Finding(Severity.WARNING, "Chromium", "none found; only the browser tests want one")
 
@@ -226,19 +226,19 @@ def training_device() -> Iterator[Finding]:
 
 
 def trackers() -> Iterator[Finding]:
-    """Who is told of a round's metrics, where WHETSTONE_TRACKERS names somebody."""
+    """Which trackers get a round's metrics, where WHETSTONE_TRACKERS names any."""
     about = "trackers"
     packages = {"wandb": "wandb", "mlflow": "mlflow-skinny"}
     for name in settings.TRACKERS:
         if name not in packages:
             known = ", ".join(packages)
-            what = f"WHETSTONE_TRACKERS names {name}, which is none of {known}."
-            yield Finding(Severity.ERROR, about, what)
+            message = f"WHETSTONE_TRACKERS names {name}, which is none of {known}."
+            yield Finding(Severity.ERROR, about, message)
         elif importlib.util.find_spec(name) is None:
-            what = (
-                f"WHETSTONE_TRACKERS names {name}, which is not installed: rounds are not told "
-                f"there. Run {sys.executable} -m pip install {packages[name]}."
+            message = (
+                f"WHETSTONE_TRACKERS names {name}, which is not installed: rounds are not "
+                f"reported there. Run {sys.executable} -m pip install {packages[name]}."
             )
-            yield Finding(Severity.ERROR, about, what)
+            yield Finding(Severity.ERROR, about, message)
         else:
-            yield Finding(Severity.GOOD, about, f"rounds are told to {name}")
+            yield Finding(Severity.GOOD, about, f"rounds are reported to {name}")

@@ -1,6 +1,6 @@
 """Installs a requirements file and says how far it is: ``python config/launch/install.py FILE``.
 
-Runs before anything is installed, so it needs the standard library alone. uv does the work where it
+Runs before anything is installed, so it needs only the standard library. uv does the work where it
 is found, which takes a tenth of the time; else pip.
 """
 
@@ -34,7 +34,7 @@ def _with_pip(requirements: Path, total: int) -> int:
     options = ["--disable-pip-version-check", "--no-compile", "--progress-bar", "off"]
     command = [sys.executable, "-m", "pip", "install", *options, "-r", str(requirements)]
     last: deque[str] = deque(maxlen=LINES_SHOWN)
-    found, told = 0, time.monotonic()
+    collected, last_report = 0, time.monotonic()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
@@ -42,12 +42,12 @@ def _with_pip(requirements: Path, total: int) -> int:
         last.append(line)
         words = line.split()
         if words[:1] == ["Collecting"]:
-            found += 1
-            if time.monotonic() - told > SAY_EVERY_SECONDS:
-                print(f"  {found} of {total}: {words[1].partition('=')[0]}", flush=True)
-                told = time.monotonic()
+            collected += 1
+            if time.monotonic() - last_report > SAY_EVERY_SECONDS:
+                print(f"  {collected} of {total}: {words[1].partition('=')[0]}", flush=True)
+                last_report = time.monotonic()
         elif words[:3] == ["Installing", "collected", "packages:"]:
-            print(f"  {found} of {total} are here; unpacking them takes a minute.", flush=True)
+            print(f"  {collected} of {total} are here; unpacking them takes a minute.", flush=True)
     status = process.wait()
     if status:
         print("".join(last), file=sys.stderr)

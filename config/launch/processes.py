@@ -39,7 +39,7 @@ def web_command() -> list[str]:
 
 
 def default_worker_command() -> list[str]:
-    """Short tasks that wait more than they compute, hence threads and not processes."""
+    """Short tasks that wait more than they compute, so threads and not processes."""
     return [
         *_celery("worker", "--queues", settings.CELERY_TASK_DEFAULT_QUEUE),
         *("--pool", "threads", "--concurrency", str(settings.TASK_THREADS)),

@@ -14,7 +14,7 @@ class AlreadyRunningError(RuntimeError):
 
 @contextlib.contextmanager
 def sole(path: Path, *, note: str) -> Iterator[None]:
-    """Hold the lock at ``path`` and leave ``note`` in it for whoever comes second.
+    """Hold the lock at ``path`` and leave ``note`` in it for the next process that tries.
 
     Raises AlreadyRunningError with the holder's note.
     """

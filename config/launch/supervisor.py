@@ -25,8 +25,8 @@ from supervisor.supervisord import Supervisor
 from config.launch.processes import Process
 
 PR_SET_PDEATHSIG = 1
-# A process that dies at each start is tried again after 1, 2, 3… seconds. Told are the first
-# failure and every tenth.
+# A process that dies at each start is tried again after 1, 2, 3… seconds. Only the first
+# failure and every tenth are reported.
 TELL_EVERY = 10
 
 
@@ -73,8 +73,8 @@ def _configuration(processes: Sequence[Process], logs: Path, directory: Path) ->
         f"childlogdir={literal(logs)}",
     ]
     # Within a group all are stopped at once; Redis has its own, so that it goes last.
-    together = [process.name for process in processes if process.name != "redis"]
-    lines += ["", "[group:whetstone]", f"programs={','.join(together)}", "priority=10"]
+    group_members = [process.name for process in processes if process.name != "redis"]
+    lines += ["", "[group:whetstone]", f"programs={','.join(group_members)}", "priority=10"]
     for process in processes:
         lines += [
             "",

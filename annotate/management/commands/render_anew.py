@@ -1,4 +1,4 @@
-"""Render completions anew that an older renderer made; without it they are when they are read."""
+"""Render again what an older renderer made; without this, each is rendered when it is read."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from annotate.content.completions import render_anew
 
 class Command(BaseCommand):
     help = (
-        "Render completions anew that an older version of Whetstone made. Not needed: each is "
-        "rendered anew when it is next shown; this does it for all, now."
+        "Render again the completions that an older version of Whetstone rendered. Optional: each "
+        "is rendered again when it is next shown anyway; this does all of them now."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args, options
         done = 0
         for done in render_anew():
-            self.stdout.write(f"{done} completions rendered anew…")
-        self.stdout.write(self.style.SUCCESS(f"{done} completions rendered anew; all are current."))
+            self.stdout.write(f"{done} completions rendered…")
+        self.stdout.write(self.style.SUCCESS(f"{done} completions rendered; all are current."))

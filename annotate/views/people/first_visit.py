@@ -37,13 +37,13 @@ def consent(request: MemberRequest, slug: str) -> HttpResponse:
             messages.warning(request, str(error))
             return redirect("consent", project.slug)
         return redirect(next_step(membership) or reverse("rate", args=[project.slug]))
-    given = consenting.consents_of(project=project, user=request.user).filter(withdrawn_at=None)
+    consents = consenting.consents_of(project=project, user=request.user).filter(withdrawn_at=None)
     context = {
         "project": project,
         "membership": membership,
         "text": text,
-        "agreed": given.filter(text=text).first(),
-        "before": given.exclude(text=text).first(),
+        "agreed": consents.filter(text=text).first(),
+        "before": consents.exclude(text=text).first(),
         "declined": "declined" in request.GET,
     }
     return render(request, "onboarding/consent.html", context)
@@ -54,7 +54,7 @@ def consent(request: MemberRequest, slug: str) -> HttpResponse:
 @require_GET
 def guidelines(request: MemberRequest, slug: str) -> HttpResponse:
     """What raters of this project are asked to look at: for printing, for phones, without
-    JavaScript, and on the first visit. Who has opened a newer version is told of it no more."""
+    JavaScript, and on the first visit. Opening a newer version ends the notice about it."""
     project, membership = project_for(request, slug)
     is_first = membership.pk is not None and membership.guidelines_read_id is None
     version = texts.newest(project, texts.Kind.GUIDELINES)
@@ -83,7 +83,7 @@ def _changed_since_read(
 @login_required
 @require_POST
 def guidelines_read(request: MemberRequest, slug: str) -> HttpResponse:
-    """The guidelines were read, or the news of them was taken note of."""
+    """The guidelines were read, or the notice about them was dismissed."""
     project, membership = project_for(request, slug)
     texts.mark_read(membership=membership)
     return redirect(_onwards(project, next_step(membership)))

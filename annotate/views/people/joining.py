@@ -25,7 +25,7 @@ from annotate.people.members import RANK
 @never_cache
 @require_http_methods(["GET", "POST"])
 def join(request: HttpRequest, token: str) -> HttpResponse:
-    """Reading the page joins nobody: programs that look at links do not use them up."""
+    """Opening the page joins nobody, so link previews do not use a link up."""
     invitation = invitations.find(token)
     if invitation is None:
         return _sorry(request, "unknown", status=404)

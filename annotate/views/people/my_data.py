@@ -81,6 +81,6 @@ def leave(request: MemberRequest, slug: str) -> HttpResponse:
     except members.LastManager as error:
         messages.error(request, str(error))
         return redirect("my_data", project.slug)
-    words = _("You have left %(project)s. Thank you for what you did there.")
-    messages.success(request, words % {"project": project.name})
+    message = _("You have left %(project)s. Thank you for what you did there.")
+    messages.success(request, message % {"project": project.name})
     return redirect("projects")

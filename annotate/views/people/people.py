@@ -45,38 +45,38 @@ def change_member(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     )
     name = member.user.username
     try:
-        words = _change(request, member)
+        message = _change(request, member)
     except members.LastManager as error:
         messages.error(request, str(error))
     else:
-        if words is None:
+        if message is None:
             return HttpResponse(gettext("Nothing to do."), status=422)
-        messages.success(request, words % {"name": name})
+        messages.success(request, message % {"name": name})
     if member.user == request.user and member.role != Membership.Role.MANAGER:
         return redirect("projects")
     return redirect("people", project.slug)
 
 
 def _change(request: MemberRequest, member: Membership) -> str | None:
-    """Do what was asked; what to say of it, with a place for the name."""
-    wish, role = request.POST.get("do"), request.POST.get("role", "")
-    if wish == "role" and role in Membership.Role.values:
+    """Do what was asked. Returns a message with a placeholder for the name."""
+    action, role = request.POST.get("do"), request.POST.get("role", "")
+    if action == "role" and role in Membership.Role.values:
         members.change_role(membership=member, role=role)
         return {
             Membership.Role.RATER: gettext("%(name)s is a rater now."),
             Membership.Role.REVIEWER: gettext("%(name)s is a reviewer now."),
             Membership.Role.MANAGER: gettext("%(name)s is a manager now."),
         }[Membership.Role(role)]
-    if wish == "pause":
+    if action == "pause":
         form = PauseForm(request.POST)
         if not form.is_valid():
             return None
         members.pause(membership=member, reason=form.cleaned_data["reason"])
         return gettext("%(name)s is paused; the cards they had open go to other raters.")
-    if wish == "resume":
+    if action == "resume":
         members.resume(membership=member)
         return gettext("%(name)s gets cards again.")
-    if wish == "remove":
+    if action == "remove":
         members.leave(membership=member, by=request.user)
         return gettext("%(name)s was removed from the project. Their judgements are kept.")
     return None
@@ -89,11 +89,11 @@ def invitations(request: MemberRequest, slug: str) -> HttpResponse:
     """All links; a new one is shown in the answer that makes it, and never again."""
     project, membership = project_for(request, slug, manage=True)
     form = InvitationForm(request.POST if request.method == "POST" else None)
-    link, made, status = "", None, 200
+    link, new_invitation, status = "", None, 200
     if request.method == "POST":
         status = 422
         if form.is_valid():
-            made, token = inviting.invite(
+            new_invitation, token = inviting.invite(
                 project=project,
                 role=form.cleaned_data["role"],
                 by=request.user,
@@ -103,7 +103,7 @@ def invitations(request: MemberRequest, slug: str) -> HttpResponse:
             )
             link = request.build_absolute_uri(reverse("join", args=[token]))
             form, status = InvitationForm(), 201
-    found = (
+    newest_first = (
         Invitation.objects.filter(project=project)
         .select_related("created_by")
         .prefetch_related("arrivals__user")
@@ -113,9 +113,11 @@ def invitations(request: MemberRequest, slug: str) -> HttpResponse:
         "project": project,
         "membership": membership,
         "form": form,
-        "made": made,
+        "made": new_invitation,
         "link": link,
-        "invitations": [(one, inviting.state_of(one)) for one in found[:100]],
+        "invitations": [
+            (invitation, inviting.state_of(invitation)) for invitation in newest_first[:100]
+        ],
     }
     return render(request, "people/invitations.html", context, status=status)
 

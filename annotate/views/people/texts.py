@@ -29,9 +29,9 @@ def _kind(name: str) -> texts.Kind:
 def text_editor(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
     """Write a new version. Somebody else's that came in between is shown, not written over."""
     project, membership = project_for(request, slug, manage=True)
-    which = _kind(kind)
-    now = texts.newest(project, which)
-    number, current = (now.number, now.text) if now else (0, "")
+    text_kind = _kind(kind)
+    newest = texts.newest(project, text_kind)
+    number, current = (newest.number, newest.text) if newest else (0, "")
     form = TextForm(
         request.POST if request.method == "POST" else None,
         initial={"text": current, "base": number},
@@ -43,29 +43,29 @@ def text_editor(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
         else:
             written = texts.write(
                 project=project,
-                kind=which,
+                kind=text_kind,
                 text=form.cleaned_data["text"],
                 note=form.cleaned_data["note"],
                 author=request.user,
             )
             if written is None:
-                words = gettext("Nothing has changed, so there is no new version.")
-                messages.info(request, words)
+                message = gettext("Nothing has changed, so there is no new version.")
+                messages.info(request, message)
             else:
-                words = gettext("Saved as version %(number)s.")
-                messages.success(request, words % {"number": written.number})
+                message = gettext("Saved as version %(number)s.")
+                messages.success(request, message % {"number": written.number})
             return redirect("text_editor", project.slug, kind)
     context = {
         "project": project,
         "membership": membership,
-        "kind": which,
+        "kind": text_kind,
         "form": form,
-        "now": now,
+        "now": newest,
         "number": number,
         "overtaken": texts.difference(form["text"].value() or "", current) if overtaken else None,
         "written": form["text"].value() or "",
-        "versions": texts.versions(project, which)[:SHOWN],
-        "agreed": now.consents.filter(withdrawn_at=None).count() if now else 0,
+        "versions": texts.versions(project, text_kind)[:SHOWN],
+        "agreed": newest.consents.filter(withdrawn_at=None).count() if newest else 0,
     }
     status = 409 if overtaken else 422 if form.errors else 200
     return render(request, "onboarding/text_editor.html", context, status=status)
@@ -87,16 +87,16 @@ def text_preview(request: MemberRequest, slug: str, kind: str) -> HttpResponse:
 def text_version(request: MemberRequest, slug: str, kind: str, number: int) -> HttpResponse:
     """One version, and what it changed in the one before."""
     project, membership = project_for(request, slug, manage=True)
-    which = _kind(kind)
-    version = get_object_or_404(ProjectText, project=project, kind=which, number=number)
-    before = project.texts.filter(kind=which, number=number - 1).first()
+    text_kind = _kind(kind)
+    version = get_object_or_404(ProjectText, project=project, kind=text_kind, number=number)
+    before = project.texts.filter(kind=text_kind, number=number - 1).first()
     context = {
         "project": project,
         "membership": membership,
-        "kind": which,
+        "kind": text_kind,
         "version": version,
         "before": before,
         "changed": texts.difference(before.text if before else "", version.text),
-        "newest": texts.newest(project, which),
+        "newest": texts.newest(project, text_kind),
     }
     return render(request, "onboarding/text_version.html", context)

@@ -15,7 +15,14 @@ from annotate.content.prompts import safe_messages
 from annotate.models import Judgement, Project
 from annotate.queue import history
 from annotate.queue.empty_queue import decided_today, why_empty
-from annotate.queue.verdicts import NOTHING_GIVEN, Given, Words, choice_of, given_in, options_of
+from annotate.queue.verdicts import (
+    NO_DETAILS,
+    VerdictDetails,
+    Words,
+    choice_of,
+    details_in,
+    options_of,
+)
 from annotate.views.requests import MemberRequest
 
 
@@ -27,13 +34,13 @@ def card_context(
     notice: Words | None = None,
     errors: dict[str, Words] | None = None,
     choice: str = "",
-    kept: Given | None = None,
+    details: VerdictDetails | None = None,
     today: int | None = None,
     can_undo: bool | None = None,
 ) -> dict[str, Any]:
     """Everything that ``rating/_card.html`` shows; without a judgement, why there is none.
 
-    ``kept`` is what the form was sent with; a reopened card has what its former verdict held.
+    ``details`` is what the form was sent with; a reopened card has what its former verdict held.
     ``today`` and ``can_undo`` are looked up where the caller does not know them.
     """
     rater = request.user
@@ -59,14 +66,14 @@ def card_context(
         sides.reverse()
     context["left_html"], context["right_html"] = map(safe_html, sides)
     context["messages"] = safe_messages(comparison.prompt)
-    if kept is None and former is not None:
-        kept = given_in(former)
+    if details is None and former is not None:
+        details = details_in(former)
         choice = choice_of(former.outcome or "", swapped=former.swapped)
-    context["kept"] = {"choice": choice, **dataclasses.asdict(kept or NOTHING_GIVEN)}
+    context["kept"] = {"choice": choice, **dataclasses.asdict(details or NO_DETAILS)}
     context["reopened"] = former is not None
     if context["options"].editing_on:
         # The answers as they were written, for the field in which one is edited.
-        context["left_source"], context["right_source"] = (one.text for one in sides)
+        context["left_source"], context["right_source"] = (completion.text for completion in sides)
     return context
 
 

@@ -35,10 +35,10 @@ def show_difference(request: MemberRequest, slug: str, code: UUID) -> JsonRespon
     texts = [judgement.comparison.a.text, judgement.comparison.b.text]
     if judgement.swapped:
         texts.reverse()
-    found = difference(*texts)
+    marked = difference(*texts)
     is_code = any(FENCE in text for text in texts)
     return JsonResponse(
-        {side: _framed(getattr(found, side), is_code) for side in ("left", "right")}
+        {side: _framed(getattr(marked, side), is_code) for side in ("left", "right")}
     )
 
 

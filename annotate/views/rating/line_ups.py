@@ -22,7 +22,7 @@ from annotate.queue import line_ups
 from annotate.queue.history import CannotUndo
 from annotate.views.requests import MemberRequest
 
-TOLD = {
+NOTICES = {
     "stored": None,
     "repeated": None,
     "conflicting": _("You had already judged that one differently; your first order stays."),
@@ -62,8 +62,8 @@ def order(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
     except line_ups.OrderRefused as error:
         ordering = Ordering.objects.get(code=code)
         return _page(request, project, ordering, error=str(error), places=places, status=422)
-    if words := TOLD[status]:
-        messages.warning(request, str(words))
+    if notice := NOTICES[status]:
+        messages.warning(request, str(notice))
     return redirect("line_up", project.slug)
 
 
@@ -97,8 +97,8 @@ def _page(
         "ordering": ordering,
         "messages_of_prompt": safe_messages(ordering.line_up.prompt),
         "answers": [
-            {"letter": one.letter, "html": safe_html(one.completion), "place": place}
-            for one, place in zip(answers, before, strict=True)
+            {"letter": answer.letter, "html": safe_html(answer.completion), "place": place}
+            for answer, place in zip(answers, before, strict=True)
         ],
         "numbers": [str(number) for number in range(1, len(answers) + 1)],
         "error": error,

@@ -28,7 +28,7 @@ from annotate.queue.cards import CannotRenew, card_of, renew_lease, serve_ahead,
 from annotate.queue.history import CannotUndo, undo_last
 from annotate.queue.line_ups import has_line_up
 from annotate.queue.record import UnknownJudgement, record_verdict
-from annotate.queue.verdicts import Given, VerdictRefused
+from annotate.queue.verdicts import VerdictDetails, VerdictRefused
 from annotate.views.rating.cards import as_json, card_context
 from annotate.views.requests import MemberRequest
 
@@ -59,8 +59,8 @@ def rate(request: MemberRequest, slug: str) -> HttpResponse:
     judgement = serve_next(project=project, rater=request.user)
     if judgement is None and has_line_up(project=project, rater=request.user):
         return _to_line_up(request, project)
-    told = " ".join(str(message) for message in messages.get_messages(request))
-    return _page(request, card_context(request, project, judgement, notice=told or None))
+    notice = " ".join(str(message) for message in messages.get_messages(request))
+    return _page(request, card_context(request, project, judgement, notice=notice or None))
 
 
 def _to_line_up(request: MemberRequest, project: Project) -> HttpResponse:
@@ -86,13 +86,13 @@ def ahead(request: MemberRequest, slug: str) -> HttpResponse:
 def verdict(request: MemberRequest, slug: str, code: UUID) -> HttpResponse:
     """Store a verdict; answer with the next card."""
     project, _ = project_for(request, slug)
-    choice, given = request.POST.get("choice", ""), given_from(request.POST)
+    choice, details = request.POST.get("choice", ""), details_from(request.POST)
     try:
-        done = record_verdict(code=code, rater=request.user, choice=choice, given=given)
+        done = record_verdict(code=code, rater=request.user, choice=choice, details=details)
     except UnknownJudgement as error:
         raise Http404 from error
     except VerdictRefused as error:
-        return _refused(request, project, code, choice, given, error)
+        return _refused(request, project, code, choice, details, error)
     notice = NOTICES[done.status]
 
     def context() -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _refused(
     project: Project,
     code: UUID,
     choice: str,
-    given: Given,
+    details: VerdictDetails,
     error: VerdictRefused,
 ) -> HttpResponse:
     """The same card again, with what was typed and what is missing."""
@@ -119,7 +119,7 @@ def _refused(
     def context() -> dict[str, Any]:
         judgement = card_of(code=code, rater=request.user)
         return card_context(
-            request, project, judgement, errors=error.errors, choice=choice, kept=given
+            request, project, judgement, errors=error.errors, choice=choice, details=details
         )
 
     return _respond(request, project, context, status="refused", in_place=True)
@@ -173,10 +173,10 @@ def _respond(
     http_status: int = 200,
     in_place: bool = False,
 ) -> HttpResponse:
-    """What a press of a button comes to, as whoever asks wants it.
+    """The answer to a press of a button, in the form that the client wants.
 
-    A script gets JSON, and of what was refused no card; htmx gets the card; a plain form is sent
-    back to the rating page, where the notice stands, or sees the card again (``in_place``).
+    A script gets JSON, without a card where it was refused; htmx gets the card; a plain form is
+    redirected to the rating page with the notice, or gets the card again (``in_place``).
     """
     is_refused = status == "refused"
     if request.headers.get("X-Whetstone") == "card":
@@ -191,9 +191,9 @@ def _respond(
     return redirect("rate", project.slug)
 
 
-def given_from(posted: QueryDict) -> Given:
+def details_from(posted: QueryDict) -> VerdictDetails:
     """What the form was sent with, beside the choice."""
-    return Given(
+    return VerdictDetails(
         strength=posted.get("strength", ""),
         criteria={
             name.removeprefix(CRITERION): posted.get(name, "")

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         worst = Severity.GOOD
         for finding in look_around():
             mark = style[finding.level](MARKS[finding.level])
-            self.stdout.write(f"{mark}  {finding.about}: {finding.what}")
+            self.stdout.write(f"{mark}  {finding.about}: {finding.message}")
             if finding.level is Severity.ERROR:
                 worst = Severity.ERROR
         if worst is Severity.ERROR:

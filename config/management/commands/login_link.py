@@ -18,9 +18,9 @@ class Command(BaseCommand):
         parser.add_argument("user", help="the person's user name")
 
     def handle(self, *, user: str, **_options: Any) -> None:
-        found = User.objects.filter(username=user).first()
-        if found is None:
+        account = User.objects.filter(username=user).first()
+        if account is None:
             raise CommandError(f"There is nobody called {user!r} here.")
-        if not found.is_active:
+        if not account.is_active:
             raise CommandError(f"The account of {user!r} is switched off.")
-        self.stdout.write(login_link(user=found))
+        self.stdout.write(login_link(user=account))

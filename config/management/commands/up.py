@@ -38,7 +38,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # migrate runs them, once the tables are there
 
     def handle(self, **_options: Any) -> None:
-        os.umask(0o077)  # what is made from here on is for this user alone
+        os.umask(0o077)  # what is made from here on is only for this user
         note = f"{settings.PUBLIC_URL} (process {os.getpid()})"
         try:
             with sole(settings.HOME / "up.lock", note=note):
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         user, is_new = ensure_administrator()
         if is_new:
             self.say(f"Made the first account, {user.username}, which manages everything.")
-        seed()  # says so itself
+        seed()  # prints its own message
         processes = all_processes()
         titles = ", ".join(process.title for process in processes)
         self.say(f"Starting {titles}…")

@@ -11,7 +11,7 @@ from annotate.queue.cards import serve_ahead, serve_next
 from annotate.queue.history import CannotUndo, reopen_verdict, undo_last
 from annotate.queue.leases import release_expired
 from annotate.queue.record import record_verdict
-from annotate.queue.verdicts import Given
+from annotate.queue.verdicts import VerdictDetails
 from tests.factories import join, make_comparison, make_project, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -203,9 +203,9 @@ def test_two_raters_edits_settle_into_four_pairs():
     cards = [serve_next(project=project, rater=rater) for rater in raters]
 
     def send(number):
-        given = Given(edit="The same words.", edited_from="left")
+        details = VerdictDetails(edit="The same words.", edited_from="left")
         return record_verdict(
-            code=cards[number].code, rater=raters[number], choice="tie", given=given
+            code=cards[number].code, rater=raters[number], choice="tie", details=details
         ).status
 
     assert in_threads(send, 2) == ["stored", "stored"]

@@ -11,7 +11,7 @@ from annotate.queue.cards import serve_next
 from annotate.queue.history import CannotUndo, undo_last
 from annotate.queue.leases import release_expired
 from annotate.queue.record import record_verdict
-from annotate.queue.verdicts import Given
+from annotate.queue.verdicts import VerdictDetails
 from tests.factories import join, make_comparison, make_policy, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -29,9 +29,9 @@ def rater(project):
 
 def judge(project, rater, choice="left", edit="My **own** answer.", side="left", **named):
     card = serve_next(project=project, rater=rater, **named)
-    given = Given(edit=edit, edited_from=side)
+    details = VerdictDetails(edit=edit, edited_from=side)
     return record_verdict(
-        code=card.code, rater=rater, choice=choice, given=given, **named
+        code=card.code, rater=rater, choice=choice, details=details, **named
     ).judgement
 
 
@@ -136,7 +136,7 @@ def test_a_late_edit_makes_nothing(project, rater):
         code=card.code,
         rater=rater,
         choice="left",
-        given=Given(edit="Mine.", edited_from="left"),
+        details=VerdictDetails(edit="Mine.", edited_from="left"),
         now=later,
     )
     assert done.status == "late"

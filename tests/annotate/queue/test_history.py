@@ -9,7 +9,7 @@ from annotate.queue.cards import serve_ahead, serve_next
 from annotate.queue.history import CannotUndo, can_undo, last_verdicts, reopen_verdict, undo_last
 from annotate.queue.leases import release_expired
 from annotate.queue.record import record_verdict
-from annotate.queue.verdicts import Given
+from annotate.queue.verdicts import VerdictDetails
 from tests.factories import join, make_comparison, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def counted():
 def test_any_of_the_last_verdicts_is_reopened_and_changed(project, rater):
     for _ in range(3):
         make_comparison(project)
-    first = judge(project, rater, given=Given(reason="Short."))
+    first = judge(project, rater, details=VerdictDetails(reason="Short."))
     judge(project, rater)
     again = reopen_verdict(rater=rater, code=first.code)
     assert again.replaces == first
@@ -177,7 +177,7 @@ def test_the_history_tells_what_can_be_changed(project, rater, other):
 
 def test_the_page_lists_and_reopens(project, rater, client_of):
     make_comparison(project)
-    old = judge(project, rater, given=Given(reason="Too long-winded."))
+    old = judge(project, rater, details=VerdictDetails(reason="Too long-winded."))
     client = client_of(rater)
     page = client.get(reverse("history", args=[project.slug])).content.decode()
     assert "Response A is better" in page

@@ -7,11 +7,11 @@ from annotate.queue.verdicts import (
     MAX_EDIT_CHARS,
     MAX_REASON_CHARS,
     Criterion,
-    Given,
     Options,
+    VerdictDetails,
     VerdictRefused,
     check_verdict,
-    given_in,
+    details_in,
     options_of,
 )
 from tests.factories import make_project
@@ -24,7 +24,7 @@ KIND = Criterion("kind", "Kind")
 def check(choice="left", *, given=None, swapped=False, **options):
     return check_verdict(
         choice=choice,
-        given=Given(**(given or {})),
+        details=VerdictDetails(**(given or {})),
         options=Options(**options),
         swapped=swapped,
         texts=TEXTS,
@@ -222,7 +222,7 @@ def test_everything_that_is_wrong_is_named_at_once():
 
 
 def test_the_way_back_to_the_form():
-    given = Given(
+    given = VerdictDetails(
         strength="2",
         criteria={"honest": "left"},
         reason="Because.",
@@ -233,7 +233,7 @@ def test_the_way_back_to_the_form():
     )
     answer = check_verdict(
         choice="left",
-        given=given,
+        details=given,
         options=Options(
             strength_mode="optional",
             criteria=(HONEST,),
@@ -245,7 +245,7 @@ def test_the_way_back_to_the_form():
         swapped=True,
         texts=TEXTS,
     )
-    assert given_in(Judgement(swapped=True, **answer.fields())) == given
+    assert details_in(Judgement(swapped=True, **answer.fields())) == given
 
 
 @pytest.mark.django_db

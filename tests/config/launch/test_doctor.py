@@ -23,7 +23,7 @@ def test_a_missing_migration_is_an_error(db):
     MigrationRecorder.Migration.objects.filter(app="sessions").delete()
     finding = next(doctor.database())
     assert finding.level is Severity.ERROR
-    assert "manage.py migrate" in finding.what
+    assert "manage.py migrate" in finding.message
 
 
 def test_an_sqlite_with_the_fault_is_a_warning(db, monkeypatch):
@@ -44,14 +44,14 @@ def test_a_full_disk_is_an_error(monkeypatch):
 def test_an_open_data_folder_is_a_warning(settings, tmp_path):
     settings.HOME = tmp_path
     tmp_path.chmod(0o755)
-    assert "chmod 700" in list(doctor.data_folder())[-1].what
+    assert "chmod 700" in list(doctor.data_folder())[-1].message
 
 
 def test_a_redis_that_is_away_is_an_error(settings, tmp_path):
     settings.REDIS_URL = f"unix://{tmp_path}/none.sock"
     finding = next(doctor.broker())
     assert finding.level is Severity.ERROR
-    assert "REDIS_URL" in finding.what
+    assert "REDIS_URL" in finding.message
 
 
 @pytest.mark.stack
@@ -69,7 +69,7 @@ def test_a_redis_that_forgets_is_warned_of(redis_server):
             findings = list(doctor.broker())
         finally:
             client.config_set("maxmemory-policy", "noeviction")
-    assert any("allkeys-lru" in finding.what for finding in findings)
+    assert any("allkeys-lru" in finding.message for finding in findings)
 
 
 @pytest.mark.stack
@@ -83,7 +83,7 @@ def test_endpoints_that_may_not_be_asked_are_warned_of(db, settings):
         url = f"https://{name}.example.org/v1"
         Endpoint.objects.create(policy=policy, project=policy.project, url=url, model="m")
     settings.ENDPOINT_HOSTS = ["asked.example.org"]
-    levels = {one.what.split()[0]: one.level for one in doctor.endpoints()}
+    levels = {one.message.split()[0]: one.level for one in doctor.endpoints()}
     assert levels == {
         "https://asked.example.org/v1": Severity.GOOD,
         "https://barred.example.org/v1": Severity.WARNING,
@@ -104,7 +104,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
     monkeypatch.setattr(doctor, "chromium", broken)
     found = {finding.about: finding for finding in doctor.look_around()}
     assert found["Chromium"].level is Severity.ERROR
-    assert "the roof is gone" in found["Chromium"].what
+    assert "the roof is gone" in found["Chromium"].message
 
 
 def test_an_error_gives_exit_status_1(monkeypatch, capsys):
@@ -127,4 +127,4 @@ def test_a_tracker_that_cannot_be_told_is_named(settings, monkeypatch, trackers,
     assert len(findings) == len(words)
     for finding, expected in zip(findings, words, strict=True):
         assert finding.level is Severity.ERROR
-        assert expected in finding.what
+        assert expected in finding.message

@@ -7,7 +7,7 @@ from annotate.models import Judgement, PreferencePair
 from annotate.queue.cards import serve_next
 from annotate.queue.history import CannotUndo, undo_last
 from annotate.queue.record import record_verdict
-from annotate.queue.verdicts import Given
+from annotate.queue.verdicts import VerdictDetails
 from tests.factories import join, make_comparison, make_project, make_prompt, make_user
 from training.errors import Refused
 from training.models import Snapshot
@@ -85,8 +85,8 @@ def test_an_edited_answer_is_trained_on_unless_its_prompt_is_held_out(rater, hel
     project = make_project(editing_on=True)
     comparison = make_comparison(project, prompt=make_prompt(project, held_out=held_out))
     card = serve_next(project=project, rater=rater)
-    given = Given(edit="Better.", edited_from="left")
-    record_verdict(code=card.code, rater=rater, choice="both_bad", given=given)
+    details = VerdictDetails(edit="Better.", edited_from="left")
+    record_verdict(code=card.code, rater=rater, choice="both_bad", details=details)
     snapshot = freeze_snapshot(project=project)
     lines = [json.loads(line) for line in snapshot.file.read_bytes().splitlines()]
     assert snapshot.counts[split] == 2
