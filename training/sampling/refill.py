@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from annotate.content.completions import sampling_digest
 from annotate.models import Comparison, Completion, Judgement, LineUp, Policy, Project
+from annotate.pairing.comparisons import OWN_SHARE
 from training.endpoints.routing import endpoint_of
 from training.errors import Refused
 from training.models import LoopSettings, SamplingJob, loop_of
@@ -99,6 +100,7 @@ def _plan_to_level(
         written=_written(loop, policies),
         choose=choose or random.SystemRandom(),
         together=project.line_up_size or 2,
+        own_share=1 / OWN_SHARE if project.compares_own_answers else 0.0,
     )
     if not planned:
         raise Refused(_("The pool has answered every prompt so often that more would not help."))
