@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from annotate.content.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
-from training.endpoints.routing import endpoint_of, job_config
+from training.endpoints.routing import endpoint_of, job_config, may_write
 from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
 from training.errors import Refused
 from training.jobs import progress
@@ -53,6 +53,8 @@ def start_sampling(
             policies = sampled_policies(project)
     if not project.prompts.exists():
         raise Refused(_("There are no prompts yet. Import some first."))
+    if not project.prompts.filter(is_sampled=True).exists():
+        raise Refused(waits_for_approval())
     writers = list(policies)
     return queue_once(project, lambda: _plan_all_owed(project, writers))
 
@@ -64,7 +66,7 @@ def _plan_all_owed(project: Project, policies: Sequence[Policy]) -> list[Planned
     by_base: dict[tuple[str, str], list[Policy]] = {}
     served: list[tuple[Policy, Endpoint]] = []
     for policy in policies:
-        if not _owes(project, policy, loop, others):
+        if not may_write(policy) or not _owes(project, policy, loop, others):
             continue
         endpoint = endpoint_of(policy)
         if endpoint is not None:
@@ -74,11 +76,18 @@ def _plan_all_owed(project: Project, policies: Sequence[Policy]) -> list[Planned
     if not by_base and not served:
         if being_written(project) is not None:
             raise Refused(_("All that is missing is being written already."))
+        if not all(may_write(policy) for policy in policies):
+            raise Refused(waits_for_approval())
         raise Refused(_("Every policy in the pool has answered every prompt already."))
     return [
         *(plan_for_engine(project, loop, members) for members in by_base.values()),
         *(plan_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
     ]
+
+
+def waits_for_approval() -> str:
+    """Why nothing is written where a manager has not agreed to it."""
+    return _("Answers wait for your approval: see Completions, where their number and cost stand.")
 
 
 def plan_for_endpoint(
@@ -180,7 +189,7 @@ def _owes(project: Project, policy: Policy, loop: LoopSettings, others: Underway
         return next(missing, None) is not None
     mine = Q(completions__policy=policy, completions__sampling_digest=digest)
     return (
-        Prompt.objects.filter(project=project)
+        Prompt.objects.filter(project=project, is_sampled=True)
         .annotate(written=Count("completions", filter=mine))
         .filter(written__lt=loop.completions_per_prompt)
         .exists()
@@ -197,7 +206,8 @@ def _missing(
             "prompt_id", "seed"
         )
     )
-    for prompt in Prompt.objects.filter(project=project).order_by("pk").iterator():
+    prompts = Prompt.objects.filter(project=project, is_sampled=True).order_by("pk")
+    for prompt in prompts.iterator():
         for draw in range(others.covered(policy, digest), count):
             seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=draw)
             if (prompt.pk, seed) not in written:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from annotate.content.completions import sampling_digest
 from annotate.models import Comparison, Completion, Judgement, LineUp, Policy, Project
 from annotate.pairing.comparisons import OWN_SHARE
-from training.endpoints.routing import endpoint_of
+from training.endpoints.routing import endpoint_of, may_write
 from training.errors import Refused
 from training.models import LoopSettings, SamplingJob, loop_of
 from training.policies.pool import ensure_base, sampled_policies
@@ -29,6 +29,7 @@ from training.sampling.jobs import (
     sampling_of,
     seeds_written,
     start_sampling,
+    waits_for_approval,
 )
 from training.sampling.underway import PlannedJob, is_free, queue_once, underway
 
@@ -89,10 +90,13 @@ def _plan_to_level(
         policies = sampled_policies(project)
     if not policies:
         raise Refused(_("No policy in the pool can be sampled."))
-    pool = {policy.pk: policy for policy in policies}
-    prompts = dict(project.prompts.values_list("pk", "digest"))
-    if not prompts:
+    if not project.prompts.exists():
         raise Refused(_("There are no prompts yet. Import some first."))
+    prompts = dict(project.prompts.filter(is_sampled=True).values_list("pk", "digest"))
+    policies = [policy for policy in policies if may_write(policy)]
+    if not policies or not prompts:
+        raise Refused(waits_for_approval())
+    pool = {policy.pk: policy for policy in policies}
     planned = refill_plan.plan_draws(
         count=count,
         prompts=list(prompts),
@@ -128,9 +132,11 @@ def _plan_for_gate(policy: Policy) -> list[PlannedJob]:
     loop = loop_of(project)
     others = underway(project)
     champion = project.policies.filter(state=Policy.State.CHAMPION)
-    sampled = sampled_policies(project)
+    sampled = [policy for policy in sampled_policies(project) if may_write(policy)]
     writers = {one.pk: one for one in (policy, *champion) if one in sampled}
-    held_out = dict(project.prompts.filter(is_held_out=True).values_list("pk", "digest"))
+    held_out = dict(
+        project.prompts.filter(is_held_out=True, is_sampled=True).values_list("pk", "digest")
+    )
     named = {}
     for pk, one in writers.items():
         sampling = sampling_of(loop, one)
