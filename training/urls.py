@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern] = [
         sampling.cancel_sampling,
         name="cancel_sampling",
     ),
+    path("p/<slug:slug>/completions/approve/", sampling.approve_sampling, name="approve_sampling"),
     path("p/<slug:slug>/completions/weights/", sampling.weights, name="set_weights"),
     path("p/<slug:slug>/completions/screening/", screening.screening, name="screening"),
     path("p/<slug:slug>/endpoints/", endpoints.endpoints, name="endpoints"),

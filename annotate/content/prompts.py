@@ -160,11 +160,17 @@ class StoredPrompts:
 
 @transaction.atomic
 def store_prompts(
-    *, project: Project, prompts: Iterable[NewPrompt], source: str = ""
+    *,
+    project: Project,
+    prompts: Iterable[NewPrompt],
+    source: str = "",
+    is_sampled: bool = True,
 ) -> StoredPrompts:
     """Store those ``prompts`` that ``project`` does not have, by digest; keep the others as is.
 
-    ``held_out`` counts among the new ones. Meant for some hundreds of prompts at a time.
+    ``held_out`` counts among the new ones. ``is_sampled``: whether the pool answers them; one that
+    was stored without is answered as soon as it comes with it. Meant for some hundreds of prompts
+    at a time.
     """
     # Two imports at once must count right: the second waits here for the first.
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
@@ -181,11 +187,14 @@ def store_prompts(
             tags=prompt.tags,
             details=prompt.details,
             is_held_out=is_held_out(digest, project.held_out_percent),
+            is_sampled=is_sampled,
         )
         for digest, prompt in by_digest.items()
         if digest not in stored
     ]
     Prompt.objects.bulk_create(new)
+    if is_sampled:
+        Prompt.objects.filter(pk__in=stored.values(), is_sampled=False).update(is_sampled=True)
     return StoredPrompts(
         ids=stored | {prompt.digest: prompt.pk for prompt in new},
         new=len(new),

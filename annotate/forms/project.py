@@ -42,6 +42,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "judgements_wanted",
             "lease_minutes",
             "line_up_size",
+            "compares_own_answers",
             "gold_every",
             "practice_pass_percent",
             "show_agreement",
@@ -58,6 +59,7 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
             "judgements_wanted": _("Judgements for each comparison"),
             "lease_minutes": _("Minutes to judge"),
             "line_up_size": _("Answers put into an order at once"),
+            "compares_own_answers": _("Two answers of the same policy may meet too"),
             "gold_every": _("A gold item about every … cards"),
             "practice_pass_percent": _("Practice is passed at … per cent correct"),
             "show_agreement": _("Raters see how often others chose as they did"),
@@ -82,6 +84,10 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
                 "many answers to one prompt, which gives all the pairs at once. Applies to "
                 "new comparisons; the model must write at least that many answers."
             ),
+            "compares_own_answers": _(
+                "In at most one of ten comparisons. Off: where there are two policies or more, "
+                "only answers of different ones meet. A policy that is alone always meets itself."
+            ),
             "gold_every": _("Comparisons with a known answer, mixed in unseen. 0: none."),
             "practice_pass_percent": _("Empty: no pass mark."),
             "show_agreement": _("Only their own figure, never another person's votes."),
@@ -103,7 +109,10 @@ class EditorForm(forms.ModelForm):  # type: ignore[type-arg]
                 "editing_on",
             ],
         ),
-        (_("How work is shared out"), ["judgements_wanted", "lease_minutes", "line_up_size"]),
+        (
+            _("How work is shared out"),
+            ["judgements_wanted", "lease_minutes", "line_up_size", "compares_own_answers"],
+        ),
         (_("Quality"), ["gold_every", "practice_pass_percent", "show_agreement"]),
     ]
 

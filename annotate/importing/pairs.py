@@ -47,7 +47,9 @@ def import_pairs(
         for batch in batches():
             rows = [data for _, data in batch]
             prompts = [NewPrompt(**data["prompt"]) for data in rows]
-            stored = store_prompts(project=project, prompts=prompts, source=source)
+            stored = store_prompts(
+                project=project, prompts=prompts, source=source, is_sampled=False
+            )
             report.lines += len(rows)
             report.prompts_new += stored.new
             report.held_out += stored.held_out

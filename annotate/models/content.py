@@ -42,6 +42,10 @@ class Prompt(models.Model):
     is_held_out = models.BooleanField(
         editable=False, help_text="Decided by the digest; never trained on."
     )
+    is_sampled = models.BooleanField(
+        default=True,
+        help_text="Whether the pool answers it; those of imported pairs wait for a manager.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

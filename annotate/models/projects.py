@@ -83,6 +83,11 @@ class Project(models.Model):
         validators=[MaxValueValidator(8)],
         help_text="How many answers are put into an order at once; 0: they are compared in pairs.",
     )
+    compares_own_answers = models.BooleanField(
+        default=False,
+        help_text="With two or more policies: whether two answers of one policy may meet, in at "
+        "most one of ten comparisons. A policy that is alone always meets itself.",
+    )
     show_agreement = models.BooleanField(
         default=False, help_text="Whether raters see how often others chose as they did."
     )

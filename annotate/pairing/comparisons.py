@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from django.db import transaction
+from django.db.models import F
 
 from annotate.content.already_compared import has_met
 from annotate.models import Comparison, Completion, Policy, Project
@@ -15,6 +16,9 @@ from annotate.pairing.pair_preference import PairingPreference, by_margin, place
 from annotate.queue.line_ups import make_line_up
 
 PROMPTS_AT_ONCE = 200
+OWN_SHARE = 10
+"""At most one in this many comparisons is of two answers by one policy."""
+
 QUEUE = 2**31
 """Places in the random order of the queue."""
 _draw = random.SystemRandom()
@@ -49,15 +53,17 @@ def plan_pairs(
     parents: Mapping[int, int | None],
     imports: Collection[int] = (),
     choose: Choose = the_first,
+    *,
+    is_alone: bool = False,
 ) -> list[tuple[int, int]]:
     """Pairs of completions of one prompt that are to meet, as (pk, pk).
 
     A policy's first completion meets one of its parent's, so that every round is measured
     against what it came from. A newly imported policy meets those imported before it with all
     of its completions, though theirs have met others already: that is what it was imported
-    for. What is left meets across policies first, then within one. Apart from that no
-    completion is used twice, and equal texts never meet. Where several could meet, ``choose``
-    says which.
+    for. What is left meets across policies, then its parent's answers, though these have met
+    others; within one policy only where that ``is_alone``. Apart from that no completion is used
+    twice, and equal texts never meet. Where several could meet, ``choose`` says which.
     """
     by_policy: dict[int, list[PairingCandidate]] = defaultdict(list)
     for candidate in candidates:
@@ -97,7 +103,39 @@ def plan_pairs(
                 earlier.remove(pair[1])
     while meet(choose(_meetings(left))):
         pass
+    for policy, parent in parents.items():
+        theirs = [candidate for candidate in by_policy.get(parent or 0, []) if candidate.used]
+        met = {pk for pair in pairs for pk in pair}
+        theirs = [candidate for candidate in theirs if candidate.pk not in met]
+        while pair := choose(_different(left.get(policy, []), theirs)):
+            meet(pair)
+            theirs.remove(pair[1])
+    while is_alone and meet(choose(_own_meetings(left))):
+        pass
     return pairs
+
+
+def plan_own_pairs(
+    candidates: Sequence[PairingCandidate], paired: Collection[int], choose: Choose = the_first
+) -> list[tuple[int, int]]:
+    """Pairs of unused completions of one policy, those of ``paired`` apart, as (pk, pk)."""
+    left: dict[int, list[PairingCandidate]] = defaultdict(list)
+    for candidate in candidates:
+        if not candidate.used and candidate.pk not in paired:
+            left[candidate.policy].append(candidate)
+    pairs: list[tuple[int, int]] = []
+    while pair := choose(_own_meetings(left)):
+        pairs.append((pair[0].pk, pair[1].pk))
+        left[pair[0].policy] = [
+            candidate for candidate in left[pair[0].policy] if candidate not in pair
+        ]
+    return pairs
+
+
+def own_pairs_allowed(*, others: int, own: int) -> int:
+    """How many more comparisons of one policy's answers there may be, where there are ``own`` of
+    them and ``others`` of two policies: so many that at most one in OWN_SHARE is such."""
+    return max(0, others // (OWN_SHARE - 1) - own)
 
 
 def plan_line_ups(candidates: Sequence[PairingCandidate], size: int) -> list[list[int]]:
@@ -138,16 +176,23 @@ def plan_line_ups(candidates: Sequence[PairingCandidate], size: int) -> list[lis
 
 
 def _meetings(left: Mapping[int, list[PairingCandidate]]) -> Iterator[CandidatePair]:
-    """All pairs that unused completions can make, from the policies with most of them; those
-    within one policy come last."""
-    fullest = sorted(left, key=lambda policy: (-len(left[policy]), policy))
+    """All pairs across policies that unused completions can make, from those with most of them."""
+    fullest = _fullest(left)
     for index, policy in enumerate(fullest):
         for other in fullest[index + 1 :]:
             yield from _different(left[policy], left[other])
-    for policy in fullest:
+
+
+def _own_meetings(left: Mapping[int, list[PairingCandidate]]) -> Iterator[CandidatePair]:
+    """The same within one policy."""
+    for policy in _fullest(left):
         own = left[policy]
         for index, candidate in enumerate(own):
             yield from _different([candidate], own[index + 1 :])
+
+
+def _fullest(left: Mapping[int, list[PairingCandidate]]) -> list[int]:
+    return sorted(left, key=lambda policy: (-len(left[policy]), policy))
 
 
 def _different(
@@ -166,6 +211,9 @@ def make_comparisons(*, project: Project, selection: PairingPreference | None = 
     Newer policies come first in the raters' queue, so that judgements stay fresh. ``selection``
     prefers some pairs to others, both in what is paired and in what is served first among those
     of the same priority; a share of the prompts is paired without it.
+
+    A policy that is alone meets itself; among two or more only where the project asks for it, and
+    then in at most one of OWN_SHARE comparisons since there are two.
     """
     pool = list(Policy.objects.filter(project=project, state__in=Policy.IN_POOL))
     ages = generations(project)
@@ -210,7 +258,29 @@ def _pair_up(
     parents = {policy.pk: policy.parent_id for policy in pool}
     imports = [policy.pk for policy in pool if policy.kind == Policy.Kind.IMPORT]
     rewards = selection.rewards(policy_of) if selection else {}
-    rows = []
+
+    def add(prompt: int, pairs: Iterable[tuple[int, int]], choose: Choose) -> None:
+        for pair in pairs:
+            a, b = pair if _draw.random() < 0.5 else pair[::-1]
+            row = Comparison(
+                project=project,
+                prompt_id=prompt,
+                a_id=a,
+                b_id=b,
+                priority=max(ages[policy_of[a]], ages[policy_of[b]]),
+                shuffle=_draw.randrange(QUEUE),
+                judgements_wanted=project.judgements_wanted,
+            )
+            if selection and choose is not the_first and a in rewards and b in rewards:
+                row.picked = selection.prefer
+                picked.append((row, rewards[a] - rewards[b]))
+            rows.append(row)
+
+    writers = {
+        policy.pk for policy in pool if policy.kind != Policy.Kind.IMPORT and policy.weight > 0
+    }
+    rows: list[Comparison] = []
+    unpaired: list[tuple[int, list[tuple[int, int]], Choose]] = []
     picked: list[tuple[Comparison, float]] = []
     lined_up = 0
     for prompt, candidates in by_prompt.items():
@@ -233,26 +303,40 @@ def _pair_up(
         choose: Choose = the_first
         if selection and _draw.random() >= selection.random_share:
             choose = by_margin(rewards, selection.prefer)
-        for pair in plan_pairs(candidates, parents, imports, choose):
-            a, b = pair if _draw.random() < 0.5 else pair[::-1]
-            row = Comparison(
-                project=project,
-                prompt_id=prompt,
-                a_id=a,
-                b_id=b,
-                priority=max(ages[policy_of[a]], ages[policy_of[b]]),
-                shuffle=_draw.randrange(QUEUE),
-                judgements_wanted=project.judgements_wanted,
-            )
-            if selection and choose is not the_first and a in rewards and b in rewards:
-                row.picked = selection.prefer
-                picked.append((row, rewards[a] - rewards[b]))
-            rows.append(row)
+        is_alone = len(writers | {candidate.policy for candidate in candidates}) < 2
+        pairs = plan_pairs(candidates, parents, imports, choose, is_alone=is_alone)
+        add(prompt, pairs, choose)
+        if project.compares_own_answers and not is_alone:
+            paired = {pk for pair in pairs for pk in pair}
+            unpaired.append((prompt, plan_own_pairs(candidates, paired, choose), choose))
+    allowed = _own_pairs_left(project, pool, rows, policy_of) if unpaired else 0
+    _draw.shuffle(unpaired)
+    for prompt, own_pairs, choose in unpaired:
+        add(prompt, own_pairs[:allowed], choose)
+        allowed -= len(own_pairs[:allowed])
     if selection:
         order = places([margin for _, margin in picked], selection.prefer)
         for (row, _), place in zip(picked, order, strict=True):
             row.shuffle = int((place + _draw.random()) / len(picked) * (QUEUE - 1))
     return lined_up + len(Comparison.objects.bulk_create(rows))
+
+
+def _own_pairs_left(
+    project: Project,
+    pool: Sequence[Policy],
+    rows: Sequence[Comparison],
+    policy_of: Mapping[int, int],
+) -> int:
+    """How many comparisons within one policy may be added to ``rows``, counting all since the
+    project had its second policy."""
+    second = sorted(policy.created_at for policy in pool)[1]
+    earlier = Comparison.objects.filter(
+        project=project, purpose=Comparison.Purpose.NORMAL, created_at__gte=second
+    ).exclude(a__policy__kind=Policy.Kind.PEOPLE)
+    own = earlier.filter(a__policy=F("b__policy")).count()
+    added_own = sum(1 for row in rows if policy_of[row.a_id] == policy_of[row.b_id])
+    others = earlier.count() - own + len(rows) - added_own
+    return own_pairs_allowed(others=others, own=own + added_own)
 
 
 def generations(project: Project) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -42,7 +43,8 @@ def serve_next(*, project: Project, rater: User, now: datetime | None = None) ->
 
     A card that the rater holds comes back as it was, on the same sides: a reopened one first,
     then the one that was served first. Otherwise a slot of the first open comparison that the
-    rater has not met is taken.
+    rater has not met is taken. Where answers of a newer policy have come since, the cards held
+    give way to them: they come back, as they were, when those are judged.
     """
     return _serve(project=project, rater=rater, after=None, at_once=1, now=now)
 
@@ -67,7 +69,13 @@ def _serve(
     held = sql.cards_held(rater.pk, project.pk)
     codes = [judgement.code for judgement in held]
     beyond = codes.index(after) + 1 if after in codes else 0
-    for judgement in held[beyond:]:
+    waiting = held[beyond:]
+    outranked = _outranked(waiting if after is None else _given_back(waiting), project, rater)
+    if after is None:
+        _give_back([judgement for judgement in waiting if judgement.pk in outranked], now=now)
+    for judgement in waiting:
+        if judgement.pk in outranked:
+            continue
         if _renew(judgement=judgement, project=project, now=now):
             return sql.full_card(judgement.pk)
     if after is not None and len(held) >= at_once and _is_deep(project):
@@ -75,15 +83,63 @@ def _serve(
     taking = partial(_take_first, project=project, rater=rater, at_once=at_once, now=now)
     if after is None:
         release_expired(project=project, now=now)
-        return taking()
+        return taking() or _renewed_first(waiting, project=project, now=now)
     # Ahead of a card, at every vote: what others left is looked for when nothing else is.
-    return taking() or (taking() if release_expired(project=project, now=now) else None)
+    return (
+        taking()
+        or (taking() if release_expired(project=project, now=now) else None)
+        or _renewed_first(_given_back(waiting), project=project, now=now)
+    )
+
+
+def _renewed_first(
+    held: Iterable[Judgement], *, project: Project, now: datetime
+) -> Judgement | None:
+    """The first of the cards that is still to be had; None where there is none."""
+    for judgement in held:
+        if _renew(judgement=judgement, project=project, now=now):
+            return sql.full_card(judgement.pk)
+    return None
 
 
 def card_of(*, code: UUID, rater: User) -> Judgement | None:
     """The card that was served to ``rater`` under that code."""
     pk = Judgement.objects.filter(code=code, rater=rater).values_list("pk", flat=True).first()
     return None if pk is None else sql.full_card(pk)
+
+
+# --- giving way to newer policies ---
+
+
+def _given_back(held: Iterable[Judgement]) -> list[Judgement]:
+    return [judgement for judgement in held if judgement.released_at is not None]
+
+
+def _outranked(held: Sequence[Judgement], project: Project, rater: User) -> set[int]:
+    """Those of the cards that would come after the front of the queue, by key. Reopened ones and
+    gold stay: they have places of their own."""
+    cards = {
+        judgement.comparison_id: judgement.pk for judgement in held if not judgement.replaces_id
+    }
+    if not cards:
+        return set()
+    front = sql.front_priority(rater.pk, project.pk)
+    if front is None:
+        return set()
+    below = Comparison.objects.filter(pk__in=cards, priority__lt=front)
+    below = below.exclude(purpose=Comparison.Purpose.GOLD)
+    return {cards[pk] for pk in below.values_list("pk", flat=True)}
+
+
+def _give_back(held: Sequence[Judgement], *, now: datetime) -> None:
+    """Give the slots of these cards back, as when their leases had run out."""
+    for judgement in held:
+        with write_lock():
+            waiting = Judgement.objects.filter(
+                pk=judgement.pk, outcome=None, released_at=None, retracted_at=None
+            )
+            if waiting.update(released_at=now):
+                CARDS.give_back(judgement.comparison_id)
 
 
 # --- taking ---

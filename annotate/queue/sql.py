@@ -22,14 +22,16 @@ def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-FREE_COMPARISON = """
-    SELECT id FROM annotate_comparison AS comparison
+_FREE = """
+    FROM annotate_comparison AS comparison
     WHERE project_id = %s AND state = 'open' AND judgements_taken < judgements_wanted
     AND purpose <> 'gold' AND NOT EXISTS (
         SELECT 1 FROM annotate_judgement
         WHERE comparison_id = comparison.id AND rater_id = %s
     )
     ORDER BY priority DESC, shuffle, id LIMIT 1"""
+FREE_COMPARISON = f"SELECT id {_FREE}"
+FRONT_PRIORITY = f"SELECT priority {_FREE}"
 TAKE_FIRST = """
     UPDATE annotate_comparison SET judgements_taken = judgements_taken + 1
     WHERE id = ({free}) RETURNING id"""
@@ -52,6 +54,13 @@ def take_first(rater: int, project: int) -> int | None:
         if taken := _rows(TAKE_FIRST.format(free=query), project, rater):
             return int(taken[0][0])
     return None
+
+
+def front_priority(rater: int, project: int) -> int | None:
+    """The priority of what ``take_first`` would take; None where there is nothing.
+    comparison_queue"""
+    rows = _rows(FRONT_PRIORITY, project, rater)
+    return int(rows[0][0]) if rows else None
 
 
 TAKE_SLOT = """
@@ -79,12 +88,14 @@ CARDS_HELD = Reading(
 
 def cards_held(rater: int, project: int) -> list[Judgement]:
     """A rater's undecided cards in the order in which they are shown: reopened ones first, the
-    latest of them before the others. judgement_by_rater
+    latest of them before the others; last those whose slots were given back. judgement_by_rater
 
     Put into order here: asked for in order, SQLite would walk through all that the rater ever did.
     """
     held = [judgement for (judgement,) in CARDS_HELD(rater, project)]
-    return sorted(held, key=lambda card: (-(card.replaces_id or 0), card.pk))
+    return sorted(
+        held, key=lambda card: (-(card.replaces_id or 0), card.released_at is not None, card.pk)
+    )
 
 
 FULL_CARD = Reading(

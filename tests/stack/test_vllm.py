@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.conf import settings as django_settings
+from django.utils import timezone
 
 from annotate.models import Completion, Policy
 from tests.config.conftest import free_port
@@ -108,6 +109,7 @@ def test_it_loads_a_rounds_adapter_and_writes_what_peft_writes(address, adapter,
         model=str(MODEL_DIR),
         sent=["temperature", "seed"],
         adapters_of=str(MODEL_DIR),
+        approved_at=timezone.now(),
     )
     policy = make_policy(
         project,

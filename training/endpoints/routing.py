@@ -22,6 +22,12 @@ def endpoint_of(policy: Policy) -> Endpoint | None:
     return serving.order_by("pk").first()
 
 
+def may_write(policy: Policy) -> bool:
+    """Whether ``policy`` may be sampled: an endpoint is asked only after a manager agreed to it."""
+    endpoint = endpoint_of(policy)
+    return endpoint is None or endpoint.approved_at is not None
+
+
 def job_config(endpoint: Endpoint, policy: Policy, sampling: dict[str, Any]) -> dict[str, Any]:
     """What a job remembers of how its completions were asked for."""
     return {

@@ -60,6 +60,12 @@ class Endpoint(Usage):
     adapters_dir = models.CharField(
         max_length=500, blank=True, help_text="Our adapters' folder, as the endpoint sees it."
     )
+    approved_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When a manager agreed to have it asked for answers.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.content.completions import sampling_digest, store_completions
 from annotate.models import Completion, Policy, Project, Prompt
-from training.endpoints.routing import endpoint_of, job_config
+from training.endpoints.routing import endpoint_of, job_config, may_write
 from training.engine.config import ConfigError, Sampling, job_from_dict, job_to_dict
 from training.errors import Refused
 from training.jobs import progress
 from training.jobs.claims import Claim
-from training.jobs.dispatch import dispatch
 from training.models import Endpoint, LoopSettings, SamplingJob, loop_of
 from training.policies.pool import ensure_base, loads_in_4bit, sampled_policies
 from training.sampling import best_of
+from training.sampling.underway import PlannedJob, Underway, queue_once, underway
 from training.storage.code_version import code_version
 
 SEED_BITS = 63
@@ -43,8 +42,9 @@ def start_sampling(
 ) -> list[SamplingJob]:
     """Queue the completions that the pool (or ``policies``) still owes to the prompts.
 
-    One job for each base model, and one for each policy that an endpoint answers for. Raises
-    Refused where nothing is missing or nothing can write.
+    One job for each base model, and one for each policy that an endpoint answers for. What another
+    job is writing is not asked for again. Raises Refused where nothing is missing or nothing can
+    write.
     """
     if policies is None:
         policies = sampled_policies(project)
@@ -53,11 +53,20 @@ def start_sampling(
             policies = sampled_policies(project)
     if not project.prompts.exists():
         raise Refused(_("There are no prompts yet. Import some first."))
+    if not project.prompts.filter(is_sampled=True).exists():
+        raise Refused(waits_for_approval())
+    writers = list(policies)
+    return queue_once(project, lambda: _plan_all_owed(project, writers))
+
+
+def _plan_all_owed(project: Project, policies: Sequence[Policy]) -> list[PlannedJob]:
+    """Jobs for all that ``policies`` owe and nothing is writing. Raises Refused for none."""
     loop = loop_of(project)
+    others = underway(project)
     by_base: dict[tuple[str, str], list[Policy]] = {}
     served: list[tuple[Policy, Endpoint]] = []
     for policy in policies:
-        if not _owes(project, policy, loop):
+        if not may_write(policy) or not _owes(project, policy, loop, others):
             continue
         endpoint = endpoint_of(policy)
         if endpoint is not None:
@@ -65,75 +74,66 @@ def start_sampling(
         else:
             by_base.setdefault((policy.base_model, policy.base_revision), []).append(policy)
     if not by_base and not served:
+        if being_written(project) is not None:
+            raise Refused(_("All that is missing is being written already."))
+        if not all(may_write(policy) for policy in policies):
+            raise Refused(waits_for_approval())
         raise Refused(_("Every policy in the pool has answered every prompt already."))
     return [
-        *(queue_for_engine(project, loop, members) for members in by_base.values()),
-        *(queue_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
+        *(plan_for_engine(project, loop, members) for members in by_base.values()),
+        *(plan_for_endpoint(project, loop, policy, endpoint) for policy, endpoint in served),
     ]
 
 
-@transaction.atomic
-def queue_for_endpoint(
+def waits_for_approval() -> str:
+    """Why nothing is written where a manager has not agreed to it."""
+    return _("Answers wait for your approval: see Completions, where their number and cost stand.")
+
+
+def plan_for_endpoint(
     project: Project,
     loop: LoopSettings,
     policy: Policy,
     endpoint: Endpoint,
     *,
     asked: list[NamedDraw] | None = None,
-) -> SamplingJob:
-    """Queue what ``policy`` owes, or the draws that are named."""
-    sampling, count = sampling_of(loop, policy), loop.completions_per_prompt
-    made = SamplingJob.objects.create(
-        project=project,
-        endpoint=endpoint,
-        completions_per_prompt=count,
-        config=job_config(endpoint, policy, sampling),
-        code_version=code_version(),
-        asked=asked,
-        total_steps=(
-            sum(1 for _ in _missing(project, policy, sampling=sampling, count=count))
-            if asked is None
-            else len(asked)
-        ),
-    )
-    made.policies.set([policy])
-    transaction.on_commit(lambda: dispatch(made))
-    return made
+) -> PlannedJob:
+    """A job for what ``policy`` owes, or for the draws that are named."""
+    config = job_config(endpoint, policy, sampling_of(loop, policy))
+    job = SamplingJob(project=project, endpoint=endpoint, config=config)
+    return _planned(job, loop, [policy], asked)
 
 
-@transaction.atomic
-def queue_for_engine(
+def plan_for_engine(
     project: Project,
     loop: LoopSettings,
-    policies: list[Policy],
+    policies: Sequence[Policy],
     *,
     asked: list[NamedDraw] | None = None,
-) -> SamplingJob:
-    """Queue what the policies of one base model owe, or the draws that are named.
+) -> PlannedJob:
+    """A job for what the policies of one base model owe, or for the draws that are named.
 
     Raises Refused where the sampling settings are wrong.
     """
-    config = engine_job(loop, policies)
-    sampling, count = config["sampling"], loop.completions_per_prompt
-    made = SamplingJob.objects.create(
-        project=project,
-        completions_per_prompt=count,
-        config=config,
-        code_version=code_version(),
-        asked=asked,
-        total_steps=(
-            sum(
-                1
-                for policy in policies
-                for _ in _missing(project, policy, sampling=sampling, count=count)
-            )
-            if asked is None
-            else len(asked)
-        ),
+    job = SamplingJob(project=project, config=engine_job(loop, policies))
+    return _planned(job, loop, policies, asked)
+
+
+def _planned(
+    job: SamplingJob,
+    loop: LoopSettings,
+    policies: Sequence[Policy],
+    asked: list[NamedDraw] | None,
+) -> PlannedJob:
+    job.completions_per_prompt = loop.completions_per_prompt
+    job.code_version = code_version()
+    job.asked = asked
+    job.total_steps = (
+        sum(1 for policy in policies for _ in missing_of(job, policy))
+        if asked is None
+        else len(asked)
     )
-    made.policies.set(policies)
-    transaction.on_commit(lambda: dispatch(made))
-    return made
+    return PlannedJob(job, policies)
 
 
 def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]:
@@ -178,14 +178,18 @@ def sampling_of(loop: LoopSettings, policy: Policy) -> dict[str, Any]:
     ).as_dict()
 
 
-def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
-    """Whether any prompt still waits for a completion of ``policy`` under these settings."""
-    mine = Q(
-        completions__policy=policy,
-        completions__sampling_digest=sampling_digest(sampling_of(loop, policy)),
-    )
+def _owes(project: Project, policy: Policy, loop: LoopSettings, others: Underway) -> bool:
+    """Whether any prompt still waits for a completion of ``policy`` under these settings that no
+    other job is writing."""
+    digest = sampling_digest(sampling_of(loop, policy))
+    if others.covered(policy, digest) >= loop.completions_per_prompt:
+        return False
+    if others.draws(policy, digest):
+        missing = _missing(project, policy, digest, loop.completions_per_prompt, others)
+        return next(missing, None) is not None
+    mine = Q(completions__policy=policy, completions__sampling_digest=digest)
     return (
-        Prompt.objects.filter(project=project)
+        Prompt.objects.filter(project=project, is_sampled=True)
         .annotate(written=Count("completions", filter=mine))
         .filter(written__lt=loop.completions_per_prompt)
         .exists()
@@ -193,17 +197,18 @@ def _owes(project: Project, policy: Policy, loop: LoopSettings) -> bool:
 
 
 def _missing(
-    project: Project, policy: Policy, *, sampling: dict[str, Any], count: int
+    project: Project, policy: Policy, digest: str, count: int, others: Underway
 ) -> Iterator[tuple[Prompt, int]]:
-    """(prompt, seed) of each of ``count`` draws that ``policy`` has not written so."""
-    digest = sampling_digest(sampling)
-    written = set(
+    """(prompt, seed) of each of ``count`` draws by the sampling parameters of ``digest`` that
+    ``policy`` has not written and ``others`` are not writing."""
+    written = others.draws(policy, digest) | set(
         Completion.objects.filter(policy=policy, sampling_digest=digest).values_list(
             "prompt_id", "seed"
         )
     )
-    for prompt in Prompt.objects.filter(project=project).order_by("pk").iterator():
-        for draw in range(count):
+    prompts = Prompt.objects.filter(project=project, is_sampled=True).order_by("pk")
+    for prompt in prompts.iterator():
+        for draw in range(others.covered(policy, digest), count):
             seed = draw_seed(prompt_digest=prompt.digest, policy=policy.slug, draw=draw)
             if (prompt.pk, seed) not in written:
                 yield prompt, seed
@@ -217,8 +222,9 @@ def missing_of(job: SamplingJob, policy: Policy) -> Iterator[tuple[Prompt, int]]
     yield from _missing(
         job.project,
         policy,
-        sampling=job.config["sampling"],
-        count=job.completions_per_prompt,
+        sampling_digest(job.config["sampling"]),
+        job.completions_per_prompt,
+        underway(job.project, besides=job if job.pk else None),
     )
 
 
@@ -244,11 +250,12 @@ def seeds_written(
     return set(written.values_list("prompt_id", "seed"))
 
 
-def prepare(*, job: SamplingJob, run_dir: Path) -> None:
-    """Write ``prompts.jsonl``: one line for every completion that is asked for."""
+def prepare(*, job: SamplingJob, run_dir: Path) -> bool:
+    """Write ``prompts.jsonl``: one line for every completion that is asked for. False where there
+    is none: others have written them all."""
     target = run_dir / "prompts.jsonl"
     if target.exists():
-        return
+        return target.stat().st_size > 0
     temporary = run_dir / "prompts.part"
     lines = 0
     with temporary.open("w", encoding="utf-8") as file:
@@ -259,6 +266,7 @@ def prepare(*, job: SamplingJob, run_dir: Path) -> None:
                 lines += 1
     temporary.replace(target)
     SamplingJob.objects.filter(pk=job.pk).update(total_steps=lines)
+    return lines > 0
 
 
 def _lines(prompt: Prompt, policy: Policy, seed: int) -> Iterator[dict[str, Any]]:

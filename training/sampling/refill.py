@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 from annotate.content.completions import sampling_digest
 from annotate.models import Comparison, Completion, Judgement, LineUp, Policy, Project
-from training.endpoints.routing import endpoint_of
+from annotate.pairing.comparisons import OWN_SHARE
+from training.endpoints.routing import endpoint_of, may_write
 from training.errors import Refused
 from training.models import LoopSettings, SamplingJob, loop_of
 from training.policies.pool import ensure_base, sampled_policies
@@ -23,12 +24,14 @@ from training.sampling.jobs import (
     NamedDraw,
     being_written,
     draw_seed,
-    queue_for_endpoint,
-    queue_for_engine,
+    plan_for_endpoint,
+    plan_for_engine,
     sampling_of,
     seeds_written,
     start_sampling,
+    waits_for_approval,
 )
+from training.sampling.underway import PlannedJob, is_free, queue_once, underway
 
 PACE_MINUTES = 30
 """Over how long the raters' present pace is measured."""
@@ -37,7 +40,8 @@ PACE_MINUTES = 30
 def start_due_sampling() -> list[SamplingJob]:
     """Queue what is missing wherever prompts wait and nothing is being written.
 
-    After a failed job a person decides; it is not tried again by itself.
+    After a failed job it is tried again, each time after a longer wait; after one that a person
+    stopped, that person decides.
     """
     started: list[SamplingJob] = []
     loops = LoopSettings.objects.select_related("project").filter(project__is_paused=False)
@@ -46,20 +50,14 @@ def start_due_sampling() -> list[SamplingJob]:
         try:
             if loop.base_model:
                 ensure_base(project=project)
-            free = [policy for policy in sampled_policies(project) if _is_free(policy)]
+            free = [policy for policy in sampled_policies(project) if is_free(policy)]
             if loop.queue_level is None:
                 started += start_sampling(project=project, policies=free)
-            elif being_written(project) is None:
+            else:
                 started += fill_queue(project=project, policies=free)
         except Refused:
             continue
     return started
-
-
-def _is_free(policy: Policy) -> bool:
-    """Whether nothing writes for ``policy`` now, and what wrote last did not fail."""
-    last = SamplingJob.objects.filter(policies=policy).first()
-    return last is None or last.state == SamplingJob.State.SUCCEEDED
 
 
 def fill_queue(
@@ -71,22 +69,34 @@ def fill_queue(
     """Have the pool (or ``policies``) write what fills the raters' queue up to its level.
 
     One job for each base model and for each policy of an endpoint. Raises Refused where the queue
-    is full enough, where the project keeps no level, or nothing can write.
+    is full enough or answers for it are being written, where the project keeps no level, or
+    nothing can write.
     """
+    if policies is None and loop_of(project).base_model:
+        ensure_base(project=project)
+    return queue_once(project, lambda: _plan_to_level(project, policies, choose))
+
+
+def _plan_to_level(
+    project: Project, policies: Sequence[Policy] | None, choose: random.Random | None
+) -> list[PlannedJob]:
     loop = loop_of(project)
+    if being_written(project) is not None:
+        raise Refused(_("Answers for the raters' queue are being written already."))
     count = refill_plan.shortfall(ready=ready(project), level=level_of(project, loop))
     if not count:
         raise Refused(_("The raters' queue is full enough."))
     if policies is None:
-        if loop.base_model:
-            ensure_base(project=project)
         policies = sampled_policies(project)
     if not policies:
         raise Refused(_("No policy in the pool can be sampled."))
-    pool = {policy.pk: policy for policy in policies}
-    prompts = dict(project.prompts.values_list("pk", "digest"))
-    if not prompts:
+    if not project.prompts.exists():
         raise Refused(_("There are no prompts yet. Import some first."))
+    prompts = dict(project.prompts.filter(is_sampled=True).values_list("pk", "digest"))
+    policies = [policy for policy in policies if may_write(policy)]
+    if not policies or not prompts:
+        raise Refused(waits_for_approval())
+    pool = {policy.pk: policy for policy in policies}
     planned = refill_plan.plan_draws(
         count=count,
         prompts=list(prompts),
@@ -94,6 +104,7 @@ def fill_queue(
         written=_written(loop, policies),
         choose=choose or random.SystemRandom(),
         together=project.line_up_size or 2,
+        own_share=1 / OWN_SHARE if project.compares_own_answers else 0.0,
     )
     if not planned:
         raise Refused(_("The pool has answered every prompt so often that more would not help."))
@@ -103,7 +114,7 @@ def fill_queue(
     named = {
         pk: _with_seeds(pool[pk], draws, prompts, loop) for pk, draws in sorted(by_policy.items())
     }
-    return _queue(project, loop, pool, named)
+    return _planned(project, loop, pool, named)
 
 
 def write_for_gate(*, policy: Policy) -> list[SamplingJob]:
@@ -113,23 +124,34 @@ def write_for_gate(*, policy: Policy) -> list[SamplingJob]:
     loop = loop_of(project)
     if loop.queue_level is None:
         return start_sampling(project=project, policies=[policy])
+    return queue_once(project, lambda: _plan_for_gate(policy))
+
+
+def _plan_for_gate(policy: Policy) -> list[PlannedJob]:
+    project = policy.project
+    loop = loop_of(project)
+    others = underway(project)
     champion = project.policies.filter(state=Policy.State.CHAMPION)
-    sampled = sampled_policies(project)
+    sampled = [policy for policy in sampled_policies(project) if may_write(policy)]
     writers = {one.pk: one for one in (policy, *champion) if one in sampled}
-    held_out = dict(project.prompts.filter(is_held_out=True).values_list("pk", "digest"))
+    held_out = dict(
+        project.prompts.filter(is_held_out=True, is_sampled=True).values_list("pk", "digest")
+    )
     named = {}
     for pk, one in writers.items():
-        written = seeds_written(one, held_out, sampling_of(loop, one))
+        sampling = sampling_of(loop, one)
+        digest = sampling_digest(sampling)
+        written = seeds_written(one, held_out, sampling) | others.draws(one, digest)
         draws = [
             (prompt, pk, draw_seed(prompt_digest=digest, policy=one.slug, draw=number))
             for prompt, digest in held_out.items()
-            for number in range(loop.completions_per_prompt)
+            for number in range(others.covered(one, digest), loop.completions_per_prompt)
         ]
         if owed := [draw for draw in draws if (draw[0], draw[2]) not in written]:
             named[pk] = owed
     if not named:
         raise Refused(_("Every policy in the pool has answered every prompt already."))
-    return _queue(project, loop, writers, named)
+    return _planned(project, loop, writers, named)
 
 
 def _written(loop: LoopSettings, policies: Sequence[Policy]) -> dict[tuple[int, int], int]:
@@ -163,12 +185,12 @@ def _with_seeds(
     return named
 
 
-def _queue(
+def _planned(
     project: Project,
     loop: LoopSettings,
     pool: Mapping[int, Policy],
     named: Mapping[int, list[NamedDraw]],
-) -> list[SamplingJob]:
+) -> list[PlannedJob]:
     jobs = []
     by_base: dict[tuple[str, str], list[int]] = defaultdict(list)
     for pk, draws in named.items():
@@ -177,11 +199,11 @@ def _queue(
         if endpoint is None:
             by_base[policy.base_model, policy.base_revision].append(pk)
         else:
-            jobs.append(queue_for_endpoint(project, loop, policy, endpoint, asked=draws))
+            jobs.append(plan_for_endpoint(project, loop, policy, endpoint, asked=draws))
     for members in by_base.values():
         asked = [draw for pk in members for draw in named[pk]]
         policies = [pool[pk] for pk in members]
-        jobs.append(queue_for_engine(project, loop, policies, asked=asked))
+        jobs.append(plan_for_engine(project, loop, policies, asked=asked))
     return jobs
 
 

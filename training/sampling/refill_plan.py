@@ -42,13 +42,15 @@ def plan_draws(
     written: Mapping[tuple[int, int], int],
     choose: random.Random,
     together: int = 2,
+    own_share: float = 0.0,
 ) -> list[PlannedDraw]:
     """The draws for ``count`` comparisons: ``together`` answers to a prompt, all pairs of which
     are compared (two, or as many as a line-up has).
 
     Prompts that the pool has answered least come first, equal ones in random order; when all
-    have had their turn they come again, up to MOST_ANSWERS. Each answer is by a policy drawn
-    with its weight.
+    have had their turn they come again, up to MOST_ANSWERS. The answers are by different policies
+    as far as there are enough, drawn with their weights; two by the same one in ``own_share`` of
+    the prompts.
     ``written``: by (prompt, policy), the number after its last draw.
     """
     policies = [policy for policy, weight in weights.items() if weight > 0]
@@ -65,7 +67,28 @@ def plan_draws(
     order = sorted(open_ones, key=lambda prompt: (answers[prompt], choose.random()))
     for place in range(ceil(count / comb(together, 2)) if order else 0):
         prompt = order[place % len(order)]
-        for policy in choose.choices(policies, shares, k=together):
+        for policy in _writers(policies, shares, together, own_share, choose):
             draws.append((prompt, policy, next_number[prompt, policy]))
             next_number[prompt, policy] += 1
     return draws
+
+
+def _writers(
+    policies: Sequence[int],
+    shares: Sequence[float],
+    together: int,
+    own_share: float,
+    choose: random.Random,
+) -> list[int]:
+    """Who writes the answers to one prompt."""
+    if together == 2 and choose.random() < own_share:
+        return choose.choices(policies, shares) * 2
+    left = dict(zip(policies, shares, strict=True))
+    writers: list[int] = []
+    while len(writers) < together:
+        if not left:
+            left = dict(zip(policies, shares, strict=True))
+        (policy,) = choose.choices(list(left), list(left.values()))
+        writers.append(policy)
+        del left[policy]
+    return writers

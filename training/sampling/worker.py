@@ -26,7 +26,8 @@ class SamplingWorker(EngineWorker[SamplingJob]):
 
     def prepare(self) -> bool:
         with beating(self.held):
-            jobs.prepare(job=self.job, run_dir=self.run_dir)
+            if not jobs.prepare(job=self.job, run_dir=self.run_dir):
+                return False
         self._completions = Tail(self.run_dir / "completions.jsonl")
         self._paired_at = time.monotonic()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -27,7 +28,9 @@ from training.models import SamplingJob, loop_of
 from training.policies.pool import sampled_policies, set_weights
 from training.projects.forms import WeightsForm
 from training.sampling import jobs as service
+from training.sampling.approval import approve_endpoint, approve_imported, waiting_answers
 from training.sampling.refill import fill_queue
+from training.sampling.underway import tried_again_at
 
 JOBS_SHOWN = 6
 COMPLETIONS_A_PAGE = 10
@@ -35,11 +38,12 @@ COMPLETIONS_A_PAGE = 10
 
 @dataclasses.dataclass(frozen=True)
 class JobRow:
-    """A sampling job with what its progress bar shows."""
+    """A sampling job with what its progress bar shows, and when it is tried again by itself."""
 
     job: SamplingJob
     percent_done: int
     seconds_left: int | None
+    tried_again_at: datetime | None = None
 
 
 @login_required
@@ -73,6 +77,7 @@ def sampling(request: MemberRequest, slug: str) -> HttpResponse:
         "page": page,
         "loop": loop_of(project),
         "weights": sampled_policies(project, with_idle=True),
+        "waiting": waiting_answers(project),
         "trained": project.policies.filter(
             kind=Policy.Kind.ADAPTER, state__in=Policy.IN_POOL
         ).order_by("-pk"),
@@ -106,6 +111,24 @@ def start_sampling(request: MemberRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def approve_sampling(request: MemberRequest, slug: str) -> HttpResponse:
+    """Agree to the answers of the endpoint that is named, or to those that the prompts of imported
+    pairs wait for, and start."""
+    project, _ = project_for(request, slug, manage=True)
+    pk = request.POST.get("endpoint", "")
+    try:
+        if pk:
+            approve_endpoint(project=project, pk=int(pk) if pk.isdecimal() else 0)
+        else:
+            approve_imported(project=project)
+    except Refused as error:
+        messages.error(request, str(error))
+        return redirect("sampling", project.slug)
+    return start_sampling(request, slug)
+
+
+@login_required
+@require_POST
 def weights(request: MemberRequest, slug: str) -> HttpResponse:
     """How often each policy of the pool writes."""
     project, _ = project_for(request, slug, manage=True)
@@ -135,7 +158,7 @@ def cancel_sampling(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 def _live(project: Project) -> dict[str, Any]:
     jobs = (
         SamplingJob.objects.filter(project=project)
-        .select_related("endpoint")
+        .select_related("endpoint", "project")
         .prefetch_related("policies")[:JOBS_SHOWN]
     )
     rows = [
@@ -143,7 +166,19 @@ def _live(project: Project) -> dict[str, Any]:
             job,
             percent(job.stored, job.total_steps),
             service.seconds_left(job) if job.state == SamplingJob.State.RUNNING else None,
+            _tried_again_at(job),
         )
         for job in jobs
     ]
     return {"rows": rows, "is_busy": any(not row.job.is_finished for row in rows)}
+
+
+def _tried_again_at(job: SamplingJob) -> datetime | None:
+    """When what failed in ``job`` is tried again by itself; None where nothing of it is."""
+    if job.state != SamplingJob.State.FAILED or job.project.is_paused:
+        return None
+    for policy in job.policies.all():
+        newest = SamplingJob.objects.filter(policies=policy).order_by("-pk").first()
+        if newest == job and policy.is_in_pool:
+            return tried_again_at(policy)
+    return None

@@ -27,6 +27,7 @@ CODE_INDEX = (
 )
 PLANS = [
     (sql.FREE_COMPARISON, ("project", "rater"), "comparison_queue"),
+    (sql.FRONT_PRIORITY, ("project", "rater"), "comparison_queue"),
     (sql.CARDS_HELD.statement, ("rater", "project"), "judgement_by_rater"),
     (sql.JUDGEMENT_BY_CODE.statement, ("code",), CODE_INDEX),
     (sql.COMPARISON_OF_CARD.statement, ("code", "rater"), CODE_INDEX),

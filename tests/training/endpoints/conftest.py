@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.utils import timezone
 
 from annotate.models import Policy
 from tests.factories import make_policy, make_project
@@ -37,6 +38,7 @@ def endpoint(db, stub) -> Endpoint:
         sent=["temperature", "top_p", "seed"],
         timeout_seconds=10,
         concurrency=3,
+        approved_at=timezone.now(),
         price_prompt=2,
         price_completion=8,
     )

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.conf import settings as django_settings
+from django.utils import timezone
 
 from annotate.models import Completion, Policy
 from tests.conftest import running, wait_for
@@ -62,6 +63,7 @@ def test_the_built_in_model_answers_over_http(address, settings):
         url=address,
         model=str(MODEL_DIR),
         sent=["temperature", "top_p", "seed"],
+        approved_at=timezone.now(),
     )
     assert try_out(endpoint).answer.text
     (job,) = sampling_jobs.start_sampling(project=project)

@@ -92,7 +92,7 @@ def test_rewards_choose_who_meets_first(prefer, pair):
     answers = [PairingCandidate(pk, 1, f"answer {pk}") for pk in (1, 2, 3, 4, 5)]
     rewards = {1: -3.0, 2: 0.0, 3: 0.1, 4: 5.0}
     chosen = {"choose": by_margin(rewards, PairsFirst(prefer))} if prefer else {}
-    planned = plan_pairs(answers, {1: None}, **chosen)
+    planned = plan_pairs(answers, {1: None}, is_alone=True, **chosen)
     assert planned[0] == pair
     assert len(planned) == 2
 
@@ -253,6 +253,7 @@ def test_chosen_pairs_wait_for_rewards_and_stay_out_of_the_ranking(project):
     LoopSettings.objects.update(meeting="close", meeting_at_random=10)
     prompts = [make_prompt(project) for _ in range(60)]
     answers = [[make_completion(prompt, made.start) for _ in range(3)] for prompt in prompts]
+    Policy.objects.exclude(pk=made.start.pk).update(state=Policy.State.RETIRED)
     pair_up(project=project)
     assert not Comparison.objects.exists()
     for place, own in enumerate(answers):

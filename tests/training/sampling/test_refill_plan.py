@@ -80,11 +80,34 @@ def test_numbers_go_on_after_what_is_written():
     assert draws == [(1, 10, 7), (1, 10, 8)]
 
 
+def writers_of(draws):
+    """Who writes together, pair by pair."""
+    policies = [policy for _, policy, _ in draws]
+    return list(zip(policies[::2], policies[1::2], strict=True))
+
+
 def test_policies_are_drawn_by_their_weight():
-    draws = planned(count=2000, weights={10: 3.0, 20: 1.0, 30: 0.0}, prompts=list(range(100)))
-    counts = Counter(policy for _, policy, _ in draws)
-    assert set(counts) == {10, 20}
-    assert 0.72 < counts[10] / len(draws) < 0.78
+    weights = {10: 3.0, 20: 1.0, 30: 1.0, 40: 0.0}
+    pairs = writers_of(planned(count=2000, weights=weights, prompts=list(range(100))))
+    assert all(first != second for first, second in pairs)
+    first = Counter(first for first, _ in pairs)
+    assert set(first) == {10, 20, 30}
+    assert 0.57 < first[10] / len(pairs) < 0.63
+
+
+def test_a_policy_that_is_alone_writes_both():
+    assert set(writers_of(planned(count=20, weights={10: 1.0, 20: 0.0}))) == {(10, 10)}
+
+
+def test_two_answers_of_one_policy_are_written_where_asked():
+    pairs = writers_of(planned(count=2000, prompts=list(range(100)), own_share=0.1))
+    assert 0.07 < sum(first == second for first, second in pairs) / len(pairs) < 0.13
+
+
+def test_a_line_up_has_each_policy_before_any_comes_twice():
+    draws = planned(count=30, weights={10: 9.0, 20: 1.0, 30: 1.0}, together=4)
+    for _, group in groupby(draws, key=lambda draw: draw[0]):
+        assert {policy for _, policy, _ in list(group)[:3]} == {10, 20, 30}
 
 
 def test_a_prompt_answered_too_often_is_left_out():
