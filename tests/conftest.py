@@ -114,11 +114,13 @@ def child_environment(**changes: str) -> dict[str, str]:
     """What a child process needs to run the product's own settings on the test's data."""
     from django.db import connection
 
-    found: dict[str, Any] = connection.settings_dict
+    db_settings: dict[str, Any] = connection.settings_dict
     if connection.vendor == "sqlite":
-        database = f"sqlite:///{found['NAME']}"
+        database = f"sqlite:///{db_settings['NAME']}"
     else:
-        database = f"postgres://postgres@/{found['NAME']}?host={found['OPTIONS']['host']}"
+        database = (
+            f"postgres://postgres@/{db_settings['NAME']}?host={db_settings['OPTIONS']['host']}"
+        )
     return {
         **outer_environment(),
         "WHETSTONE_HOME": str(settings.HOME),
@@ -220,12 +222,12 @@ def _bad_skips(config: pytest.Config) -> list[str]:
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("WHETSTONE_CI") or reporter is None:
         return []
-    found = []
+    skips = []
     for report in reporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if not any(allowed in reason for allowed in ALLOWED_SKIPS):
-            found.append(f"{report.nodeid}: {reason}")
-    return found
+            skips.append(f"{report.nodeid}: {reason}")
+    return skips
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -25,10 +25,10 @@ def real_pairs() -> Iterator[tuple[str, str, str]]:
         before: dict[str, str] = {}
         for row in _rows(path):
             if "chosen" in row:
-                one, other = row["chosen"], row["rejected"]
-                if isinstance(one, dict):
-                    one, other = one["value"], other["value"]
-                yield path.name, one, other
+                answer, other = row["chosen"], row["rejected"]
+                if isinstance(answer, dict):
+                    answer, other = answer["value"], other["value"]
+                yield path.name, answer, other
             elif "completion" in row:
                 prompt = str(row["prompt"])
                 if prompt in before:

@@ -45,4 +45,4 @@ def test_no_two_public_classes_share_a_name():
                 for node in ast.parse(path.read_text(encoding="utf-8")).body:
                     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                         places[node.name].append(str(path.relative_to(ROOT)))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -53,10 +53,12 @@ def test_what_a_page_names_is_there(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_file_named_without_its_folder_is_there(page):
     folders = [ROOT / top for top in (*PACKAGES, "tests", "whetstone")]
-    there = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py")}
-    there |= {path.name for path in ROOT.glob("*.py")}
+    existing = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py")}
+    existing |= {path.name for path in ROOT.glob("*.py")}
     named = re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8"))
-    absent = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)]
+    absent = [
+        name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in existing)
+    ]
     assert absent == []
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 240) -> Any:
-    """The first true value of ``condition()``; fails, naming ``what``, if none comes."""
+def wait_for(condition: Callable[[], Any], description: str, *, seconds: float = 240) -> Any:
+    """The first true value of ``condition()``; fails, naming ``description``, if none comes."""
     deadline = monotonic() + seconds
     while not (value := condition()):
         if monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
+            pytest.fail(f"waited {seconds:g} s in vain for {description}")
         sleep(0.05)
     return value

@@ -98,7 +98,7 @@ def _works(setting: Setting) -> Figures:
 
 
 @pytest.mark.parametrize(
-    ("run", "verdict", "words"),
+    ("run", "verdict", "message"),
     [
         (_works, "ok", ""),
         (_breaks, "FAILED", "two"),
@@ -108,7 +108,7 @@ def _works(setting: Setting) -> Figures:
     ],
 )
 def test_a_part_is_judged_and_the_next_one_runs(
-    run: Any, verdict: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Any, verdict: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = Report(tmp_path)
     setting = Setting(out=tmp_path, work=tmp_path, data=None)
@@ -116,7 +116,7 @@ def test_a_part_is_judged_and_the_next_one_runs(
     run_part(Part("it", "small", seconds, run), setting, report, 600)
     run_part(Part("next", "small", 60, _works), setting, report, 600)
     assert report.rows[0]["verdict"] == verdict
-    assert words in report.rows[0]["words"]
+    assert message in report.rows[0]["words"]
     assert report.rows[1]["figures"] == {"sum": 3}
     assert len((tmp_path / "parts.jsonl").read_text().splitlines()) == 2
     assert verdict in capsys.readouterr().out

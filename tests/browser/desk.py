@@ -18,7 +18,7 @@ def make_cards(project: Project, number: int, **fields: Any) -> list[Comparison]
     made = []
     for index in range(number):
         prompt = make_prompt(project, f"Question number {index}?")
-        a, b = (make_completion(prompt, policy, f"{one} answer to {index}") for one in "AB")
+        a, b = (make_completion(prompt, policy, f"{side} answer to {index}") for side in "AB")
         made.append(make_comparison(project, prompt=prompt, a=a, b=b, **fields))
     return made
 
@@ -53,10 +53,6 @@ class Desk:
     def prompt(self) -> str:
         return self.page.locator(".turn.user .text").last.inner_text()
 
-    @property
-    def said(self) -> str:
-        return self.page.locator("#said").inner_text()
-
     def next_card(self, act: Callable[[], object]) -> str:
         """Do ``act``, wait until another card can be judged. Its code."""
         before = self.ready().code
@@ -75,13 +71,13 @@ class Desk:
         expect(desk).to_have_attribute("data-held", str(number))
         return self
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
+    def until(self, condition: Callable[[], object], description: str) -> None:
         """Wait for something on this side of the browser, while routes are being handled."""
         for _ in range(12_000):
             if condition():
                 return
             self.page.wait_for_timeout(10)
-        raise AssertionError(f"waited in vain for {what}")
+        raise AssertionError(f"waited in vain for {description}")
 
     def all_sent(self) -> None:
         """Nothing is on its way any more."""

@@ -135,7 +135,7 @@ def fill(project: Project) -> Round:
     LoopSettings.objects.create(project=project, base_model="some/model")
     _ask_for_everything(project)
     _card(project)
-    found = _training(project)
+    round_ = _training(project)
     _served(project)
     _people(project)
     _line_up(project)
@@ -145,7 +145,7 @@ def fill(project: Project) -> Round:
     _beside(project, "fresh")
     manager = project.memberships.get(role=Membership.Role.MANAGER).user
     _invite(make_project("next-door", name="Next door"), by=manager)
-    return found
+    return round_
 
 
 def _ask_for_everything(project: Project) -> None:
@@ -179,7 +179,7 @@ def _line_up(project: Project) -> None:
     make_line_up(
         project=project,
         prompt_id=prompt.pk,
-        completions=[one.pk for one in answers],
+        completions=[answer.pk for answer in answers],
         priority=0,
     )
 
@@ -189,7 +189,7 @@ def _training(project: Project) -> Round:
     snapshot = Snapshot.objects.create(
         project=project, counts={"train": 3, "held_out": 1}, sha256="ab" * 32, path="absent"
     )
-    found = Round.objects.create(
+    round_ = Round.objects.create(
         project=project,
         number=1,
         snapshot=snapshot,
@@ -203,12 +203,12 @@ def _training(project: Project) -> Round:
     )
     for step in range(3):
         for name in ("train/loss", "held_out/loss"):
-            Metric.objects.create(round=found, step=step, name=name, value=0.7 - step / 10)
+            Metric.objects.create(round=round_, step=step, name=name, value=0.7 - step / 10)
     job = SamplingJob.objects.create(
         project=project, state=SamplingJob.State.RUNNING, stored=1, total_steps=9
     )
     job.policies.set([base])
-    return found
+    return round_
 
 
 def _ranked(project: Project) -> None:
@@ -218,7 +218,7 @@ def _ranked(project: Project) -> None:
     candidate = make_policy(
         project, "candidate", parent=base, state=Policy.State.CANDIDATE, base_model="some/model"
     )
-    raters = [one.user for one in project.memberships.all()]
+    raters = [membership.user for membership in project.memberships.all()]
     for number in range(24):
         prompt = make_prompt(project, held_out=True)
         prompt.tags = ["maths"]
@@ -239,7 +239,7 @@ def _afterwards(project: Project) -> None:
     """A round that has succeeded, measured and pushed; and news of it."""
     running = project.rounds.get(number=1)
     candidate = project.policies.get(slug="candidate")
-    found = Round.objects.create(
+    round_ = Round.objects.create(
         project=project,
         number=2,
         snapshot=running.snapshot,
@@ -265,9 +265,9 @@ def _afterwards(project: Project) -> None:
     )
     for name, first, last in (("loss", 0.69, 0.5), ("reward_accuracy", 0.5, 0.78)):
         for step, value in ((0, first), (4, last)):
-            Metric.objects.create(round=found, step=step, name=f"held_out/{name}", value=value)
+            Metric.objects.create(round=round_, step=step, name=f"held_out/{name}", value=value)
     HubPush.objects.create(
-        round=found, what="adapter", repo="a-rather-long-owner/and-a-long-name-of-the-model"
+        round=round_, what="adapter", repo="a-rather-long-owner/and-a-long-name-of-the-model"
     )
     hook = Recipient.objects.create(
         project=project,

@@ -31,11 +31,11 @@ def site(page, cast, log_in, transactional_db):
 
 def faults(page):
     """What axe-core finds, in words: the rule, the element, what is wrong with it."""
-    found = Axe().run(page, options=EVERYTHING).response["violations"]
+    violations = Axe().run(page, options=EVERYTHING).response["violations"]
     return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
-        for one in found
-        for node in one["nodes"]
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
+        for violation in violations
+        for node in violation["nodes"]
     ]
 
 
@@ -57,8 +57,8 @@ def test_no_page_has_a_fault_in_any_theme_or_size(site, half):
         for theme, size in LOOKS if THOROUGH else [LOOKS[number % len(LOOKS)]]:
             site.set_viewport_size(size)
             wear(site, theme)
-            if found := faults(site):
-                wrong[path, theme, size["width"]] = found
+            if page_faults := faults(site):
+                wrong[path, theme, size["width"]] = page_faults
     assert not wrong
 
 

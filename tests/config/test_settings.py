@@ -59,8 +59,8 @@ def test_production_passes_djangos_own_check():
 def test_plans_are_kept_by_postgresql_unless_told_otherwise():
     options, database = 'DATABASES["default"].get("OPTIONS")', "postgresql://user@host/name"
     assert "'prepare_threshold': 3" in shown(options, DATABASE_URL=database)
-    told = shown(options, DATABASE_URL=database, DATABASE_PREPARE="false")
-    assert "prepare_threshold" not in told
+    shown_options = shown(options, DATABASE_URL=database, DATABASE_PREPARE="false")
+    assert "prepare_threshold" not in shown_options
 
 
 def test_cookies_are_for_https_alone_behind_an_https_address():

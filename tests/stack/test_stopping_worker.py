@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 
 def engines() -> list[int]:
     """The engine processes of this test's data folder."""
-    found = []
+    pids = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = " ".join(process.cmdline())
             if "training.engine" in line and str(settings.HOME) in line:
-                found.append(process.pid)
-    return found
+                pids.append(process.pid)
+    return pids
 
 
 # That a killed one is replaced, test_two_machines shows as well.

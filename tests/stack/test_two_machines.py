@@ -96,9 +96,9 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
 
     # The web server has neither machine's folders, and the adapter all the same.
     assert Path(made.policy.adapter_path).is_relative_to(tmp_path / "two")
-    here = artifacts.local_adapter(made.policy.adapter_path)
-    assert here.is_relative_to(tmp_path / "web")
-    assert artifacts._sha256(here / ADAPTER_WEIGHTS) == made.result["adapter_sha256"]
+    adapter = artifacts.local_adapter(made.policy.adapter_path)
+    assert adapter.is_relative_to(tmp_path / "web")
+    assert artifacts._sha256(adapter / ADAPTER_WEIGHTS) == made.result["adapter_sha256"]
     # What was kept of the unfinished run is not needed any more.
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
 
@@ -109,9 +109,9 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
     merge.refresh_from_db()
     assert merge.state == "succeeded", merge.log_tail
     assert Path(merge.run_dir).is_relative_to(tmp_path / "one")
-    whole = artifacts.local_made(merge.run, merging.FOLDER)
-    assert whole.is_relative_to(tmp_path / "web")
+    merged = artifacts.local_made(merge.run, merging.FOLDER)
+    assert merged.is_relative_to(tmp_path / "web")
     weights = "model.safetensors"
-    assert artifacts._sha256(whole / weights) == merge.result["files"][weights]
+    assert artifacts._sha256(merged / weights) == merge.result["files"][weights]
     merging.remove_merged(round_=made)
     assert not list(shared.rglob(weights))

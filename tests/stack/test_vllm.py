@@ -120,9 +120,9 @@ def test_it_loads_a_rounds_adapter_and_writes_what_peft_writes(address, adapter,
     run_writing(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error, job.stored) == ("succeeded", "", 2)
-    for one in Completion.objects.filter(policy=policy).select_related("prompt"):
-        question = one.prompt.messages[-1]["content"]
-        assert one.text.strip() == said_by_peft(adapter, question, 16).strip()
+    for completion in Completion.objects.filter(policy=policy).select_related("prompt"):
+        question = completion.prompt.messages[-1]["content"]
+        assert completion.text.strip() == said_by_peft(adapter, question, 16).strip()
 
 
 def test_the_three_lines_answer(tmp_path):

@@ -19,10 +19,10 @@ def run_engine(
     """
     status = 0 if (run_dir / "result.json").exists() else run_job(kind, run_dir)
     follow(read_progress(run_dir))
-    found = {
+    outcome = {
         name: json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
         if (run_dir / f"{name}.json").exists()
         else None
         for name in ("result", "error")
     }
-    return EngineEnding(status, found["result"], found["error"])
+    return EngineEnding(status, outcome["result"], outcome["error"])

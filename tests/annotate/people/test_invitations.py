@@ -77,19 +77,19 @@ def test_somebody_with_an_account_joins_with_it(cast, invite, client_of):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "reason"),
     [
         ({"expires_at": timezone.now() - timedelta(seconds=1)}, "has expired"),
         ({"revoked_at": timezone.now()}, "was revoked"),
         ({"max_uses": 1, "uses": 1}, "as often as it may be"),
     ],
 )
-def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, words):
+def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, reason):
     invitation, path = invite()
     Invitation.objects.filter(pk=invitation.pk).update(**spoil)
     for response in (client.get(path), client.post(path, SIGN_UP)):
         assert response.status_code == 410
-        assert words in response.content.decode()
+        assert reason in response.content.decode()
     assert not User.objects.filter(username="newcomer").exists()
 
 

@@ -44,10 +44,10 @@ def test_a_key_that_the_page_needs_is_refused(typed):
 
 @pytest.mark.parametrize("keys", [STANDARD, ARROWS])
 def test_no_key_of_a_profile_does_two_things(keys):
-    given = [key for some in keys.values() for key in some]
-    assert len(given) == len(set(given))
+    bound = [key for some in keys.values() for key in some]
+    assert len(bound) == len(set(bound))
     assert set(keys) == set(ACTIONS)
-    assert len(json.loads(as_bindings(keys))) == len(given)
+    assert len(json.loads(as_bindings(keys))) == len(bound)
 
 
 def test_keycaps():

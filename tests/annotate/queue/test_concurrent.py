@@ -106,14 +106,14 @@ def test_one_rater_in_four_windows_holds_one_card():
 def in_threads(call, times):
     """What ``call(number)`` gives in as many threads, each with a connection of its own."""
 
-    def one(number):
+    def call_once(number):
         try:
             return call(number)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
+        return list(pool.map(call_once, range(times)))
 
 
 def judge_all_ahead(project, rater):
@@ -185,8 +185,8 @@ def test_a_late_change_and_its_expiry_at_once_leave_one_verdict():
                 return release_expired(project=project)
             return record_verdict(code=code, rater=rater, choice="tie").status
 
-        told = in_threads(step, 4)
-        assert set(told[::2]) <= {"stored", "repeated"}
+        results = in_threads(step, 4)
+        assert set(results[::2]) <= {"stored", "repeated"}
         counted = Judgement.objects.get(
             comparison=comparison, retracted_at=None, decided_at__isnull=False
         )
@@ -203,9 +203,9 @@ def test_two_raters_edits_settle_into_four_pairs():
     cards = [serve_next(project=project, rater=rater) for rater in raters]
 
     def send(number):
-        given = Given(edit="The same words.", edited_from="left")
+        details = Given(edit="The same words.", edited_from="left")
         return record_verdict(
-            code=cards[number].code, rater=raters[number], choice="tie", given=given
+            code=cards[number].code, rater=raters[number], choice="tie", given=details
         ).status
 
     assert in_threads(send, 2) == ["stored", "stored"]

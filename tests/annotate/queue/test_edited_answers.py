@@ -29,9 +29,9 @@ def rater(project):
 
 def judge(project, rater, choice="left", edit="My **own** answer.", side="left", **named):
     card = serve_next(project=project, rater=rater, **named)
-    given = Given(edit=edit, edited_from=side)
+    details = Given(edit=edit, edited_from=side)
     return record_verdict(
-        code=card.code, rater=rater, choice=choice, given=given, **named
+        code=card.code, rater=rater, choice=choice, given=details, **named
     ).judgement
 
 

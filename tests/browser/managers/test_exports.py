@@ -21,7 +21,7 @@ def rounds(transactional_db, cast):
         made = make_policy(
             project, f"round-{number}", kind=Policy.Kind.ADAPTER, base_model="some/model"
         )
-        found = Round.objects.create(
+        round_ = Round.objects.create(
             project=project,
             number=number,
             snapshot=Snapshot.objects.create(
@@ -42,7 +42,7 @@ def rounds(transactional_db, cast):
         )
         for step in (0, 4):
             for name in ("held_out/loss", "held_out/reward_accuracy"):
-                Metric.objects.create(round=found, step=step, name=name, value=0.5 + step / 10)
+                Metric.objects.create(round=round_, step=step, name=name, value=0.5 + step / 10)
     Policy.objects.filter(slug="round-1").update(state=Policy.State.CHAMPION)
     Policy.objects.filter(slug="round-2").update(state=Policy.State.CANDIDATE)
 

@@ -86,10 +86,10 @@ def test_what_is_required_is_asked_for_in_the_page_and_kept_until_it_is_there(de
     page.keyboard.press("End")
     desk.next_card(lambda: page.keyboard.press("Control+Enter"))
     desk.all_sent()
-    found = stored()
-    assert found.criteria["honest"] == "tie"
-    assert found.criteria["helpful"] == found.outcome
-    assert "plainly" in found.reason
+    judgement = stored()
+    assert judgement.criteria["honest"] == "tie"
+    assert judgement.criteria["helpful"] == judgement.outcome
+    assert "plainly" in judgement.reason
     desk.press("s")  # a skip needs none of it
     desk.all_sent()
     assert judged()[-1] == "skip"

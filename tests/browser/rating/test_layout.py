@@ -20,8 +20,8 @@ def show(desk, cast):
         if turns:
             prompt.messages = turns
             prompt.save()
-        one, other = (make_completion(prompt, policy, text or " ") for text in (a, b))
-        make_comparison(cast.project, prompt=prompt, a=one, b=other)
+        first, second = (make_completion(prompt, policy, text or " ") for text in (a, b))
+        make_comparison(cast.project, prompt=prompt, a=first, b=second)
         make_cards(cast.project, 2)
         return desk.open()
 

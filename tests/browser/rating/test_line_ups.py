@@ -28,11 +28,11 @@ def line_up(cast, desk):
 
 
 def letters(page):
-    return [one.get_attribute("data-answer") for one in page.locator(".line-up > li").all()]
+    return [answer.get_attribute("data-answer") for answer in page.locator(".line-up > li").all()]
 
 
 def places(page):
-    return [one.input_value() for one in page.locator(".line-up select").all()]
+    return [field.input_value() for field in page.locator(".line-up select").all()]
 
 
 def stored():

@@ -514,8 +514,8 @@ def _paused_round(project: Project, manager: User, rng: random.Random) -> None:
         "train/grad_norm": lambda step: 1.2 if step < 50 else 38.0,
     }
     for name, value in wrong.items():
-        for one in made.metrics.filter(name=name):
-            Metric.objects.filter(pk=one.pk).update(value=value(one.step))
+        for metric in made.metrics.filter(name=name):
+            Metric.objects.filter(pk=metric.pk).update(value=value(metric.step))
     _samples(made, (0, 12, 24, 36, 48))
     Round.objects.filter(pk=made.pk).update(kept_step=54)
 

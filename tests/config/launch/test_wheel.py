@@ -51,20 +51,20 @@ def test_it_starts_from_an_empty_folder(installed, tmp_path):
     environment = installation.environment | {"SEED_DEMO": "1"}
     del environment["WHETSTONE_HOME"]  # it is where it is started
     environment.pop("PYTHONPATH", None)
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [str(installed), "-m", "whetstone", "up"],
             cwd=tmp_path,
             env=environment,
-            stdout=said,
-            stderr=said,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
     try:
         wait_for(
             lambda: installation.answers() or process.poll() is not None, "the web server to answer"
         )
-        assert process.poll() is None, (tmp_path / "said").read_text()
+        assert process.poll() is None, (tmp_path / "up.log").read_text()
         with urllib.request.urlopen(f"{installation.url}/login/") as response:
             page = response.read().decode()
         (css,) = {part for part in page.split('"') if "/css/base." in part}

@@ -43,7 +43,7 @@ class Stub:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def asked(self) -> list[Request]:
-        return [one for one in self.requests if one.path.endswith("/chat/completions")]
+        return [request for request in self.requests if request.path.endswith("/chat/completions")]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -106,7 +106,7 @@ def reply(text: str, reason: str = "stop", **usage: int) -> bytes:
     ).encode()
 
 
-def said(body: dict[str, Any]) -> str:
+def answer_text(body: dict[str, Any]) -> str:
     return f"Answer to {body['messages'][-1]['content']} with {body.get('seed')}"
 
 
@@ -119,30 +119,30 @@ def answer(handler: Handler, body: dict[str, Any]) -> None:
         handler.send(200, b"Success: LoRA adapter added successfully.", "text/plain")
     elif body.get("stream"):
         handler.begin_stream()
-        for word in said(body).split(" "):
+        for word in answer_text(body).split(" "):
             handler.wfile.write(chunk(word + " "))
         handler.wfile.write(chunk("", "stop"))
         handler.wfile.write(b"data: [DONE]\n\n")
     else:
-        handler.send(200, reply(said(body)))
+        handler.send(200, reply(answer_text(body)))
 
 
 def chunk(text: str, reason: str | None = None) -> bytes:
     delta = {"content": text} if text else {}
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    told: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": [choice]}
+    payload: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": [choice]}
     if reason:
-        told["usage"] = {"prompt_tokens": 7, "completion_tokens": 3}
-    return b"data: " + json.dumps(told).encode() + b"\n\n"
+        payload["usage"] = {"prompt_tokens": 7, "completion_tokens": 3}
+    return b"data: " + json.dumps(payload).encode() + b"\n\n"
 
 
 def says(text: str) -> Behaviour:
     return lambda handler, body: handler.send(200, reply(text))
 
 
-def fails(status: int, words: str = "no", **headers: str) -> Behaviour:
-    told = json.dumps({"error": {"message": words}}).encode()
-    return lambda handler, body: handler.send(status, told, **headers)
+def fails(status: int, message: str = "no", **headers: str) -> Behaviour:
+    payload = json.dumps({"error": {"message": message}}).encode()
+    return lambda handler, body: handler.send(status, payload, **headers)
 
 
 def tells_the_key(status: int) -> Behaviour:

@@ -102,12 +102,12 @@ def test_only_listed_hosts_are_asked(listed, url, allowed):
 )
 def test_where_a_listed_name_may_lead(listed, url, address, allowed):
     rules = HostRules.of(listed)
-    found = ipaddress.ip_address(address)
+    ip = ipaddress.ip_address(address)
     if allowed:
-        rules.check_address(origin_of(url), found)
+        rules.check_address(origin_of(url), ip)
     else:
         with pytest.raises(AddressRefused):
-            rules.check_address(origin_of(url), found)
+            rules.check_address(origin_of(url), ip)
 
 
 @pytest.mark.parametrize("entry", [":80", "host:port"])

@@ -39,6 +39,6 @@ def wrapped(inner: Exception) -> Exception:
     ],
 )
 def test_an_error_has_a_kind_and_words(error: Exception, kind: str) -> None:
-    found = explain(error)
-    assert found.kind == kind
-    assert found.message
+    explanation = explain(error)
+    assert explanation.kind == kind
+    assert explanation.message

@@ -89,7 +89,7 @@ def new_round(cast, adapter) -> Callable[..., Round]:
         if is_new:
             snapshot.pairs.set(pairs)
         ended = timezone.now()
-        found = Round.objects.create(
+        round_ = Round.objects.create(
             project=project,
             number=number,
             snapshot=snapshot,
@@ -141,8 +141,8 @@ def new_round(cast, adapter) -> Callable[..., Round]:
         }
         for name, (first, last) in values.items():
             for step, value in ((0, first), (4, last)):
-                Metric.objects.create(round=found, step=step, name=name, value=value)
-        return found
+                Metric.objects.create(round=round_, step=step, name=name, value=value)
+        return round_
 
     return new
 
@@ -150,10 +150,10 @@ def new_round(cast, adapter) -> Callable[..., Round]:
 @pytest.fixture
 def answered(cast, judged, new_round) -> Round:
     """A round whose policy and whose start have answered the same held-out prompts."""
-    found = new_round()
+    round_ = new_round()
     looping = "and so it goes on " * 8
     for number in range(4):
         prompt = make_prompt(cast.project, f"Held-out question {number}?", held_out=True)
-        make_completion(prompt, found.start, f"Before {number}. {looping if number else ''}")
-        make_completion(prompt, found.policy, f"Now {number}.", finish_reason="stop")
-    return found
+        make_completion(prompt, round_.start, f"Before {number}. {looping if number else ''}")
+        make_completion(prompt, round_.policy, f"Now {number}.", finish_reason="stop")
+    return round_

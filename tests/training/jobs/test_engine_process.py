@@ -97,7 +97,7 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("ending", "words"),
+    ("ending", "phrase"),
     [
         (EngineEnding(-9, None, None), "SIGKILL"),
         (EngineEnding(-9, None, None), "memory"),
@@ -112,8 +112,8 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
         ),
     ],
 )
-def test_an_ending_has_words(ending, words):
-    assert words in ending.words()
+def test_an_ending_has_words(ending, phrase):
+    assert phrase in ending.words()
 
 
 @pytest.mark.parametrize(
@@ -273,6 +273,6 @@ def test_a_round_is_spread_over_as_many_gpus_as_it_asks(
     kind, processes, launcher, expected, settings
 ):
     settings.LAUNCHER = launcher
-    words = engine_process._launcher(kind, processes)
-    assert set(expected) <= set(words)
-    assert ("--multi_gpu" in words) == ("--multi_gpu" in expected)
+    command = engine_process._launcher(kind, processes)
+    assert set(expected) <= set(command)
+    assert ("--multi_gpu" in command) == ("--multi_gpu" in expected)

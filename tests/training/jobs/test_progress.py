@@ -26,7 +26,7 @@ def test_time_left_at_the_recent_pace(marks, total, now, expected):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (0, "less than a minute"),
         (44, "less than a minute"),
@@ -36,8 +36,8 @@ def test_time_left_at_the_recent_pace(marks, total, now, expected):
         (3 * 86_400, "about 3 days"),
     ],
 )
-def test_lengths_of_time_in_words(seconds, words):
-    assert in_words(seconds) == words
+def test_lengths_of_time_in_words(seconds, text):
+    assert in_words(seconds) == text
 
 
 @pytest.mark.parametrize(

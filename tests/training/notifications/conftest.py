@@ -18,21 +18,21 @@ from training.notifications.recipients import add_recipient
 @pytest.fixture(autouse=True)
 def messages(monkeypatch) -> list[int]:
     """Whom a worker would be told of. No broker is here, and rows are all that counts."""
-    told: list[int] = []
+    dispatched: list[int] = []
 
     def note(pk: int) -> bool:
-        told.append(pk)
+        dispatched.append(pk)
         return True
 
     monkeypatch.setattr("training.notifications.outbox.dispatch", note)
-    return told
+    return dispatched
 
 
 @pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
-    with running_receiver() as found:
+    with running_receiver() as server:
         settings.ENDPOINT_HOSTS = ["127.0.0.1"]
-        yield found
+        yield server
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ def test_an_edited_answer_is_trained_on_unless_its_prompt_is_held_out(rater, hel
     project = make_project(editing_on=True)
     comparison = make_comparison(project, prompt=make_prompt(project, held_out=held_out))
     card = serve_next(project=project, rater=rater)
-    given = Given(edit="Better.", edited_from="left")
-    record_verdict(code=card.code, rater=rater, choice="both_bad", given=given)
+    details = Given(edit="Better.", edited_from="left")
+    record_verdict(code=card.code, rater=rater, choice="both_bad", given=details)
     snapshot = freeze_snapshot(project=project)
     lines = [json.loads(line) for line in snapshot.file.read_bytes().splitlines()]
     assert snapshot.counts[split] == 2

@@ -174,9 +174,9 @@ def test_the_command_says_it_in_words(project, rater):
     judge(project, rater)
     out = StringIO()
     call_command("dry_run", project="sharpen", stdout=out)
-    words = " ".join(out.getvalue().split())
-    assert "No round would start automatically now. 1 new pair of 3." in words
-    assert "- Gold accuracy is high enough: Too few to tell: 0 gold verdicts recently" in words
+    report = " ".join(out.getvalue().split())
+    assert "No round would start automatically now. 1 new pair of 3." in report
+    assert "- Gold accuracy is high enough: Too few to tell: 0 gold verdicts recently" in report
     with pytest.raises(CommandError, match="no project"):
         call_command("dry_run", project="absent")
 

@@ -51,8 +51,8 @@ def test_the_next_window(plan, now, expected):
     ],
 )
 def test_the_latest_window(after, until, expected):
-    found = latest_window(MON_THU, after=at(after), until=at(until))
-    assert found == (at(expected) if expected else None)
+    window = latest_window(MON_THU, after=at(after), until=at(until))
+    assert window == (at(expected) if expected else None)
 
 
 @pytest.mark.parametrize("plan", [EARLY, Plan(tuple(range(7)), (time(2, 30), time(3, 30)), BERLIN)])

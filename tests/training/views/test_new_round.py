@@ -106,7 +106,7 @@ def test_a_warnings_remedy_is_filled_in(manager, pairs):
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "words"),
+    ("changes", "field", "message"),
     [
         ({"learning_rate": 0}, "learning_rate", "above 0"),
         ({"loss": "ipo", "label_smoothing": 0.1}, "label_smoothing", "does not use it"),
@@ -117,10 +117,10 @@ def test_a_warnings_remedy_is_filled_in(manager, pairs):
         ({"start": "nobody"}, "start", "nobody"),
     ],
 )
-def test_what_is_wrong_is_said_beside_its_field(manager, pairs, changes, field, words):
+def test_what_is_wrong_is_said_beside_its_field(manager, pairs, changes, field, message):
     Machine.objects.create(name="worker", report=REPORT)
     response = start(manager, **changes)
-    assert words in " ".join(response.context["form"].errors[field])
+    assert message in " ".join(response.context["form"].errors[field])
     assert "No round was started" in text(response)
     assert not Round.objects.exists()
     assert not PreferencePair.objects.exclude(frozen_at=None).exists()

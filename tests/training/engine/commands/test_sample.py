@@ -71,16 +71,16 @@ def test_rows_have_what_the_contract_says(base: Path, talker: Path, new_run: New
 
 
 def test_a_stopped_job_goes_on_where_it_was(base: Path, new_run: NewRun) -> None:
-    whole = new_run("whole", job(base, batch_size=2), prompts=prompts(6))
-    assert run_engine("sample", whole) == 0
-    lines = (whole / "completions.jsonl").read_text().splitlines(keepends=True)
+    uninterrupted = new_run("whole", job(base, batch_size=2), prompts=prompts(6))
+    assert run_engine("sample", uninterrupted) == 0
+    lines = (uninterrupted / "completions.jsonl").read_text().splitlines(keepends=True)
     part = new_run("part", job(base, batch_size=2), prompts=prompts(6))
     (part / "completions.jsonl").write_text("".join(lines[:3]) + lines[3][:20])
     assert run_engine("sample", part) == 0
-    assert texts(part) == texts(whole)
+    assert texts(part) == texts(uninterrupted)
     rows = read_lines(part / "completions.jsonl")
     assert len(rows) == 6
-    assert rows[:3] == read_lines(whole / "completions.jsonl")[:3]
+    assert rows[:3] == read_lines(uninterrupted / "completions.jsonl")[:3]
 
 
 def test_a_job_killed_just_before_its_end_only_ends(base: Path, new_run: NewRun) -> None:
@@ -143,14 +143,16 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
     run = new_run("s", job(folder, talker, sampling={"max_new_tokens": 60}), prompts=asked)
     assert run_engine("sample", run) == 0
     drawn = {row["id"]: row for row in read_lines(run / "completions.jsonl")}
-    given = [
+    completions = [
         {"id": r["id"], "messages": r["messages"], "policy": "v1.0", "text": drawn[r["id"]]["text"]}
         for r in asked
         if drawn[r["id"]]["finish_reason"] == "stop"
     ]
     adapters = {"v1.0": str(talker)}
     scoring = new_run(
-        "scores", ScoreJob(model=Model(base=str(folder)), adapters=adapters), completions=given
+        "scores",
+        ScoreJob(model=Model(base=str(folder)), adapters=adapters),
+        completions=completions,
     )
     assert run_engine("score", scoring) == 0
     scores = read_lines(scoring / "scores.jsonl")
@@ -237,9 +239,9 @@ def test_who_watches_sees_what_is_under_way(
     settings = job(base, talker, show_partial=True)
     folder = new_run("watched", settings, prompts=prompts(2, ("v1.0",)))
     assert run_engine("sample", folder) == 0
-    whole = texts(folder)
+    final = texts(folder)
     assert len(shown) > 2
     for before, after in pairwise(shown):
         assert all(len(after[key]) >= len(before[key]) for key in before.keys() & after.keys())
-    assert all(whole[key].startswith(text.rstrip()) for some in shown for key, text in some.items())
+    assert all(final[key].startswith(text.rstrip()) for some in shown for key, text in some.items())
     assert any(text for some in shown for text in some.values())

@@ -143,7 +143,7 @@ def test_out_of_memory_takes_fewer_rows_and_loses_nothing(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = questions(["policy_0"], samples=2)
-    whole = written(model, asked, 8)
+    expected = written(model, asked, 8)
     inner = Decoder._hidden
 
     def tight(self: Decoder, ids: Any, positions: Any) -> Any:
@@ -152,7 +152,7 @@ def test_out_of_memory_takes_fewer_rows_and_loses_nothing(
         return inner(self, ids, positions)
 
     monkeypatch.setattr(Decoder, "_hidden", tight)
-    assert written(model, asked, 8) == whole
+    assert written(model, asked, 8) == expected
 
 
 def test_a_request_to_stop_is_heard_between_tokens(model: Any) -> None:

@@ -72,12 +72,12 @@ def test_it_trains(base: Path, new_run: NewRun) -> None:
 
 def test_the_weights_are_in_four_bits(base: Path) -> None:
     device = torch.device("cpu")
-    whole = policy.load_base(Model(base=str(base)), torch.float32, device)
+    full = policy.load_base(Model(base=str(base)), torch.float32, device)
     small = policy.load_base(Model(base=str(base)), torch.float32, device, four_bit=True)
     name = "model.layers.0.mlp.up_proj"
     packed = small.get_submodule(name).weight
     assert packed.dtype == torch.uint8
-    assert packed.numel() * 2 == whole.get_submodule(name).weight.numel()
+    assert packed.numel() * 2 == full.get_submodule(name).weight.numel()
     assert small.get_output_embeddings().weight.dtype == torch.float32
 
 
@@ -109,9 +109,9 @@ def test_a_reference_of_the_whole_base_is_not_taken_for_it(base: Path, new_run: 
     cache = str(base.parent / "four-bit-cache")
     four = dataclasses.replace(job(base), reference_cache=cache)
     pairs = make_pairs(4)
-    whole = dataclasses.replace(four, load_in_4bit=False)
-    for name, one in (("whole", whole), ("four", four)):
-        folder = new_run(name, one, pairs=pairs)
+    full = dataclasses.replace(four, load_in_4bit=False)
+    for name, variant in (("whole", full), ("four", four)):
+        folder = new_run(name, variant, pairs=pairs)
         assert run_engine("dpo", folder) == EXIT_DONE
         assert read_json(folder / "result.json")["reference_cached"] == 0
 

@@ -164,9 +164,9 @@ def test_it_does_not_start_for_a_parent_that_is_gone(base: Path, new_run: NewRun
     dead.wait(60)
     folder = new_run("late", long_job(base), pairs=make_pairs(4))
     engine = start_engine("dpo", folder, WHETSTONE_PARENT_PID=str(dead.pid))
-    _, words = engine.communicate(timeout=280)
+    _, stderr = engine.communicate(timeout=280)
     assert engine.returncode == 1
-    assert "already gone" in words
+    assert "already gone" in stderr
     assert not (folder / "heartbeat").exists()
 
 

@@ -112,14 +112,14 @@ def test_a_run_stopped_and_taken_up_writes_the_same_once(
 
         def phase(
             self: RunDir,
-            words: str,
+            name: str,
             *,
             stop: StopRequest = stop,
             wanted: tuple[str, int] = wanted,
             **named: Any,
         ) -> None:
-            say(self, words, **named)
-            if (words, named.get("step")) == wanted:
+            say(self, name, **named)
+            if (name, named.get("step")) == wanted:
                 stop.set()
 
         monkeypatch.setattr(RunDir, "phase", phase)
@@ -182,10 +182,10 @@ def test_the_divergence_is_exact_on_the_usual_path_too(
     from training.engine.model.adapters import load_tokenizer
 
     monkeypatch.setattr("training.engine.forward.architecture.KNOWN", set())
-    one = EvalSamples(answers=6, shown=1, max_new_tokens=1)
+    watch = EvalSamples(answers=6, shown=1, max_new_tokens=1)
     own = {"reference_adapter": str(talker)}
     rows = make_pairs(30, held_out=6)
-    folder = new_run("exact", job(base, watch=one, **own), pairs=rows)
+    folder = new_run("exact", job(base, watch=watch, **own), pairs=rows)
     assert run_engine("dpo", folder) == EXIT_DONE
     alone = new_run("alone", job(base, watch=EvalSamples(), **own), pairs=rows)
     assert run_engine("dpo", alone) == EXIT_DONE
