@@ -84,7 +84,7 @@ def round_settings() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Each generated page as it is to be."""
+    """The text of each generated page, by its path."""
     return {
         DOCS / "settings.md": SETTINGS.format(tables=as_markdown()),
         DOCS / "modules.md": modules(),

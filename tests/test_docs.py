@@ -1,4 +1,4 @@
-"""The docs keep to the code: generated pages are current, what a page names is there."""
+"""The docs match the code: generated pages are current, and what a page names exists."""
 
 import re
 from pathlib import Path
@@ -68,7 +68,7 @@ def is_module(parts: list[str]) -> bool:
 
 
 def test_no_folder_is_crowded():
-    """A stranger finds a room by its name: at most a dozen loose modules in a folder."""
+    """Folders stay easy to survey: at most a dozen modules directly in one."""
     crowded = {
         str(folder.relative_to(ROOT)): count
         for package in (*PACKAGES, "tests")

@@ -1,4 +1,4 @@
-"""The pages of a project that is at work, for tests that look at every one of them."""
+"""The pages of a project in use, for tests that look at every one of them."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def answer(question: str, *, patience: int = 3, hurry: bool = False, anything_el
 )
 
 JUDGED = 7_000_000
-"""The number of a comparison that was judged."""
+"""The pk of the comparison that was judged."""
 
 SERVED = 7_000_001
-"""The number of an endpoint."""
+"""The pk of the endpoint."""
 
 TRIED = 7_000_002
-"""The number of what was asked in the playground."""
+"""The pk of the tryout in the playground."""
 
 TOKEN = "come-in"
-"""In the link of an invitation to a project that the manager is no member of."""
+"""The token of an invitation to a project that the manager is not a member of."""
 
 PROJECT_PAGES = [
     "",
@@ -110,7 +110,7 @@ PROJECT_PAGES = [
     "about-me/",
     "rank/",
 ]
-"""Below /p/sharpen/. Every page of a project belongs here."""
+"""Paths below /p/sharpen/. Every page of a project belongs here."""
 
 PAGES = [
     "/",
@@ -125,11 +125,11 @@ PAGES = [
 ]
 
 ABSENT = {"/join/unknown/", "/p/no/"}
-"""Those of PAGES that answer that there is no such thing."""
+"""Those of PAGES that answer 404."""
 
 
 def fill(project: Project) -> Round:
-    """A project at work, with everything asked on its card; and three projects beside it:
+    """A project in use, with everything asked on its card, and three more projects:
     ``plain`` with a card that asks for nothing but the verdict, ``fresh`` with nothing at all,
     ``next-door`` with an invitation."""
     LoopSettings.objects.create(project=project, base_model="some/model")
@@ -236,7 +236,7 @@ def _ranked(project: Project) -> None:
 
 
 def _afterwards(project: Project) -> None:
-    """A round that has succeeded, measured and pushed; and news of it."""
+    """A round that has succeeded, with metrics, a push and notifications."""
     running = project.rounds.get(number=1)
     candidate = project.policies.get(slug="candidate")
     round_ = Round.objects.create(
@@ -288,7 +288,7 @@ def _afterwards(project: Project) -> None:
 
 
 def _served(project: Project) -> None:
-    """An endpoint that has failed at something, and a tryout half answered."""
+    """An endpoint with an error, and a tryout that is half answered."""
     policy = make_policy(project, "served", kind=Policy.Kind.ENDPOINT)
     endpoint = Endpoint.objects.create(
         pk=SERVED,
@@ -334,7 +334,7 @@ def _served(project: Project) -> None:
 
 
 def _beside(project: Project, slug: str) -> Project:
-    """Another project of the same people."""
+    """Another project with the same members."""
     made = make_project(slug, name=slug.title())
     for membership in project.memberships.all():
         made.memberships.create(user=membership.user, role=membership.role)

@@ -1,4 +1,4 @@
-"""axe-core finds nothing against WCAG 2.2, A and AA, on any page: themes, sizes, open parts.
+"""axe-core finds no violation of WCAG 2.2, A and AA, on any page, theme, size or opened part.
 
 Pages take turns in themes and sizes; ``make test-thorough`` looks at every theme and size of each.
 """
@@ -30,7 +30,7 @@ def site(page, cast, log_in, transactional_db):
 
 
 def faults(page):
-    """What axe-core finds, in words: the rule, the element, what is wrong with it."""
+    """What axe-core finds, as text: the rule, the element, what is wrong with it."""
     violations = Axe().run(page, options=EVERYTHING).response["violations"]
     return [
         f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
@@ -46,7 +46,7 @@ def wear(page, theme):
     )
 
 
-@pytest.mark.parametrize("half", [0, 1])  # two processes share the minutes
+@pytest.mark.parametrize("half", [0, 1])  # so that two processes can share the work
 def test_no_page_has_a_fault_in_any_theme_or_size(site, half):
     wrong = {}
     for number, path in enumerate(PAGES[half::2]):

@@ -1,4 +1,4 @@
-"""Pages keep within the window: right to left, with the largest text, on a phone and a desk."""
+"""Pages fit the window: right to left, with the largest text, on a phone and on a desktop."""
 
 import pytest
 from django.conf import settings as django_settings

@@ -1,4 +1,4 @@
-"""The whole turn as a new user does it, in a real browser, with every part real."""
+"""The whole loop as a new user goes through it, in a real browser, with every part real."""
 
 import re
 

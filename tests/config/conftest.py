@@ -1,4 +1,4 @@
-"""A whole Whetstone of its own, started as a person would."""
+"""A complete Whetstone installation, started as a user would start it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Installation:
-    """A data folder and a port, and what is run on them."""
+    """A data folder, a port, and the commands run on them."""
 
     home: Path
     port: int
@@ -99,7 +99,7 @@ class Up:
         return process
 
     def wait_until_all_run(self) -> None:
-        """Until each process has got as far as starting its own program."""
+        """Wait until each process has started its own program."""
         wait_for(lambda: len(psutil.Process(self.process.pid).children()) == 5, "five processes")
 
     def wait_until_printed(self, text: str) -> None:
@@ -111,7 +111,7 @@ class Up:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; one that is dead and not yet reaped does not."""
+    """Those that still run; a dead process that is not yet reaped does not count."""
     running = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -122,7 +122,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 @contextlib.contextmanager
 def running_up(installation: Installation) -> Iterator[Up]:
-    """`manage.py up`, from when it says it is ready; all of it is gone afterwards."""
+    """`manage.py up`, from when it reports to be ready; all its processes are gone afterwards."""
     terminal = installation.home / "terminal.txt"
     with terminal.open("wb") as output:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The settings as an operator meets them: written down, and safe in production."""
+"""The settings as an operator sees them: documented, and safe in production."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def shown(name: str, **environment: str) -> str:
-    """A setting as a fresh process sees it."""
+    """A setting's value in a new process."""
     code = f"from config import settings; print(settings.{name})"
     result = run("-c", code, **environment)
     assert result.returncode == 0, result.stderr

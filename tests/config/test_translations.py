@@ -1,4 +1,4 @@
-"""The German interface is whole: every text is in the catalogue, translated, and compiled.
+"""The German interface is complete: every text is in the catalogue, translated, and compiled.
 
 The catalogue is read with polib and the texts are found in the sources by Python alone, so that
 neither a run nor a test needs GNU gettext.
@@ -145,7 +145,7 @@ ENGLISH = [
 
 
 def visible_text(page: str) -> str:
-    """What a person sees or hears of a page: its text, its labels, and what its script says."""
+    """What a person sees or hears on a page: its text, its labels, and its script's messages."""
     spoken = re.findall(r'(?:aria-label|title|placeholder|data-[a-z0-9-]+)="([^"]*)"', page)
     seen = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
     return unescape(" | ".join([" ".join(seen.split()), *spoken]))
@@ -209,14 +209,14 @@ MANAGERS_PAGES = {
     "texts/guidelines/1/": ["Richtlinien, Version 1", "Das Ganze", "Alles war neu"],
     "texts/consent/": ["Einwilligungstext", "Ein leerer Text fragt nichts."],
 }
-"""Below /p/sharpen/, with some of what each says in German."""
+"""Paths below /p/sharpen/, with some German phrases from each page."""
 
 MANAGERS_ENGLISH = [
     *("Save", "Preview", "The card", "Comparisons", "People", "Settings", "Rounds", "Completions"),
     *("Used in", "Any", "Role", "Members", "Invitations", "Judgements", "Result", "Words"),
     *("Queued", "Running", "Failed", "Retired", "Open", "Settled", "Tie", "Preference pair"),
     *("Held-out", "Training pairs", "Reward", "ago", "starting", "loading", "about", "Versions"),
-    # No page in German has one of these, whatever it says.
+    # No German page contains any of these.
     *("the", "and", "of", "with", "is", "are", "not", "yet", "from", "has", "have", "by", "to"),
     *("this", "that", "they", "for", "each", "when", "only", "or", "its", "one", "you", "your"),
 ]
@@ -224,7 +224,7 @@ MANAGERS_ENGLISH = [
 
 @pytest.fixture
 def at_work(cast):
-    """A project of which every page has much to say; what people and models wrote is German."""
+    """A project with something to show on every page; what people and models wrote is German."""
     project, manager = cast.project, cast.manager
     LoopSettings.objects.create(project=project, base_model="some/model")
     base = make_policy(project, "base", kind=Policy.Kind.BASE, base_model="some/model")

@@ -1,4 +1,4 @@
-"""A worker that leaves in the middle of a round, kindly or not."""
+"""A worker that ends in the middle of a round, gracefully or not."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ def engines() -> list[int]:
     return pids
 
 
-# That a killed one is replaced, test_two_machines shows as well.
+# test_two_machines also shows that a killed worker is replaced.
 @pytest.mark.parametrize("how", ["kindly", "killed"] if THOROUGH else ["kindly"])
 def test_the_round_goes_on_with_another_worker_and_no_engine_is_orphaned(
     redis_server,

@@ -1,4 +1,4 @@
-"""Which completions raters are spared: the rules by table, and what becomes of the rows."""
+"""Which completions are kept from raters: the rules by table, then what happens to the rows."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Rows by ready statements are the rows that Django reads and writes."""
+"""Prepared SQL statements read and write the same rows as Django's ORM."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The commands that bring files in and take pairs out."""
+"""The commands that import files and export pairs."""
 
 import gzip
 import json

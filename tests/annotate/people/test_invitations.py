@@ -1,4 +1,4 @@
-"""Invitations: who gets in by a link, who does not, and what is kept."""
+"""Invitations: who can join with a link, who cannot, and what is stored."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ SIGN_UP = {"username": "newcomer", "password1": "a-long-passw0rd", "password2": 
 
 @pytest.fixture
 def invite(cast):
-    """``invite(role, …)`` makes an invitation and gives it with the path of its link."""
+    """``invite(role, …)`` makes an invitation and returns it with the path of its link."""
 
     def invite(role="rater", lasts=timedelta(days=7), **fields):
         invitation, token = invitations.invite(

@@ -1,4 +1,4 @@
-"""Members: roles, pauses, goodbyes and what they do to cards and judgements; who sees figures."""
+"""Members: roles, pausing, leaving, the effect on cards and judgements; who sees figures."""
 
 import json
 

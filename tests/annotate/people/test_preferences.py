@@ -1,4 +1,4 @@
-"""A rater's own settings: keys, size of text, appearance."""
+"""A rater's own settings: keys, text size, appearance."""
 
 import json
 
@@ -86,7 +86,7 @@ class TestKept:
         cast.rater.preferences = {"theme": "dark"}
         cast.rater.save()
         assert 'data-theme="dark"' in rater.get(reverse("you")).content.decode()
-        rater.cookies["theme"] = "auto"  # this browser does as the system has it
+        rater.cookies["theme"] = "auto"  # this browser follows the system's setting
         assert "data-theme=" not in rater.get(reverse("you")).content.decode().split("<body")[0]
 
     def test_one_key_cannot_do_two_things(self, cast, rater):

@@ -1,4 +1,4 @@
-"""Gold: when it is due, that nothing tells it, that it never settles, how it is counted."""
+"""Gold: when it is due, that it looks like any card, that it never settles, how it is counted."""
 
 import re
 from itertools import pairwise

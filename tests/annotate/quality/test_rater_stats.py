@@ -1,4 +1,4 @@
-"""A rater's figures: pure rules by table, queries by small examples."""
+"""A rater's figures: pure functions by table, queries by small examples."""
 
 from datetime import date, datetime, timedelta
 

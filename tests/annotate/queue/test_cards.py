@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def known_coin(monkeypatch):
-    """The same draws in every run: what follows from chance is tested in test_sides."""
+    """The same random draws in every run; the statistics of the draws are tested in test_sides."""
     monkeypatch.setattr(cards, "_draw", Random(4))
 
 

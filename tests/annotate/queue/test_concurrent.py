@@ -1,4 +1,4 @@
-"""Many raters at once, each in a thread with a connection of its own."""
+"""Many raters at once, each in a thread with its own connection."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,7 +48,7 @@ def test_every_comparison_gets_exactly_the_judgements_wanted(wanted):
 
 def test_what_another_rater_is_just_taking_is_passed_over():
     if not connection.features.has_select_for_update:
-        return  # one writer: nobody is just taking anything
+        return  # a single writer: no two can take a comparison at once
     project = make_project()
     mine, other = (join(project, make_user()) for _ in range(2))
     first, second = make_comparison(project, priority=1), make_comparison(project)
@@ -104,7 +104,7 @@ def test_one_rater_in_four_windows_holds_one_card():
 
 
 def in_threads(call, times):
-    """What ``call(number)`` gives in as many threads, each with a connection of its own."""
+    """What ``call(number)`` returns in ``times`` threads, each with its own connection."""
 
     def call_once(number):
         try:
@@ -117,7 +117,7 @@ def in_threads(call, times):
 
 
 def judge_all_ahead(project, rater):
-    """As the page does it: one card shown, one fetched ahead."""
+    """Judge as the page does: one card shown, one fetched ahead."""
     judged = []
     shown = serve_next(project=project, rater=rater)
     while shown is not None:

@@ -1,4 +1,4 @@
-"""Line-ups: the rules by table, then what an order makes of comparisons and pairs."""
+"""Line-ups: the rules by table, then which comparisons and pairs an order produces."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The statements of every vote find their rows in an index, whatever is in the tables."""
+"""The queries behind every vote use an index, whatever is in the tables."""
 
 from datetime import timedelta
 from itertools import combinations
@@ -38,7 +38,7 @@ PLANS = [
 
 @pytest.fixture
 def history(db):
-    """Sixty raters who have judged some hundred comparisons, and as many that are open."""
+    """Sixty raters, a few hundred judged comparisons, and as many open ones."""
     project = make_project()
     prompt, policy = make_prompt(project), make_policy(project)
     answers = [make_completion(prompt, policy) for _ in range(40)]
@@ -72,7 +72,7 @@ def history(db):
 
 
 def plan(history, statement, names):
-    """The database's own words for how it would answer."""
+    """The database's query plan as text."""
     values = [history.get(name, name) for name in names]
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -1,4 +1,4 @@
-"""What a project asks for × what was posted → what is kept, or which fields will not do."""
+"""What a project asks for × what was posted → what is stored, or which fields are invalid."""
 
 import pytest
 

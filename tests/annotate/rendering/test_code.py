@@ -1,4 +1,4 @@
-"""Code is coloured where its language is named and known, and comes out letter by letter."""
+"""Code is coloured if its language is named and known, and no character of it is changed."""
 
 import pytest
 

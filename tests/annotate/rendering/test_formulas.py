@@ -1,4 +1,4 @@
-"""Formulas become MathML where nothing is lost; money stays money."""
+"""Formulas become MathML if nothing is lost; amounts of money stay as they are."""
 
 import pytest
 

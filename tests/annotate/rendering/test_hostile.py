@@ -1,4 +1,4 @@
-"""Whatever the text, only our elements come out, balanced, and nothing of it disappears."""
+"""Whatever the text, the HTML has only our elements, balanced, and no text disappears."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ATTRIBUTES = {
 
 
 class Strict(HTMLParser):
-    """Reads a fragment as a browser does, and notes whatever is not of our making."""
+    """Reads a fragment as a browser does, and records everything that we did not generate."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -68,7 +68,7 @@ def strict(text: str) -> Strict:
 
 
 def letters(text: str) -> set[str]:
-    """The words of ``text`` that Markdown has no hand in: runs of three letters and more."""
+    """The words of ``text`` that Markdown leaves alone: runs of three or more letters."""
     return set(re.findall(r"[^\W\d_]{3,}", text))
 
 
@@ -148,4 +148,4 @@ def test_every_real_text_is_whole_and_safe():
 
 
 _CONSUMED = re.compile(r"\\[A-Za-z]+|&#?\w+;")
-"""LaTeX commands and entities: their letters stand for signs."""
+"""LaTeX commands and entities, whose letters are shown as symbols."""

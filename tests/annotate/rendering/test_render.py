@@ -1,4 +1,4 @@
-"""Markdown is laid out, and nothing of the text is lost. Hostile text: test_rendering_hostile."""
+"""Markdown is laid out, and no text is lost. Hostile text: test_hostile."""
 
 from html.parser import HTMLParser
 

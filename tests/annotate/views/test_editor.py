@@ -1,4 +1,4 @@
-"""The project editor, the text editor and the comparisons page, as a manager meets them."""
+"""The project editor, the text editor and the comparisons page, as a manager uses them."""
 
 import pytest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""The managers' pages in a browser: they fit, they obey the policy, they stop asking."""
+"""The managers' pages in a browser: they fit, obey the content policy, and stop polling."""
 
 import pytest
 from django.utils import timezone
@@ -10,7 +10,7 @@ from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
 
 @pytest.fixture
 def busy(transactional_db, cast):
-    """A project with a round and a sampling job at work."""
+    """A project with a round and a sampling job running."""
     project = cast.project
     LoopSettings.objects.create(project=project, base_model="some/model")
     make_comparison(project)

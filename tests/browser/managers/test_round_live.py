@@ -1,4 +1,4 @@
-"""A round's page while it runs: it renews itself under one's hands, pauses and goes on."""
+"""A round's page while it runs: it updates while it is used, and the round pauses and resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STILL = """() => window.held.every((node) => node.isConnected) && document
 
 
 def advance(round_: Round, step: int) -> None:
-    """What a worker stores of one more step."""
+    """What a worker stores after one more step."""
     for name in ("train/loss", "held_out/loss"):
         Metric.objects.create(round=round_, step=step, name=name, value=0.7 - step / 10)
     RoundSample.objects.create(

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def line_up(cast, desk):
-    """A line-up of three on the rater's screen."""
+    """A line-up of three answers on the rater's screen."""
     project = cast.project
     project.line_up_size = 3
     project.save()

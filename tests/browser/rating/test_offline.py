@@ -31,7 +31,7 @@ def test_offline_for_ten_votes_and_back(desk, cast, monkeypatch):
     codes = [desk.code]
     for key in ("0", "x", "1", "2", "0", "x", "1", "2", "0"):
         codes.append(desk.press(key))
-    desk.press("x")  # the tenth; an eleventh card is still in hand
+    desk.press("x")  # the tenth; an eleventh card is still held
     expect(desk.page.locator("#connection")).to_contain_text("10 verdicts are kept here")
     assert judged() == []
     desk.page.keyboard.press("0")

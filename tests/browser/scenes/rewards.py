@@ -1,4 +1,4 @@
-"""Rewards for the pictures: scores of a policy and of a reward model, with some disagreement."""
+"""Rewards, for screenshots: scores of a policy and of a reward model, with some disagreement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `up` sees to before it starts anything."""
+"""What `up` does before it starts anything."""
 
 from __future__ import annotations
 

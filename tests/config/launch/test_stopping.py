@@ -1,4 +1,4 @@
-"""However `up` ends, nothing of it is left."""
+"""However `up` ends, none of its processes is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make up` as its user meets it: one address, one way in, one of it, kept alive."""
+"""`make up` as a user sees it: one address, one login link, one instance, kept alive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 def visit(url: str) -> tuple[str, bool]:
-    """Where ``url`` leads, and whether one is logged in there."""
+    """The URL that ``url`` leads to, and whether it is logged in there."""
     jar = CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     with opener.open(f"{url}&next=/admin/", timeout=20) as response:

@@ -1,4 +1,4 @@
-"""The recipe: exact tokenisation, honest packing, the same weights for the same seed."""
+"""The recipe: exact tokenisation, correct packing, the same weights for the same seed."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""The generator: distinct questions, right answers, manners in their proportions."""
+"""The generator: distinct questions, right answers, manners in the intended proportions."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks OpenAI's interface, well or as badly as a test asks.
+"""A real HTTP server with OpenAI's API that behaves as well or as badly as a test asks.
 
 ``Stub.script`` holds what happens to the next requests, one each, then ``Stub.then`` for all
 others. It remembers every request, with its headers.
@@ -111,7 +111,7 @@ def answer_text(body: dict[str, Any]) -> str:
 
 
 def answer(handler: Handler, body: dict[str, Any]) -> None:
-    """A whole answer or a streamed one, as asked; a list of models for a GET."""
+    """A complete answer or a streamed one, as requested; a list of models for a GET."""
     if handler.command == "GET":
         listed = [{"id": "stub-model", "object": "model", "created": 0, "owned_by": "stub"}]
         handler.send(200, json.dumps({"object": "list", "data": listed}).encode())
@@ -146,7 +146,7 @@ def fails(status: int, message: str = "no", **headers: str) -> Behaviour:
 
 
 def tells_the_key(status: int) -> Behaviour:
-    """An error that quotes the request's own key."""
+    """An error that quotes the request's API key."""
 
     def behave(handler: Handler, body: dict[str, Any]) -> None:
         fails(status, f"bad key: {handler.headers['Authorization']}")(handler, body)
@@ -194,7 +194,7 @@ def slow(seconds: float) -> Behaviour:
 
 
 def drips(handler: Handler, body: dict[str, Any]) -> None:
-    """A byte now and then, for ever."""
+    """A byte now and then, forever."""
     handler.begin_stream("application/json")
     while not handler.server.stub.closing.is_set():
         handler.wfile.write(b" ")
@@ -203,7 +203,7 @@ def drips(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def endless(handler: Handler, body: dict[str, Any]) -> None:
-    """As much as is taken, for ever."""
+    """As much as the client reads, forever."""
     handler.begin_stream("text/event-stream" if body.get("stream") else "application/json")
     block = chunk("more and more ") * 200
     while not handler.server.stub.closing.is_set():
@@ -215,7 +215,7 @@ def oversized(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def compressed(handler: Handler, body: dict[str, Any]) -> None:
-    """A small body that would be a huge one."""
+    """A small compressed body that decompresses to a huge one."""
     handler.send(200, gzip.compress(reply("x" * 10_000_000)), Content_Encoding="gzip")
 
 

@@ -1,4 +1,4 @@
-"""What came over the wire, read strictly; and how long is waited before the next try."""
+"""Endpoint responses are parsed strictly; and how long to wait before the next try."""
 
 import json
 

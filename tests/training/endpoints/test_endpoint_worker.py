@@ -1,4 +1,4 @@
-"""Jobs that an endpoint writes, against a server that behaves as badly as servers do."""
+"""Sampling jobs for an endpoint, against a server that misbehaves as real ones do."""
 
 from __future__ import annotations
 

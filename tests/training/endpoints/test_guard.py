@@ -1,4 +1,4 @@
-"""Which hosts may be reached, decided by table, and at the last moment by the transport."""
+"""Which hosts may be reached: the rules by table, and the check in the transport."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_name_that_leads_elsewhere_at_the_second_look_is_not_followed(monkeypa
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
-    """One look at the name for each request: what is checked is what is connected to."""
+    """The name is resolved once per request: the checked address is the one connected to."""
     looks = []
 
     async def resolve(origin):

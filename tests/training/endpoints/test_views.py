@@ -1,4 +1,4 @@
-"""The managers' pages of endpoints: who sees them, what they keep, what they say."""
+"""The managers' pages for endpoints: who sees them, what they store, what they show."""
 
 import pytest
 from django.urls import reverse

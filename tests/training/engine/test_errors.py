@@ -1,4 +1,4 @@
-"""Failures in words: what the libraries say becomes a kind that the rest can rely on."""
+"""Errors explained: library errors are mapped to kinds that the rest of the code relies on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.engine.errors import EngineError, explain
 
 
 def wrapped(inner: Exception) -> Exception:
-    """``inner`` as a library reports it: as the cause of an error of its own."""
+    """``inner`` as a library reports it: as the cause of the library's own error."""
     try:
         try:
             raise inner

@@ -32,7 +32,7 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def real_adapter(base: Path, tmp_path: Path) -> Path:  # noqa: F811
-    """An adapter on the tiny model that says something else than its base."""
+    """An adapter on the tiny model whose answers differ from the base's."""
     import torch
 
     from training.engine.config import Lora
@@ -49,7 +49,7 @@ def real_adapter(base: Path, tmp_path: Path) -> Path:  # noqa: F811
 
 @pytest.fixture
 def judged(cast) -> list[PreferencePair]:
-    """Two pairs to train on, one held out, each of two judgements that agree."""
+    """Two training pairs and one held-out pair, each from two judgements that agree."""
     for held_out in (False, False, True):
         prompt = make_prompt(cast.project, held_out=held_out)
         make_comparison(cast.project, prompt=prompt, wanted=2)
@@ -149,7 +149,7 @@ def new_round(cast, adapter) -> Callable[..., Round]:
 
 @pytest.fixture
 def answered(cast, judged, new_round) -> Round:
-    """A round whose policy and whose start have answered the same held-out prompts."""
+    """A round whose policy and start policy have answered the same held-out prompts."""
     round_ = new_round()
     looping = "and so it goes on " * 8
     for number in range(4):

@@ -1,6 +1,6 @@
-"""A real HTTP server that speaks a model hub's upload interface, as far as the client asks.
+"""A real HTTP server with the part of a model hub's upload API that the client uses.
 
-It keeps what it is sent: ``Hub.repos`` maps a name to its files. Large files come by git LFS.
+It stores what it receives: ``Hub.repos`` maps a name to its files. Large files use git LFS.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"id": name, "private": repo.private, "siblings": [], "tags": []})
 
     def do_PUT(self) -> None:
-        # As on the real hub: the address of an object is permission enough.
+        # As on the real hub, an object's address needs no further permission.
         hub: Hub = self.server.hub
         hub.paths.append(f"PUT {self.path}")
         hub.objects[self.path.rpartition("/")[2]] = self._body()
@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer({"commitUrl": f"{hub.url}/{name}/commit/abc", "commitOid": "a" * 40})
 
     def _begin(self) -> Hub | None:
-        """Whether the token is right; None where an answer has been given."""
+        """The hub if the token is right; None if an error has been sent."""
         hub: Hub = self.server.hub
         hub.paths.append(f"{self.command} {self.path}")
         status = hub.refuse_with

@@ -1,4 +1,4 @@
-"""Tar archives that are made while they are sent."""
+"""Tar archives that are generated while they are sent."""
 
 from __future__ import annotations
 

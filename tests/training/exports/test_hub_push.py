@@ -1,4 +1,4 @@
-"""Pushing to a real local server that speaks the hub's upload interface."""
+"""Pushing to a real local server with the hub's upload API."""
 
 from __future__ import annotations
 

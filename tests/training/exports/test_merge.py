@@ -1,4 +1,4 @@
-"""A merged model by the real engine; and the lines that the page shows, run as they stand."""
+"""A model merged by the real engine; and the page's code snippets, run unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_lines(text: str) -> dict:
 
 @pytest.mark.slow
 def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
-    """One walk, because the engine is a process of its own and starts but once."""
+    """A single test, so that the engine, a separate process, only starts once."""
     import torch
 
     manager = client_of(cast.manager)

@@ -1,4 +1,4 @@
-"""The model card: Hugging Face can read it, it names nobody, and it guesses nothing."""
+"""The model card: Hugging Face can read it, it names no person, and it guesses nothing."""
 
 from __future__ import annotations
 

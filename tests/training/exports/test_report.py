@@ -1,4 +1,4 @@
-"""Every figure of a report, from rows."""
+"""Every figure of a report, computed from rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report, the comparison and the downloads as a manager meets them."""
+"""The report, the comparison and the downloads as a manager uses them."""
 
 from __future__ import annotations
 

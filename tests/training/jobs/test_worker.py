@@ -1,4 +1,4 @@
-"""What a worker records when something around the engine fails, and what a round's page tells."""
+"""What a worker records when something outside the engine fails, and what a round's page shows."""
 
 import errno
 
@@ -25,7 +25,7 @@ def claimed():
 
 
 def of_job(job, held, run_dir):
-    """What works on ``job``, once it has a run directory."""
+    """The worker for ``job``, which has a run directory."""
     worker = SamplingWorker(job, held)
     worker.run_dir = run_dir
     return worker

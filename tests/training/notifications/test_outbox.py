@@ -1,4 +1,4 @@
-"""What has happened is found in the rows, and each thing is noted once for each recipient."""
+"""Events are detected from the rows, and each is recorded once for each recipient."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_gate_that_is_won_waits_for_a_manager(add, cast, monkeypatch):
     won = gates.GateStanding(Gate.objects.get(), evidence([1.0] * 60), [], 0)
     monkeypatch.setattr("training.policies.gates.standing", lambda gate: won)
     outbox.sweep()
-    assert deliveries_of(recipient) == []  # left for the minute's turn: weighing is dear
+    assert deliveries_of(recipient) == []  # gates are costly: only some sweeps look
     outbox.sweep(look_at_gates=True)
     outbox.sweep(look_at_gates=True)
     assert deliveries_of(recipient) == [
@@ -213,6 +213,6 @@ def test_without_redis_it_is_found_out_once(add, end_round, monkeypatch):
         add("email", f"{name}@example.org")
     end_round("failed")
     asked = []
-    monkeypatch.setattr(outbox, "dispatch", asked.append)  # gives None: not told
+    monkeypatch.setattr(outbox, "dispatch", asked.append)  # returns None: no worker was notified
     outbox.sweep()
     assert len(asked) == 1

@@ -21,7 +21,7 @@ State = Delivery.State
 
 
 def later() -> None:
-    """As if the wait were over."""
+    """Pretend that the wait is over."""
     Delivery.objects.update(next_at=timezone.now() - timedelta(seconds=1))
 
 
@@ -54,7 +54,7 @@ def test_an_outage_loses_nothing_and_repeats_the_id(hook, receiver, end_round):
     message = hook.deliveries.get()
     assert send(message).state == State.WAITING
     assert message.answer == "Answered with status 500."
-    assert send(message).attempt == 1  # its time has not come
+    assert send(message).attempt == 1  # it is not due yet
     for expected in (State.WAITING, State.SENT):
         later()
         assert send(message).state == expected

@@ -1,4 +1,4 @@
-"""The pages: who is told, the secret that is shown once, and what was sent."""
+"""The pages: who is notified, the secret that is shown once, and what was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playground: who may, what is asked, what is shown, blind or named."""
+"""The playground: who may use it, what is asked, what is shown, blind or named."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_what_a_meeting_is_worth(votes, candidate, value):
         (0, 12, 0, 400, "reject"),
         (60, 40, 0, 400, "go on"),
         (120, 80, 0, 400, "promote"),
-        (120, 80, 100, 400, "promote"),  # ties neither help nor harm
+        (120, 80, 100, 400, "promote"),  # ties make no difference
         (80, 120, 0, 400, "reject"),
         (100, 100, 0, 400, "go on"),
         (200, 200, 0, 400, "reject"),  # the cap

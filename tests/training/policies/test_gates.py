@@ -1,4 +1,4 @@
-"""Gates: who meets whom before the raters, and what comes of it."""
+"""Gates: which policies raters compare, and what is decided from that."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def candidate(cast, champion):
 
 @pytest.fixture
 def prompts(cast, champion, candidate):
-    """Held-out prompts with two answers of each policy; and two prompts to train on."""
+    """Held-out prompts with two answers from each policy, and two training prompts."""
     made = [make_prompt(cast.project, held_out=number < PROMPTS) for number in range(PROMPTS + 2)]
     for prompt in made:
         for policy in (champion, candidate):
@@ -118,7 +118,7 @@ def test_training_prompts_are_paired_as_ever(cast, prompts, candidate, champion)
 
 
 def test_the_parent_is_met_where_it_is_not_the_champion(cast, prompts, candidate, champion):
-    """One answer is left for the policy that the candidate was trained from."""
+    """One answer is reserved for the policy that the candidate was trained from."""
     parent = make_policy(cast.project, "parent")
     Policy.objects.filter(pk=candidate.pk).update(parent=parent)
     for prompt in prompts:

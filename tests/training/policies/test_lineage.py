@@ -38,7 +38,7 @@ def family(cast):
     Round.objects.create(project=project, number=2, snapshot=snapshot, start=first, reference=base)
     for _ in range(14):
         meet(project, first, base, prompt=make_prompt(project, held_out=True))
-    # They have met one another here; a gate needs answers that have not.
+    # These answers have already been compared here; a gate needs ones that have not.
     return base, first
 
 

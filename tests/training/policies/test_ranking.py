@@ -1,4 +1,4 @@
-"""A project's ranking: which votes count, how they are weighted, and when it is made anew."""
+"""A project's ranking: which votes count, how they are weighted, and when it is recomputed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def empty_cache():
 
 @pytest.fixture
 def three(cast):
-    """Good beats middling twice as often as not, and middling bad; one vote each of two raters."""
+    """Good beats middling two times in three, and middling beats bad as often; two raters vote."""
     project = cast.project
     good, middling, bad = (make_policy(project, name) for name in ("good", "middling", "bad"))
     for better, worse in ((good, middling), (middling, bad)):
@@ -111,7 +111,7 @@ def test_a_raters_weight_of_nearly_nothing_takes_their_votes_out(cast):
 
 
 def test_length_that_wins_by_itself_is_taken_out(cast):
-    """The longer answer wins six times in seven, and the wordy policy's is longer more often."""
+    """The longer answer wins six times in seven, and the wordy policy's is more often longer."""
     project = cast.project
     wordy, terse = make_policy(project, "wordy"), make_policy(project, "terse")
     raters = [make_user() for _ in range(10)]

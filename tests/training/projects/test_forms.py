@@ -1,4 +1,4 @@
-"""The loop's form: what is particular about its fields."""
+"""The loop's form: what is special about its fields."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_line_is_a_text_and_an_escape_a_line_break(typed, lines):
 
 
 def as_shown(loop):
-    """What a browser sends where nothing was touched."""
+    """What a browser sends if nothing was changed."""
     values = LoopForm(instance=loop).initial
     return {name: "" if values[name] in (None, []) else values[name] for name in values}
 

@@ -53,11 +53,11 @@ def test_shares_by_where_the_pairs_come_from():
     assert (shares.held_out.wins, shares.held_out.losses, shares.held_out.undecided) == (1, 1, 1)
     assert (shares.trained_on.wins, shares.neither.losses) == (1, 1)
     assert shares.steps_held_out
-    assert shares.tags == []  # of three pairs nothing is told
+    assert shares.tags == []  # three pairs are too few for figures by tag
 
 
 def test_how_sure_is_told_apart_from_how_right():
-    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one without."""
+    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one at margin 0."""
     steps = calibration([1.0, 1.0, -1.0, -3.0, 0.0])
     assert [(step.share.wins, step.share.decided) for step in steps] == [
         (0, 0),
@@ -76,7 +76,7 @@ def test_how_sure_is_told_apart_from_how_right():
 
 
 def test_a_judge_expects_wins_by_prompt():
-    """Two prompts: σ(1), and the mean of σ(0) and σ(2); a third that the champion left out."""
+    """Two prompts: σ(1), and the mean of σ(0) and σ(2); a third without the champion's answer."""
     estimate = judging.expected_wins({1: [1.0], 2: [0.0, 2.0], 3: [9.0]}, {1: [0.0], 2: [0.0]})
     assert estimate is not None
     value, low, high, prompts = estimate
@@ -156,7 +156,7 @@ def score(scorer, **rewards):
 
 
 def settle(project, scorer, rater, margins, *, held_out=True, picked=""):
-    """A settled pair for each margin, whose answers ``scorer`` has scored so; A is chosen."""
+    """A settled pair for each margin, with matching scores by ``scorer``; A is chosen."""
     base = project.policies.get(slug="base")
     for margin in margins:
         prompt = make_prompt(project, held_out=held_out)
@@ -409,7 +409,7 @@ def test_a_manager_scores_trains_and_downloads(project, client, tmp_path):
     Round.objects.filter(pk=model.pk).update(state="succeeded", reward_adapter=str(tmp_path))
     page = client.get(reverse("round", args=[project.slug, 2])).content.decode()
     assert reverse("reward_adapter", args=[project.slug, 2]) in page
-    assert "/report/" not in page  # it is about answers
+    assert "/report/" not in page  # reports are about answers
     assert client.get(reverse("report", args=[project.slug, 2])).status_code == 404
     assert "side by side" in page
     response = client.get(reverse("reward_adapter", args=[project.slug, 2]))
@@ -454,7 +454,7 @@ def test_the_engine_trains_a_reward_model_and_scores_by_it(
     metric = made.metrics.filter(name="held_out/reward_margin").order_by("-step").first()
     margins = [pair.margin for pair in scored_pairs.told(project, made) if pair.is_held_out]
     assert sum(margins) / 2 == pytest.approx(metric.value, abs=1e-4)
-    # The worker dies after some lines: what was stored is stored once, the rest follows.
+    # The worker dies after some lines: stored scores stay stored once, the rest follows.
     with Path(job.run_dir, "scores.jsonl").open() as file:
         lines = file.readlines()
     Path(job.run_dir, "scores.jsonl").write_text("".join(lines[:7]))

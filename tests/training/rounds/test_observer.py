@@ -1,4 +1,4 @@
-"""What a worker tells of a round under way, and what its page makes of it."""
+"""What a worker reports about a running round, and what the round's page shows of it."""
 
 import json
 

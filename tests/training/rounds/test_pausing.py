@@ -1,4 +1,4 @@
-"""Pausing and taking up: who has the device, what the sweep leaves alone, what is never doubled."""
+"""Pausing and resuming: who has the device, what the sweep ignores, what never happens twice."""
 
 from datetime import timedelta
 
@@ -66,7 +66,7 @@ def at_work(queued, run_dir):
     ("ending", "state"),
     [
         (EngineEnding(75, None, None), S.PAUSED),
-        (EngineEnding(-9, None, None), S.PAUSED),  # it took too long over its checkpoint
+        (EngineEnding(-9, None, None), S.PAUSED),  # it took too long to write its checkpoint
         (EngineEnding(1, None, {"message": "The disk is full."}), S.FAILED),
     ],
 )

@@ -1,4 +1,4 @@
-"""A real round of the tiny model, run again by the command in a process of its own."""
+"""A real round of the tiny model, run again by the command in a separate process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = {
 
 @pytest.fixture
 def trained(base, tmp_path, settings, monkeypatch):  # noqa: F811
-    """A round that has succeeded: all that a worker does, with the engine in this process."""
+    """A round that has succeeded: everything a worker does, with the engine in this process."""
     monkeypatch.setenv("WHETSTONE_CODE_VERSION", reproducing.code_version())
     for kind in ("ADAPTERS_DIR", "RUNS_DIR", "REFERENCE_CACHE_DIR"):
         setattr(settings, kind, tmp_path / kind.lower())
@@ -76,9 +76,9 @@ def test_a_round_is_reproduced_bit_for_bit_from_its_row(trained, settings):
     report = reproduce()
     assert "The adapter is equal, bit for bit" in report
     assert "numbers that were measured on the way are equal" in report
-    assert list(settings.RUNS_DIR.iterdir()) == []  # what was made for comparing is gone
+    assert list(settings.RUNS_DIR.iterdir()) == []  # the files made for the comparison are gone
 
-    # The engine refuses what is not what it was, before it trains.
+    # The engine refuses changed inputs before it trains.
     trained.provenance["inputs"]["base"] = "0" * 64
     trained.save()
     with pytest.raises(CommandError, match="base model's weights are not what they were"):

@@ -1,4 +1,4 @@
-"""What a round's curves warn of. The demo's own round, as it was trained, warns of nothing."""
+"""Warnings from a round's curves. The demo's own round, as it was trained, has none."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_each_danger_is_named_with_its_figure_and_advice(change, kind, figures):
         {"held_out/reward_accuracy": steps(0.5, 0.6, 0.49)},  # once is not enough
         {"held_out/logp_chosen": [(0, -30), (10, -34)]},
         {"answers/kl": steps(0, 4, 7, 9, 12), "answers/kl_per_token": steps(0, 0.1, 0.2, 0.3, 0.4)},
-        {"answers/tokens": steps(6, 9, 10, 11)},  # half as long again, but a few words
+        {"answers/tokens": steps(6, 9, 10, 11)},  # half as long again, but only by a few words
         {"answers/tokens": steps(100, 110, 120, 130)},
         {"train/grad_norm": steps(*8 * [0.5], 0.6, 40, 0.5)},  # one unlucky step
         {"train/grad_norm": steps(*5 * [0.5], 40)},

@@ -53,7 +53,7 @@ def project(db):
 
 
 def trained(project, folder="absent"):
-    """A policy that a round has made of the base, with the adapter in ``folder``."""
+    """A policy that a round has trained from the base, with the adapter in ``folder``."""
     base = make_policy(
         project, "base", kind=Policy.Kind.BASE, base_model=str(MODEL_DIR), state="champion"
     )
@@ -115,8 +115,8 @@ def test_a_manager_adds_it(project, client):
 
 
 def make_adapter(folder: Path) -> None:
-    """An adapter on the built-in model that changes what it says."""
-    import torch  # takes seconds, and most tests here need none
+    """An adapter on the built-in model that changes its answers."""
+    import torch  # takes seconds, and most tests here do not need it
 
     from training.engine.model import adapters as engine_policy
 
@@ -157,7 +157,7 @@ def test_the_engine_writes_several_and_the_best_is_stored(project, tmp_path):
         own = [line for line in written if line["id"].startswith(f"{key}#")]
         top = max(own, key=lambda line: scores[line["id"]])
         assert completion.text == top["text"]
-        # The winner's score is kept, and is what a scoring job would have given it.
+        # The winner's score is stored, and is the one that a scoring job would give it.
         score = Score.objects.get(completion=completion, round=best_of.scoring_round(made))
         assert score.reward == pytest.approx(score.beta * scores[top["id"]])
     met = Comparison.objects.filter(a__policy=made) | Comparison.objects.filter(b__policy=made)

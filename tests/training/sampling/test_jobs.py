@@ -123,7 +123,7 @@ def test_seeds_differ_by_prompt_policy_and_draw():
 
 
 def test_settings_that_came_later_change_no_earlier_draw(project):
-    """At their defaults they are left out, so nothing is written twice after an upgrade."""
+    """Defaults are left out, so that nothing is sampled twice after an upgrade."""
     make_prompt(project)
     before = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 512}
     (job,) = sampling_jobs.start_sampling(project=project)
@@ -191,4 +191,5 @@ def test_answers_come_from_the_base_as_the_last_round_had_it(project, load_in_4b
     )
     assert {answer.config["load_in_4bit"] for answer in asked.answers.all()} == {load_in_4bit}
     assert job_of(trained[1])["load_in_4bit"] is load_in_4bit
-    assert job_of(trained[0])["load_in_4bit"] is not load_in_4bit  # a scorer scores as it learnt
+    # A policy is scored with the base it was trained on.
+    assert job_of(trained[0])["load_in_4bit"] is not load_in_4bit

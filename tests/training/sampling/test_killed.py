@@ -1,4 +1,4 @@
-"""Engine and worker killed at random moments: every completion is in the database exactly once."""
+"""Engine and worker are killed at random moments: each completion is stored exactly once."""
 
 import json
 import random

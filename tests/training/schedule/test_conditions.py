@@ -1,4 +1,4 @@
-"""What starts a round by itself, by table: the rules, the facts, the outcome and what is said."""
+"""What starts a round automatically, by table: the rules, the facts, the outcome, the message."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

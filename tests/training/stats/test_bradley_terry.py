@@ -1,4 +1,4 @@
-"""Strengths from votes whose truth is known."""
+"""Strengths estimated from votes whose true strengths are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.stats.bradley_terry import Votes, fit, inverse_propensity, linked,
 
 
 def votes_of(*rows: tuple[int, int, int], raters: int = 10) -> Votes:
-    """(a, b, outcome) a vote: sides in turn, equal lengths, a prompt each."""
+    """Votes from (a, b, outcome) rows: alternating sides, equal lengths, one prompt each."""
     a, b, outcome = np.array(rows).T
     count = np.arange(len(rows))
     left = np.where(count % 2, -1.0, 1.0)
@@ -124,7 +124,7 @@ def test_a_weight_of_two_is_two_votes():
 
 
 def test_the_sandwich_is_that_of_statsmodels_where_nothing_is_weighted(drawn):
-    """With one row a vote (no tie band to speak of), by rater alone and without corrections."""
+    """With one row per vote (almost no tie band), clustered by rater only, without corrections."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 

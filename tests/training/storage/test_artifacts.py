@@ -1,4 +1,4 @@
-"""Artifacts: whole or not at all, in one shared storage and the folders of two machines."""
+"""Artifacts: complete or not at all, in one shared storage and the folders of two machines."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ WEIGHTS = ADAPTER_WEIGHTS
 
 @pytest.fixture
 def shared(tmp_path, settings):
-    """A storage that is nobody's own folder."""
+    """A storage that is no machine's own folder."""
     where = tmp_path / "shared"
     settings.STORAGES = {**settings.STORAGES, "artifacts": backend(str(where))}
     storages.__dict__.pop("backends", None)
@@ -31,7 +31,7 @@ def shared(tmp_path, settings):
 
 @pytest.fixture
 def machine(tmp_path, settings):
-    """Be the machine of that name, with folders of its own."""
+    """``machine(name)`` makes the settings those of that machine, with its own folders."""
 
     def become(name):
         for kind in ("ADAPTERS_DIR", "SNAPSHOTS_DIR", "RUNS_DIR", "REFERENCE_CACHE_DIR"):
@@ -154,7 +154,7 @@ def test_a_run_goes_on_on_another_machine_from_its_newest_checkpoint(shared, mac
     assert [path.name for path in run.iterdir()] == ["checkpoint-20"]
     assert fault(run / "checkpoint-20") is None
     checkpoint(run, 30)
-    fetch_checkpoint(run)  # what is here is newer
+    fetch_checkpoint(run)  # the local checkpoint is newer
     assert newest_checkpoint(run) == "checkpoint-30"
     drop_checkpoints("round-1")
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""The ranking's page and files: who sees them, and that they say the same."""
+"""The ranking page and its downloads: who sees them, and that they agree."""
 
 from __future__ import annotations
 

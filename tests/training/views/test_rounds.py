@@ -1,4 +1,4 @@
-"""Rounds, completions, pairs and settings as a manager meets them."""
+"""Rounds, completions, pairs and settings as a manager sees them."""
 
 import pytest
 from django.urls import reverse
@@ -122,7 +122,7 @@ def test_polling_brings_something_only_when_something_changed(manager, cast):
 
 
 def test_only_the_parts_that_changed_are_sent(manager, cast):
-    """A new step brings charts' contents and progress; frames, buttons and warnings stay."""
+    """A new step updates the charts' contents and progress; frames, buttons and warnings stay."""
     round_ = make_round(cast.project)
     Metric.objects.create(round=round_, step=1, name="train/loss", value=0.69)
     seen = manager.get(LIVE).context["seen"]
@@ -146,7 +146,7 @@ def test_only_the_parts_that_changed_are_sent(manager, cast):
     Metric.objects.create(round=round_, step=3, name="train/loss", value=0.6)
     body = text(manager.get(LIVE, {"seen": seen}))
     assert "4 of 8,000" in body
-    assert "plot-loss" not in body  # a step of so long a round would not be seen in a chart
+    assert "plot-loss" not in body  # one step of such a long round would not be visible in a chart
     RoundSample.objects.create(
         round=round_,
         step=0,

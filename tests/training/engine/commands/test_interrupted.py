@@ -1,4 +1,4 @@
-"""A round that is interrupted again and again is the round that was not, bit for bit."""
+"""A round that is interrupted repeatedly ends bit for bit like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from training.engine.config import (
 )
 from training.engine.runtime.process import StopRequest
 
-AT = (3, 7, 8, 21, 34)  # steps of forty, two of them side by side, one just after a checkpoint
+AT = (3, 7, 8, 21, 34)  # of forty steps; two are adjacent, one is just after a checkpoint
 
 
 def stopping_at(folder: Path, step: int) -> StopRequest:
-    """A request that comes, as SIGTERM does, somewhere inside of this step."""
+    """A stop request that comes, like SIGTERM, somewhere within this step."""
 
     class AtStep(StopRequest):
         def __bool__(self) -> bool:

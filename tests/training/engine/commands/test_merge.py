@@ -1,4 +1,4 @@
-"""An adapter trained here is plain peft, and merged it is plain transformers: same logits."""
+"""An adapter trained here loads in plain peft, and merged in plain transformers: same logits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def logits_of(model: torch.nn.Module, asked: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def ours(base: Path, talker: Path) -> torch.Tensor:
-    """What the engine itself computes with the adapter."""
+    """The logits that the engine itself computes with the adapter."""
     from training.engine.model import adapters
 
     model = adapters.load_base(Model(base=str(base)), torch.float32, torch.device("cpu"))

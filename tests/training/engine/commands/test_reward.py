@@ -1,4 +1,4 @@
-"""Reward models: equal to a padded plain-transformers computation, learnt, resumed and read."""
+"""Reward models: equal to a padded plain-transformers computation, trained, resumed and loaded."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def classifier(kind: str) -> Any:
 
 
 def plainly(model: Any, trees: list[Tree]) -> Tensor:
-    """The rewards [S] as transformers' own forward pass gives them, a padded row a branch."""
+    """The rewards [S] from transformers' own forward pass, with one padded row per branch."""
     rows = [row for tree in trees for row in tree.rows]
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
@@ -93,7 +93,7 @@ def plainly(model: Any, trees: list[Tree]) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
 def test_loss_and_gradient_are_those_of_plain_transformers(kind: str) -> None:
-    """Trees of three micro-batches against padded rows in one; their tokens are never padding."""
+    """Trees in three micro-batches against padded rows in one batch; no token is the padding id."""
     trees = random_trees(9)
     objective = Reward(RewardJob(model=Model(base=""), margin=0.3, label_smoothing=0.1))
 
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_share_is_padded_and_equal() -> None:
 
 
 def easy_pairs(count: int, held_out: int) -> list[dict[str, Any]]:
-    """Whatever is asked, an answer with "yes" in it is better than the same without."""
+    """Whatever the question, an answer with "yes" in it is better than the same without."""
     rows = make_pairs(count, seed=4, held_out=held_out)
     for row in rows:
         answer = row["chosen"][0]["content"]
@@ -165,7 +165,7 @@ def test_it_begins_knowing_nothing_and_learns_an_easy_preference(done: Path) -> 
 def test_plain_peft_loads_the_adapter_and_gives_the_same_rewards(
     done: Path, base: Path, new_run: NewRun
 ) -> None:
-    """And a judge gives them too; the held-out accuracy is the one that training reported."""
+    """A judge job gives the same rewards; held-out accuracy is the one that training reported."""
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -193,7 +193,7 @@ def test_plain_peft_loads_the_adapter_and_gives_the_same_rewards(
     reported = values(done, "held_out", "reward_accuracy")[-1]
     assert sum(right) / len(right) == pytest.approx(reported)
 
-    # Stopped after a few lines, it goes on with the rest and writes nothing twice.
+    # Stopped after a few lines, the job continues with the rest and writes nothing twice.
     again = new_run("half-judged", judge, completions=rows)
     lines = (folder / "scores.jsonl").read_text().splitlines(keepends=True)
     (again / "scores.jsonl").write_text("".join(lines[:5]) + '{"id": "to')

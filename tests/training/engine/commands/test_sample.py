@@ -1,4 +1,4 @@
-"""Sampling: seeds decide, neighbours do not, and a stopped job goes on where it was."""
+"""Sampling: texts depend on seeds, not on the batch, and a stopped job continues where it was."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_text_in_any_company(
         assert run_engine("sample", folder) == 0
     assert texts(together) == texts(alone)
     assert len(texts(together)) == 14
-    assert texts(together)["base-1"] != texts(together)["v1.0-1"]  # the adapter speaks
+    assert texts(together)["base-1"] != texts(together)["v1.0-1"]  # the adapter makes a difference
     assert texts(together)["base-0"] != texts(together)["base-5"]  # same prompt, other seed
 
 
@@ -128,7 +128,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
 ) -> None:
     """At temperature 1 the sampler's distribution is the model's own.
 
-    Compared are texts that ended by themselves and whose tokens come out the same when read
+    The texts compared ended by themselves, and their tokens are the same when tokenised
     again. ChatML has a line break after the end token, which scoring counts and no sampler
     writes: a job with a template without it is compared.
     """
@@ -160,7 +160,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
     assert len(same) >= 3
     for row in same:
         assert row["logp"] == pytest.approx(drawn[row["id"]]["logprob"], abs=1e-3)
-        assert row["logp"] > row["reference_logp"]  # the base would hardly have said this
+        assert row["logp"] > row["reference_logp"]  # the base is unlikely to write this
 
 
 def test_greedy_is_the_most_likely_token(base: Path, new_run: NewRun) -> None:
@@ -201,7 +201,7 @@ def test_the_noise_draws_from_the_shaped_distribution() -> None:
 def test_without_a_template_an_answer_ends_before_an_invented_turn(
     base: Path, tmp_path: Path, new_run: NewRun
 ) -> None:
-    """The model is made to like the characters of a next turn, so that it writes some."""
+    """The model is biased towards the characters of a next turn, so that it writes some."""
     from tests.training.engine.conftest import make_tokenizer
     from training.engine.model.adapters import load_tokenizer
 
@@ -222,7 +222,7 @@ def test_without_a_template_an_answer_ends_before_an_invented_turn(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "draw", steered)
-        patch.setattr(decoder, "trial", lambda *_: None)  # it would notice
+        patch.setattr(decoder, "trial", lambda *_: None)  # it would notice the steering
         folder = new_run("plain", job(plain, sampling={"max_new_tokens": 40}), prompts=prompts(3))
         assert run_engine("sample", folder) == 0
     for row in read_lines(folder / "completions.jsonl"):

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of sampling: at the end every completion exists exactly once."""
+"""SIGKILL at random moments of sampling: in the end every completion exists exactly once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.engine.config import Model, SampleJob, Sampling
 
 NewRun = Callable[..., Path]
 KILLS = 4
-"""More of them, through the database, in ``tests/training/sampling/test_killed.py``."""
+"""``tests/training/sampling/test_killed.py`` has more kills, with the database involved."""
 
 
 @pytest.mark.slow

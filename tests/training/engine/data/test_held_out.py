@@ -1,4 +1,4 @@
-"""What the last evaluation says of every held-out pair."""
+"""What the last evaluation reports about every held-out pair."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_run_tells_every_held_out_pair_and_what_it_comes_to(done: Path) -> Non
         assert pair.reward_chosen == pytest.approx(
             beta * (pair.logp_chosen - pair.reference_chosen)
         )
-    # Before the first step the policy is its reference, in ranking as in all else.
+    # Before the first step the policy equals its reference, so their rankings do too.
     first = metrics(done, "held_out", "ranking_accuracy")[0]
     assert first == metrics(done, "held_out", "reference_ranking_accuracy")[0]
     assert figures["reference_ranked"] == pytest.approx(6 * first)

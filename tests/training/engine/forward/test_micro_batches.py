@@ -55,7 +55,7 @@ def test_other_errors_and_single_trees_are_not_retried() -> None:
 def test_a_run_goes_on_with_less_and_tells(
     base: Path, new_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """Memory runs out in the middle of the backward pass: what it left must not be counted."""
+    """Memory runs out during the backward pass: the partial gradient must not be counted."""
     job = DpoJob(
         model=Model(base=str(base)),
         lora=Lora(r=4),
@@ -101,9 +101,9 @@ def test_a_run_goes_on_with_less_and_tells(
 @pytest.mark.parametrize(
     ("longest", "available", "expected"),
     [
-        (500, 10**9, (8192, False)),  # all fits
-        (500, 3_000_000, (2100, False)),  # less at once
-        (500, 1_000_000, (8192, True)),  # less would be too little: recompute
+        (500, 10**9, (8192, False)),  # everything fits
+        (500, 3_000_000, (2100, False)),  # a smaller budget
+        (500, 1_000_000, (8192, True)),  # a smaller budget would not be enough: recompute
         (3000, 3_000_000, (8192, True)),  # one tree alone does not fit
     ],
 )

@@ -1,4 +1,4 @@
-"""Shared prompts give what padded rows give, however trees are ordered, packed or split."""
+"""Shared prompts give the same results as padded rows, however trees are ordered or split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def llama() -> Any:
 
 
 def test_what_a_packed_tree_is() -> None:
-    """Prompt 5 6 7, branches 8 9 and 4: the last token of each branch is computed by nobody."""
+    """Prompt 5 6 7, branches 8 9 and 4: the last token of each branch is never computed."""
     packed = pack(
         [Tree("a", [5, 6, 7], ([8, 9], [4])), Tree("b", [3], ([2, 2, 2],))], torch.device("cpu")
     )
@@ -113,7 +113,7 @@ def test_recomputing_activations_changes_nothing(llama: Any) -> None:
     trees = random_trees(4, seed=8)
     shared = PackedLayout(llama)
     values, gradient = logps_and_gradient(shared, llama, [trees])
-    llama.train()  # transformers recomputes in training alone
+    llama.train()  # transformers only recomputes in training mode
     llama.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
     again, other = logps_and_gradient(shared, llama, [trees])
     llama.get_base_model().gradient_checkpointing_disable()

@@ -1,4 +1,4 @@
-"""Reference values are found again where nothing has changed, and only there."""
+"""Cached reference values are reused if nothing has changed, and only then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shaping against transformers' own processors, and the noise that draws are made with."""
+"""Logit shaping against transformers' own processors, and the noise used for sampling."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ CASES: list[tuple[Sampling, list[LogitsProcessor]]] = [
 ]
 
 
-@pytest.mark.parametrize("spread", [0.05, 3.0])  # nearly flat, and as models are
+@pytest.mark.parametrize("spread", [0.05, 3.0])  # nearly flat, and like a real model's
 @pytest.mark.parametrize(("sampling", "theirs"), CASES)
 def test_shaping_is_what_transformers_processors_do(
     sampling: Sampling, theirs: list[LogitsProcessor], spread: float
@@ -75,7 +75,7 @@ def test_shaping_is_what_transformers_processors_do(
 
 
 def test_a_flat_distribution_needs_more_than_the_likeliest_few() -> None:
-    """So the case above that sorts a row whole is really reached."""
+    """So the case above really reaches the code that sorts a whole row."""
     remaining = ours(Sampling(top_p=0.9), scores(0.05)).isfinite().sum(-1)
     assert int(remaining.min()) > LIKELIEST
 

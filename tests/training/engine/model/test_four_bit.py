@@ -1,4 +1,4 @@
-"""QLoRA: a base in 4 bits, really quantised by bitsandbytes, here on the CPU."""
+"""QLoRA: a base in 4 bits, quantised by the real bitsandbytes, here on the CPU."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NewRun = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wide enough for bitsandbytes, which packs 32 outputs together where a CPU has AMX."""
+    """Wide enough for bitsandbytes, which packs 32 outputs together on a CPU with AMX."""
     folder = tmp_path_factory.mktemp("wide")
     tokenizer = make_tokenizer(folder)
     make_model(folder, len(tokenizer), hidden_size=128, intermediate_size=192)
@@ -82,7 +82,7 @@ def test_the_weights_are_in_four_bits(base: Path) -> None:
 
 
 def test_its_gradient_is_that_of_the_weights_that_it_stands_for(base: Path) -> None:
-    """After a pass without gradients, too, in which bitsandbytes may pack weights anew."""
+    """Also after a pass without gradients, in which bitsandbytes may repack weights."""
     from bitsandbytes.functional import dequantize_4bit
 
     def gradient_of(four_bit: bool) -> Tensor:
@@ -132,7 +132,7 @@ def test_without_the_library_it_is_refused_in_words(
 
 
 def test_sampling_scoring_and_judging_use_it_too(base: Path, new_run: NewRun) -> None:
-    """One base throughout: what is drawn from four bits is scored as it was drawn."""
+    """The same base everywhere: what is sampled in four bits is also scored in four bits."""
     model = Model(base=str(base))
     trained = new_run("trained", job(base), pairs=make_pairs(16))
     assert run_engine("dpo", trained) == EXIT_DONE

@@ -1,4 +1,4 @@
-"""Two gloo processes that train together, with the base whole or spread, end as one does."""
+"""Two gloo processes, with the base replicated or sharded, get the same result as one process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHARDED = {"ACCELERATE_USE_FSDP": "true"}  # what ``accelerate launch --use_fsdp
 
 
 def job(base: Path) -> DpoJob:
-    """An odd batch, and a last step of one pair: the second process then has nothing to do."""
+    """An odd batch, and a last step of one pair, in which the second process has nothing to do."""
     return DpoJob(
         model=Model(base=str(base)),
         lora=Lora(r=4, alpha=8),
@@ -139,7 +139,7 @@ def test_a_spread_base_is_not_held_whole(pair_of_runs: tuple[Path, Path]) -> Non
 
 @pytest.mark.parametrize("pair_of_runs", ["sharded"], indirect=True)
 def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path: Path) -> None:
-    """SIGTERM to one of them stops both at a step's end; they go on to the same bits."""
+    """SIGTERM to one process stops both after a step; resumed, they end with the same bits."""
     uninterrupted = pair_of_runs[1]
     folder = tmp_path / "cut"
     folder.mkdir()
@@ -169,7 +169,7 @@ def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path
 def test_the_others_wait_for_the_first_ones_turn_on_the_device(
     alone: Path, new_folder: NewFolder, tmp_path: Path
 ) -> None:
-    """While somebody else has the device, no process of the group is in an exchange that ends."""
+    """While the group waits for the device, no process is in a collective that could time out."""
     lock = tmp_path / "device"
     device = Device(lock)
     device.take(StopRequest(), lambda: None)

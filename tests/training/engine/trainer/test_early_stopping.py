@@ -54,7 +54,7 @@ def test_the_margin_is_watched_or_else_the_loss() -> None:
 
 
 class StopAfter(StopRequest):
-    """Asks to stop once it has been asked so often."""
+    """A stop request that is set once it has been checked this many times."""
 
     def __init__(self, asked: int) -> None:
         super().__init__()

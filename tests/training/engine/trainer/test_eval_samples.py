@@ -1,4 +1,4 @@
-"""What the policy writes while it is trained: it moves nothing, comes once, is measured right."""
+"""Answers written during training: no effect on training, written once, measured correctly."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def samples_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def runs(base: Path, talker: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same round watched and unwatched: an adapter trained on, against itself."""
+    """The same round with and without samples; the adapter it starts from is also its reference."""
 
     from tests.training.engine.conftest import write_lines
 
@@ -169,7 +169,7 @@ def test_without_held_out_pairs_trained_ones_are_answered() -> None:
 def test_the_divergence_is_exact_on_the_usual_path_too(
     base: Path, talker: Path, new_run: NewRun, monkeypatch: Any
 ) -> None:
-    """Padded rows, ``generate`` and dropout: nothing moves; one token's divergence is exact.
+    """Padded rows, ``generate``, dropout: training is unaffected; one token's divergence is exact.
 
     With answers of one token the estimate does not depend on what was drawn: it is the mean over
     the prompts of KL(π(·|x) ‖ π_ref(·|x)), here worked out with plain peft.

@@ -1,4 +1,4 @@
-"""Who is told of a run's metrics: files for TensorBoard always, trackers at their own risk."""
+"""Where a run's metrics go: always to TensorBoard files, and to trackers, which may fail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def events(folder: Path, split: str) -> list[tuple[int, str, float]]:
 
 
 class Patient:
-    """A tracker that listens."""
+    """A tracker that records what it is sent."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -74,7 +74,7 @@ def test_event_files_have_every_step_once_though_the_run_was_interrupted(tmp_pat
     for step in (1, 2, 3):
         run.metrics(step, 4, "train", {"loss": 0.7 - step / 10})
     run.metrics(2, 4, "held_out", {"loss": 0.65})
-    first.close(succeeded=False)  # as it is when it was killed, but for the last second
+    first.close(succeeded=False)  # like a killed run, except for the last second
     run.close()
 
     again = RunDir(tmp_path)  # goes on from the checkpoint of step 2
