@@ -1,4 +1,4 @@
-"""What every test may use: a fixed cast of people, and the real parts that the loop runs on.
+"""What every test may use: a fixed cast of people, and the real services that the loop runs on.
 
 The settings come from tests/settings.py, with a throw-away data folder.
 """
@@ -31,13 +31,13 @@ NO_SHARED_DATA = "../shared/data is absent"
 NO_GPU = "no GPU"
 NO_VLLM = "no vLLM"
 
-# Under WHETSTONE_CI a test may be skipped for these reasons alone.
+# With WHETSTONE_CI set, these are the only reasons to skip a test.
 ALLOWED_SKIPS = (NO_SHARED_DATA, NO_GPU, NO_VLLM)
 
 
 @pytest.fixture(autouse=True)
 def the_language_ends_with_the_test() -> Iterator[None]:
-    """A request leaves its language behind, and the next test may ask for none."""
+    """A request leaves its language active, and the next test may not set one."""
     yield
     translation.deactivate()
 
@@ -47,7 +47,7 @@ def the_language_ends_with_the_test() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Cast:
-    """One project and the people around it: one manages, two rate, one must be refused."""
+    """One project and its people: a manager, two raters, and a stranger who must be refused."""
 
     project: Project
     manager: User
@@ -98,27 +98,29 @@ def shared_data() -> Path:
 # --- how much ---
 
 THOROUGH = bool(os.environ.get("WHETSTONE_THOROUGH"))
-"""More of the same where the same was found enough: ``make test-thorough``."""
+"""Whether to run the longer versions of some tests: ``make test-thorough``."""
 
 # --- processes ---
 
 
 def outer_environment() -> dict[str, str]:
-    """The environment around the tests, less what is set for them alone."""
+    """The environment of the test run, without the variables that are set only for tests."""
     mine = {"DATABASE_URL", "DJANGO_ALLOW_ASYNC_UNSAFE", "WHETSTONE_CI"}
     outer = {name: value for name, value in os.environ.items() if name not in mine}
     return {**outer, "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 
 def child_environment(**changes: str) -> dict[str, str]:
-    """What a child process needs to run the product's own settings on the test's data."""
+    """The environment for a child process with the product's settings and the test's data."""
     from django.db import connection
 
-    found: dict[str, Any] = connection.settings_dict
+    db_settings: dict[str, Any] = connection.settings_dict
     if connection.vendor == "sqlite":
-        database = f"sqlite:///{found['NAME']}"
+        database = f"sqlite:///{db_settings['NAME']}"
     else:
-        database = f"postgres://postgres@/{found['NAME']}?host={found['OPTIONS']['host']}"
+        database = (
+            f"postgres://postgres@/{db_settings['NAME']}?host={db_settings['OPTIONS']['host']}"
+        )
     return {
         **outer_environment(),
         "WHETSTONE_HOME": str(settings.HOME),
@@ -129,7 +131,7 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(command: list[str], *, log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """``command`` in a process group of its own, all of which is gone afterwards."""
+    """Run ``command`` in its own process group, all of which is ended afterwards."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
@@ -172,7 +174,7 @@ def redis_server() -> Iterator[str]:
 def celery_workers(redis_server: str, transactional_db: None) -> Iterator[None]:
     """Real workers for both queues, on the test's database and on an empty Redis.
 
-    Their words are in ``settings.HOME / "workers.log"``, shown where they do not start.
+    Their output is in ``settings.HOME / "workers.log"``, and is shown if they do not start.
     """
     import redis
 
@@ -201,7 +203,7 @@ def celery_workers(redis_server: str, transactional_db: None) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what depends on the database alone, to be run once more on PostgreSQL."""
+    """Mark the tests that depend only on the database, so that they also run on PostgreSQL."""
     elsewhere = {"browser", "stack", "peer"}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -216,16 +218,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _bad_skips(config: pytest.Config) -> list[str]:
-    """The skips of this session that WHETSTONE_CI does not allow, as "where: reason"."""
+    """The skips of this test session that WHETSTONE_CI does not allow, as "test: reason"."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("WHETSTONE_CI") or reporter is None:
         return []
-    found = []
+    skips = []
     for report in reporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if not any(allowed in reason for allowed in ALLOWED_SKIPS):
-            found.append(f"{report.nodeid}: {reason}")
-    return found
+            skips.append(f"{report.nodeid}: {reason}")
+    return skips
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,4 +1,4 @@
-"""Rows for tests, in one line each."""
+"""Functions that make rows for tests, in one line each."""
 
 from __future__ import annotations
 

@@ -69,20 +69,22 @@ def round_settings() -> str:
 
     rows = []
     with override("en-gb"):
-        for one in SETTINGS:
-            shown = PlainNumber().format_value(one.default)
-            values = str(one.bounds)
-            if one.is_percent:
+        for setting in SETTINGS:
+            shown = PlainNumber().format_value(setting.default)
+            values = str(setting.bounds)
+            if setting.is_percent:
                 values = f"{values}, as a part of 1" if values else ""
-            if one.choices:
-                values = ", ".join(f"`{name}`" for name, _words in one.choices)
-            rows.append(f"| {one.label} | `{one.place}` | {shown} | {values} | {one.help} |\n")
+            if setting.choices:
+                values = ", ".join(f"`{name}`" for name, _words in setting.choices)
+            rows.append(
+                f"| {setting.label} | `{setting.place}` | {shown} | {values} | {setting.help} |\n"
+            )
     head = "| setting | in `job.json` | default | values | what for |\n|---|---|---|---|---|\n"
     return ROUND_SETTINGS.format(table=head + "".join(rows))
 
 
 def pages() -> dict[Path, str]:
-    """Each generated page as it is to be."""
+    """The text of each generated page, by its path."""
     return {
         DOCS / "settings.md": SETTINGS.format(tables=as_markdown()),
         DOCS / "modules.md": modules(),

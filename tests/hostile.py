@@ -1,14 +1,14 @@
-"""Text that tries to run, to load, to hide, or to take for ever. For tests and benchmarks."""
+"""Text that tries to run code, load files, hide, or take forever. For tests and benchmarks."""
 
 from __future__ import annotations
 
 MEGA = 1_000_000
 NEAR = 65_000
-"""Just below the length up to which text is read as Markdown, where parsers work hardest."""
+"""Just below the maximum length that is parsed as Markdown, where parsers work hardest."""
 
 
 def fill(part: str, length: int = NEAR) -> str:
-    """``part`` over and over, ``length`` characters of it."""
+    """``part`` repeated to ``length`` characters."""
     return (part * (length // len(part) + 1))[:length]
 
 
@@ -63,7 +63,7 @@ ACTIVE = {
     "formula with a class": r"$\class{card}{x} \style{color:red}{y} \cssId{top}{z}$",
     "formula ends early": r"$\text{</math><style>*{}</style>}$",
 }
-"""What must do nothing."""
+"""Texts that must not have any effect."""
 
 DECEIVING = {
     "direction override": "pay \u202eelppa\u202c now; \u2066x\u2069 \u200f\u061c",
@@ -76,7 +76,7 @@ DECEIVING = {
     "line separators": "a\u2028b\u2029c\x85d\x0be\x0cf",
     "homograph": "[apple](http://аррӏе.example/)",
 }
-"""What must be seen."""
+"""Texts whose hidden characters must be visible."""
 
 HEAVY = {
     "quotations, 10,000 deep": ">" * 10_000 + "deep",
@@ -121,6 +121,6 @@ HEAVY = {
         for part in ("[", "`", "*", "<", "$", "&", "\n", " ", "a\u202e", "\u200b", "a\u0301", ">")
     },
 }
-"""What must not take long, and ends with the word "deep", which must not be lost."""
+"""Texts that must not take long; each ends with the word "deep", which must not be lost."""
 
 CORPUS = {**ACTIVE, **DECEIVING, **HEAVY}

@@ -1,4 +1,4 @@
-"""Every prompt, turn, completion and pair in ../shared/data, as it is there."""
+"""Every prompt, turn, completion and pair in ../shared/data, unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import SHARED_DATA
 
 
 def real_texts() -> Iterator[tuple[str, str]]:
-    """(file, text); nothing where the folder is absent."""
+    """Yields (file, text); nothing if the folder is absent."""
     for path in _files():
         for row in _rows(path):
             for text in _strings(row):
@@ -20,15 +20,15 @@ def real_texts() -> Iterator[tuple[str, str]]:
 
 
 def real_pairs() -> Iterator[tuple[str, str, str]]:
-    """(file, one answer, another answer to the same prompt)."""
+    """Yields (file, an answer, another answer to the same prompt)."""
     for path in _files():
         before: dict[str, str] = {}
         for row in _rows(path):
             if "chosen" in row:
-                one, other = row["chosen"], row["rejected"]
-                if isinstance(one, dict):
-                    one, other = one["value"], other["value"]
-                yield path.name, one, other
+                answer, other = row["chosen"], row["rejected"]
+                if isinstance(answer, dict):
+                    answer, other = answer["value"], other["value"]
+                yield path.name, answer, other
             elif "completion" in row:
                 prompt = str(row["prompt"])
                 if prompt in before:
@@ -48,7 +48,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """All texts within, apart from names and other short labels of fields."""
+    """All texts inside, except names and other short labels of fields."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

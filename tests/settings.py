@@ -19,7 +19,7 @@ if "WHETSTONE_TEST_ROOT" not in os.environ:
 os.environ["WHETSTONE_HOME"] = str(
     Path(os.environ["WHETSTONE_TEST_ROOT"], os.environ.get("PYTEST_XDIST_WORKER", "main"))
 )
-# What a developer has exported for their own installation stays out of the tests. DATABASE_URL
+# What a developer has exported for their own installation is removed for tests. DATABASE_URL
 # is kept: it says which database the tests are to run on.
 for _name in ("REDIS_URL", "WHETSTONE_URL", "ALLOWED_HOSTS", "DEBUG", "SECRET_KEY", "HOST", "PORT"):
     os.environ.pop(_name, None)

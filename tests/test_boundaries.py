@@ -1,4 +1,4 @@
-"""What import-linter cannot see: that nothing pulls torch in while the web process runs."""
+"""What import-linter cannot check: that nothing imports torch while the web process runs."""
 
 import ast
 import subprocess
@@ -37,7 +37,7 @@ def test_the_engine_is_importable_without_django():
 
 
 def test_no_two_public_classes_share_a_name():
-    """One name for one thing: who reads a class's name knows which one it is."""
+    """A class's name is enough to know which class it is."""
     places = defaultdict(list)
     for package in ("annotate", "config", "training", "whetstone"):
         for path in (ROOT / package).rglob("*.py"):
@@ -45,4 +45,4 @@ def test_no_two_public_classes_share_a_name():
                 for node in ast.parse(path.read_text(encoding="utf-8")).body:
                     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                         places[node.name].append(str(path.relative_to(ROOT)))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -1,4 +1,4 @@
-"""Text can be read in every theme: WCAG 2.2, contrast (minimum), 4.5 to 1."""
+"""Text is readable in every theme: WCAG 2.2, contrast (minimum), 4.5 to 1."""
 
 import re
 from pathlib import Path
@@ -35,13 +35,13 @@ def luminance(colour):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one, other):
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(colour, other):
+    light, dark = sorted((luminance(colour), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 def themes():
-    """(name, colours by name) of the four sides of the two sets."""
+    """(name, colours by name) for the light and dark side of both sets."""
     normal = {name: (light, dark) for name, light, dark in COLOUR.findall(NORMAL)}
     strong = normal | {name: (light, dark) for name, light, dark in COLOUR.findall(CONTRAST)}
     for theme, colours in (("normal", normal), ("high contrast", strong)):

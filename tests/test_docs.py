@@ -1,4 +1,4 @@
-"""The docs keep to the code: generated pages are current, what a page names is there."""
+"""The docs match the code: generated pages are current, and what a page names exists."""
 
 import re
 from pathlib import Path
@@ -53,10 +53,12 @@ def test_what_a_page_names_is_there(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_file_named_without_its_folder_is_there(page):
     folders = [ROOT / top for top in (*PACKAGES, "tests", "whetstone")]
-    there = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py")}
-    there |= {path.name for path in ROOT.glob("*.py")}
+    existing = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.py")}
+    existing |= {path.name for path in ROOT.glob("*.py")}
     named = re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8"))
-    absent = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)]
+    absent = [
+        name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in existing)
+    ]
     assert absent == []
 
 
@@ -66,7 +68,7 @@ def is_module(parts: list[str]) -> bool:
 
 
 def test_no_folder_is_crowded():
-    """A stranger finds a room by its name: at most a dozen loose modules in a folder."""
+    """Folders stay easy to survey: at most a dozen modules directly in one."""
     crowded = {
         str(folder.relative_to(ROOT)): count
         for package in (*PACKAGES, "tests")

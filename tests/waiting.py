@@ -1,4 +1,4 @@
-"""Waiting for what another process does; without Django, for the engine's tests too."""
+"""Waiting for another process; works without Django, so the engine's tests use it too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 240) -> Any:
-    """The first true value of ``condition()``; fails, naming ``what``, if none comes."""
+def wait_for(condition: Callable[[], Any], description: str, *, seconds: float = 240) -> Any:
+    """The first true value of ``condition()``; fails with ``description`` if it takes too long."""
     deadline = monotonic() + seconds
     while not (value := condition()):
         if monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
+            pytest.fail(f"gave up after {seconds:g} s of waiting for {description}")
         sleep(0.05)
     return value

@@ -1,4 +1,4 @@
-"""The proof for a card, as far as a machine without one can run it."""
+"""The GPU proof, as far as a machine without a GPU can run it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def proof(
     out: Path, *options: str
 ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-    """The script in a process of its own; its output and its parts' verdicts."""
+    """Run the script in its own process; returns its output and its parts' verdicts."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu_proof", "--out", str(out), *options],
         cwd=ROOT,
@@ -98,7 +98,7 @@ def _works(setting: Setting) -> Figures:
 
 
 @pytest.mark.parametrize(
-    ("run", "verdict", "words"),
+    ("run", "verdict", "message"),
     [
         (_works, "ok", ""),
         (_breaks, "FAILED", "two"),
@@ -108,7 +108,7 @@ def _works(setting: Setting) -> Figures:
     ],
 )
 def test_a_part_is_judged_and_the_next_one_runs(
-    run: Any, verdict: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Any, verdict: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = Report(tmp_path)
     setting = Setting(out=tmp_path, work=tmp_path, data=None)
@@ -116,7 +116,7 @@ def test_a_part_is_judged_and_the_next_one_runs(
     run_part(Part("it", "small", seconds, run), setting, report, 600)
     run_part(Part("next", "small", 60, _works), setting, report, 600)
     assert report.rows[0]["verdict"] == verdict
-    assert words in report.rows[0]["words"]
+    assert message in report.rows[0]["words"]
     assert report.rows[1]["figures"] == {"sum": 3}
     assert len((tmp_path / "parts.jsonl").read_text().splitlines()) == 2
     assert verdict in capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_a_part_is_judged_and_the_next_one_runs(
 
 
 def test_what_forks_inherit_was_loaded_without_asking_for_a_card() -> None:
-    """A process that has asked for cards leaves none to its forks; bitsandbytes asks on import."""
+    """Forks of a process that queried CUDA cannot use a GPU; importing bitsandbytes queries it."""
     code = (
         "import torch\n"
         "asked = []\n"

@@ -1,4 +1,4 @@
-"""A real Chromium, at the live server alone, that reports every error a page makes."""
+"""A real Chromium that can reach only the live server and reports every error on a page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from annotate.models import User
 
 CHROMIUM = find_chromium()
-expect.set_options(timeout=30_000)  # a busy machine may take its time
+expect.set_options(timeout=30_000)  # a busy machine may be slow
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(ABSENT)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's synchronous calls run an event loop in this thread, which Django takes
-        # for asynchronous code. The tests' own queries run beside that loop, not within it.
+        # for asynchronous code. The tests' own queries do not run inside that loop.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         chromium = playwright.chromium.launch(
             executable_path=str(CHROMIUM),
@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
-    """A fresh browser profile on the live server; a request to anywhere else fails the test."""
+    """A new browser profile on the live server; a request to anywhere else fails the test."""
     strayed: list[str] = []
 
     def only_ours(route: Route) -> None:

@@ -1,4 +1,4 @@
-"""A rater at the rating page: what a hand does, and what an eye sees there."""
+"""A rater at the rating page: what they press, and what they see."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.factories import make_comparison, make_completion, make_policy, make_
 
 
 def make_cards(project: Project, number: int, **fields: Any) -> list[Comparison]:
-    """Comparisons whose texts say which one they are."""
+    """Comparisons whose texts contain their number."""
     policy = make_policy(project)
     made = []
     for index in range(number):
         prompt = make_prompt(project, f"Question number {index}?")
-        a, b = (make_completion(prompt, policy, f"{one} answer to {index}") for one in "AB")
+        a, b = (make_completion(prompt, policy, f"{side} answer to {index}") for side in "AB")
         made.append(make_comparison(project, prompt=prompt, a=a, b=b, **fields))
     return made
 
 
 def judged() -> list[str]:
-    """The outcomes that count, in order."""
+    """The outcomes of all judgements that count, in order."""
     rows = Judgement.objects.filter(decided_at__isnull=False, retracted_at=None)
     return list(rows.order_by("decided_at").values_list("outcome", flat=True))
 
@@ -41,7 +41,7 @@ class Desk:
         return self.ready()
 
     def ready(self) -> Desk:
-        """The card has been on the screen for long enough to take a verdict."""
+        """Wait until the card has been on the screen long enough to take a verdict."""
         expect(self.page.locator("#card[data-ready]")).to_be_attached()
         return self
 
@@ -53,12 +53,8 @@ class Desk:
     def prompt(self) -> str:
         return self.page.locator(".turn.user .text").last.inner_text()
 
-    @property
-    def said(self) -> str:
-        return self.page.locator("#said").inner_text()
-
     def next_card(self, act: Callable[[], object]) -> str:
-        """Do ``act``, wait until another card can be judged. Its code."""
+        """Call ``act`` and wait until another card can be judged; returns that card's code."""
         before = self.ready().code
         act()
         card = self.page.locator("#card[data-code]")
@@ -70,21 +66,21 @@ class Desk:
         return self.next_card(lambda: self.page.keyboard.press(key))
 
     def held(self, number: int) -> Desk:
-        """So many cards are held ahead."""
+        """Wait until ``number`` cards are held ahead."""
         desk = self.page.locator("#desk")
         expect(desk).to_have_attribute("data-held", str(number))
         return self
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for something on this side of the browser, while routes are being handled."""
+    def until(self, condition: Callable[[], object], description: str) -> None:
+        """Wait for something in the test's own process while the browser's routes are handled."""
         for _ in range(12_000):
             if condition():
                 return
             self.page.wait_for_timeout(10)
-        raise AssertionError(f"waited in vain for {what}")
+        raise AssertionError(f"gave up waiting for {description}")
 
     def all_sent(self) -> None:
-        """Nothing is on its way any more."""
+        """Wait until every verdict has reached the server."""
         self.page.wait_for_function(
             "() => !Object.keys(localStorage).some((key) => key.includes(':out:'))"
         )

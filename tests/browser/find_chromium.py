@@ -25,7 +25,7 @@ def find_chromium() -> Path | None:
 
 
 def _playwrights_own() -> Path | None:
-    """What `playwright install chromium` has put down."""
+    """The Chromium that `playwright install chromium` installed."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -34,7 +34,7 @@ def _playwrights_own() -> Path | None:
 
 
 def launch_arguments() -> list[str]:
-    """What a Chromium under test is started with: nothing goes out by itself."""
+    """The arguments for a Chromium under test: it sends no requests of its own."""
     arguments = [
         "--disable-background-networking",
         "--disable-component-update",

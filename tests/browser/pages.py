@@ -1,4 +1,4 @@
-"""The pages of a project that is at work, for tests that look at every one of them."""
+"""The pages of a project in use, for tests that look at every one of them."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def answer(question: str, *, patience: int = 3, hurry: bool = False, anything_el
 )
 
 JUDGED = 7_000_000
-"""The number of a comparison that was judged."""
+"""The pk of the comparison that was judged."""
 
 SERVED = 7_000_001
-"""The number of an endpoint."""
+"""The pk of the endpoint."""
 
 TRIED = 7_000_002
-"""The number of what was asked in the playground."""
+"""The pk of the tryout in the playground."""
 
 TOKEN = "come-in"
-"""In the link of an invitation to a project that the manager is no member of."""
+"""The token of an invitation to a project that the manager is not a member of."""
 
 PROJECT_PAGES = [
     "",
@@ -110,7 +110,7 @@ PROJECT_PAGES = [
     "about-me/",
     "rank/",
 ]
-"""Below /p/sharpen/. Every page of a project belongs here."""
+"""Paths below /p/sharpen/. Every page of a project belongs here."""
 
 PAGES = [
     "/",
@@ -125,17 +125,17 @@ PAGES = [
 ]
 
 ABSENT = {"/join/unknown/", "/p/no/"}
-"""Those of PAGES that answer that there is no such thing."""
+"""Those of PAGES that answer 404."""
 
 
 def fill(project: Project) -> Round:
-    """A project at work, with everything asked on its card; and three projects beside it:
+    """A project in use, with everything asked on its card, and three more projects:
     ``plain`` with a card that asks for nothing but the verdict, ``fresh`` with nothing at all,
     ``next-door`` with an invitation."""
     LoopSettings.objects.create(project=project, base_model="some/model")
     _ask_for_everything(project)
     _card(project)
-    found = _training(project)
+    round_ = _training(project)
     _served(project)
     _people(project)
     _line_up(project)
@@ -145,7 +145,7 @@ def fill(project: Project) -> Round:
     _beside(project, "fresh")
     manager = project.memberships.get(role=Membership.Role.MANAGER).user
     _invite(make_project("next-door", name="Next door"), by=manager)
-    return found
+    return round_
 
 
 def _ask_for_everything(project: Project) -> None:
@@ -179,7 +179,7 @@ def _line_up(project: Project) -> None:
     make_line_up(
         project=project,
         prompt_id=prompt.pk,
-        completions=[one.pk for one in answers],
+        completions=[answer.pk for answer in answers],
         priority=0,
     )
 
@@ -189,7 +189,7 @@ def _training(project: Project) -> Round:
     snapshot = Snapshot.objects.create(
         project=project, counts={"train": 3, "held_out": 1}, sha256="ab" * 32, path="absent"
     )
-    found = Round.objects.create(
+    round_ = Round.objects.create(
         project=project,
         number=1,
         snapshot=snapshot,
@@ -203,12 +203,12 @@ def _training(project: Project) -> Round:
     )
     for step in range(3):
         for name in ("train/loss", "held_out/loss"):
-            Metric.objects.create(round=found, step=step, name=name, value=0.7 - step / 10)
+            Metric.objects.create(round=round_, step=step, name=name, value=0.7 - step / 10)
     job = SamplingJob.objects.create(
         project=project, state=SamplingJob.State.RUNNING, stored=1, total_steps=9
     )
     job.policies.set([base])
-    return found
+    return round_
 
 
 def _ranked(project: Project) -> None:
@@ -218,7 +218,7 @@ def _ranked(project: Project) -> None:
     candidate = make_policy(
         project, "candidate", parent=base, state=Policy.State.CANDIDATE, base_model="some/model"
     )
-    raters = [one.user for one in project.memberships.all()]
+    raters = [membership.user for membership in project.memberships.all()]
     for number in range(24):
         prompt = make_prompt(project, held_out=True)
         prompt.tags = ["maths"]
@@ -236,10 +236,10 @@ def _ranked(project: Project) -> None:
 
 
 def _afterwards(project: Project) -> None:
-    """A round that has succeeded, measured and pushed; and news of it."""
+    """A round that has succeeded, with metrics, a push and notifications."""
     running = project.rounds.get(number=1)
     candidate = project.policies.get(slug="candidate")
-    found = Round.objects.create(
+    round_ = Round.objects.create(
         project=project,
         number=2,
         snapshot=running.snapshot,
@@ -265,9 +265,9 @@ def _afterwards(project: Project) -> None:
     )
     for name, first, last in (("loss", 0.69, 0.5), ("reward_accuracy", 0.5, 0.78)):
         for step, value in ((0, first), (4, last)):
-            Metric.objects.create(round=found, step=step, name=f"held_out/{name}", value=value)
+            Metric.objects.create(round=round_, step=step, name=f"held_out/{name}", value=value)
     HubPush.objects.create(
-        round=found, what="adapter", repo="a-rather-long-owner/and-a-long-name-of-the-model"
+        round=round_, what="adapter", repo="a-rather-long-owner/and-a-long-name-of-the-model"
     )
     hook = Recipient.objects.create(
         project=project,
@@ -288,7 +288,7 @@ def _afterwards(project: Project) -> None:
 
 
 def _served(project: Project) -> None:
-    """An endpoint that has failed at something, and a tryout half answered."""
+    """An endpoint with an error, and a tryout that is half answered."""
     policy = make_policy(project, "served", kind=Policy.Kind.ENDPOINT)
     endpoint = Endpoint.objects.create(
         pk=SERVED,
@@ -334,7 +334,7 @@ def _served(project: Project) -> None:
 
 
 def _beside(project: Project, slug: str) -> Project:
-    """Another project of the same people."""
+    """Another project with the same members."""
     made = make_project(slug, name=slug.title())
     for membership in project.memberships.all():
         made.memberships.create(user=membership.user, role=membership.role)

@@ -1,4 +1,4 @@
-"""Pictures of every page, wide and narrow, light and dark, for people to look at.
+"""Screenshots of every page, wide and narrow, light and dark, for people to look at.
 
 Run it as ``python -m tests.browser.screenshots [PART_OF_A_NAME …]``. It fills a data folder of
 its own, starts the product's web server on it, and writes PNG files to var/screenshots.
@@ -28,13 +28,13 @@ from tests.browser.find_chromium import ABSENT, find_chromium, launch_arguments
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "var" / "screenshots"
 README_PICTURES = {"rate": "rating", "home-round-in-training": "home"}
-"""Of these shots the README shows one, in ``docs/images``."""
+"""The README shows one of these shots, from ``docs/images``."""
 README_SIZE = (1200, 750)
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 DESK, PHONE = ("wide",), ("narrow",)
 THEMES = ("light", "dark", "contrast")
 CONTRAST_FOR = ("rate", "sign-in", "home-idle", "settings")
-"""What is shown in high contrast, too: pages whose names begin so."""
+"""Pages whose names begin like this are shown in high contrast, too."""
 TOKEN = secrets.token_urlsafe()
 LOCALE = os.environ.get("LOCALE", "en-GB")
 PASSWORD = secrets.token_urlsafe()
@@ -57,7 +57,7 @@ def tap(selector: str) -> Callable[[Page], None]:
 
 
 def vote(*keys: str) -> Callable[[Page], None]:
-    """A step that judges, waiting for each card to be ready."""
+    """A step that judges cards, waiting for each to be ready."""
 
     def step(page: Page) -> None:
         for key in keys:
@@ -87,7 +87,7 @@ def go_offline_and_wait(page: Page) -> None:
 
 
 def choose(name: str, value: str) -> Callable[[Page], None]:
-    """A step that presses a button of the menu: the appearance, or the size of text."""
+    """A step that presses a button of the menu: the appearance, or the text size."""
 
     def step(page: Page) -> None:
         page.click(".menu summary")
@@ -137,7 +137,7 @@ def open_practice_item(page: Page) -> None:
 
 @dataclass(frozen=True)
 class Shot:
-    """One page: its name, its path, who looks, what is done first, and how much is shown."""
+    """One page: its name, its path, who is logged in, the steps before, and how much is shown."""
 
     name: str
     path: str
@@ -276,7 +276,7 @@ def main(wanted: list[str]) -> int:
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """The product on a folder and a port of its own; yields its address."""
+    """Run the product on its own folder and port; yields its address."""
     with tempfile.TemporaryDirectory(prefix="whetstone-pictures-") as home:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

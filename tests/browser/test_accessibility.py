@@ -1,4 +1,4 @@
-"""axe-core finds nothing against WCAG 2.2, A and AA, on any page: themes, sizes, open parts.
+"""axe-core finds no violation of WCAG 2.2, A and AA, on any page, theme, size or opened part.
 
 Pages take turns in themes and sizes; ``make test-thorough`` looks at every theme and size of each.
 """
@@ -30,12 +30,12 @@ def site(page, cast, log_in, transactional_db):
 
 
 def faults(page):
-    """What axe-core finds, in words: the rule, the element, what is wrong with it."""
-    found = Axe().run(page, options=EVERYTHING).response["violations"]
+    """What axe-core finds, as text: the rule, the element, what is wrong with it."""
+    violations = Axe().run(page, options=EVERYTHING).response["violations"]
     return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
-        for one in found
-        for node in one["nodes"]
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:240]}"
+        for violation in violations
+        for node in violation["nodes"]
     ]
 
 
@@ -46,7 +46,7 @@ def wear(page, theme):
     )
 
 
-@pytest.mark.parametrize("half", [0, 1])  # two processes share the minutes
+@pytest.mark.parametrize("half", [0, 1])  # so that two processes can share the work
 def test_no_page_has_a_fault_in_any_theme_or_size(site, half):
     wrong = {}
     for number, path in enumerate(PAGES[half::2]):
@@ -57,8 +57,8 @@ def test_no_page_has_a_fault_in_any_theme_or_size(site, half):
         for theme, size in LOOKS if THOROUGH else [LOOKS[number % len(LOOKS)]]:
             site.set_viewport_size(size)
             wear(site, theme)
-            if found := faults(site):
-                wrong[path, theme, size["width"]] = found
+            if page_faults := faults(site):
+                wrong[path, theme, size["width"]] = page_faults
     assert not wrong
 
 

@@ -1,4 +1,4 @@
-"""Pages keep within the window: right to left, with the largest text, on a phone and a desk."""
+"""Pages fit the window: right to left, with the largest text, on a phone and on a desktop."""
 
 import pytest
 from django.conf import settings as django_settings
@@ -33,14 +33,14 @@ REACH = """width => {
 
 def too_wide(page):
     """{(path, width): how far it goes, and what}, for pages that scroll sideways."""
-    found = {}
+    wide_pages = {}
     for path in PAGES:
         page.goto(path)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 844})
             if reach := page.evaluate(REACH, width):
-                found[path, width] = reach
-    return found
+                wide_pages[path, width] = reach
+    return wide_pages
 
 
 def choose(context, live_server, name, value):

@@ -1,4 +1,4 @@
-"""The whole turn as a new user does it, in a real browser, with every part real."""
+"""The whole loop as a new user goes through it, in a real browser, with every part real."""
 
 import re
 
@@ -84,7 +84,7 @@ def test_log_in_rate_train_watch_and_rate_the_new_model(celery_workers, live_ser
     rate_by_keyboard(page, 5)  # the first two are the cards that were held before
     expect(page.locator("#today")).to_have_text("15 today")
     latest = Judgement.objects.filter(decided_at__isnull=False).order_by("-decided_at")[:3]
-    assert {one.comparison.priority for one in latest} == {1}
+    assert {judgement.comparison.priority for judgement in latest} == {1}
 
     page.goto(reverse("project", args=["walk"]))
     expect(page.get_by_role("rowheader", name=re.compile("^round-1"))).to_be_visible()

@@ -1,4 +1,4 @@
-"""A whole Whetstone of its own, started as a person would."""
+"""A complete Whetstone installation, started as a user would start it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Installation:
-    """A data folder and a port, and what is run on them."""
+    """A data folder, a port, and the commands run on them."""
 
     home: Path
     port: int
@@ -72,21 +72,21 @@ class Installation:
 
 @dataclass(frozen=True)
 class Up:
-    """A running `manage.py up` and what it has said."""
+    """A running `manage.py up` and what it has printed."""
 
     installation: Installation
     process: subprocess.Popen[bytes]
     terminal: Path
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.terminal.read_text()
 
     @property
     def login_link(self) -> str:
-        found = re.search(r"http\S+sesame=\S+", self.said)
-        assert found, self.said
-        return found.group()
+        match = re.search(r"http\S+sesame=\S+", self.output)
+        assert match, self.output
+        return match.group()
 
     def family(self) -> list[psutil.Process]:
         """Every process below `up`."""
@@ -95,33 +95,34 @@ class Up:
     def child(self, part: str) -> psutil.Process:
         """The direct child with ``part`` in its command line."""
         children = psutil.Process(self.process.pid).children()
-        (found,) = [child for child in children if part in " ".join(child.cmdline())]
-        return found
+        (process,) = [child for child in children if part in " ".join(child.cmdline())]
+        return process
 
     def wait_until_all_run(self) -> None:
-        """Until each process has got as far as starting its own program."""
+        """Wait until each process has started its own program."""
         wait_for(lambda: len(psutil.Process(self.process.pid).children()) == 5, "five processes")
 
-    def wait_until_said(self, words: str) -> None:
+    def wait_until_printed(self, text: str) -> None:
         wait_for(
-            lambda: words in self.said or self.process.poll() is not None, f"{words!r} to be said"
+            lambda: text in self.output or self.process.poll() is not None,
+            f"{text!r} to be printed",
         )
-        assert words in self.said, self.said
+        assert text in self.output, self.output
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; one that is dead and not yet reaped does not."""
-    found = []
+    """Those that still run; a dead process that is not yet reaped does not count."""
+    running = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                running.append(process)
+    return running
 
 
 @contextlib.contextmanager
 def running_up(installation: Installation) -> Iterator[Up]:
-    """`manage.py up`, from when it says it is ready; all of it is gone afterwards."""
+    """`manage.py up`, from when it reports to be ready; all its processes are gone afterwards."""
     terminal = installation.home / "terminal.txt"
     with terminal.open("wb") as output:
         process = subprocess.Popen(
@@ -134,7 +135,7 @@ def running_up(installation: Installation) -> Iterator[Up]:
         )
     up = Up(installation, process, terminal)
     try:
-        up.wait_until_said(READY)
+        up.wait_until_printed(READY)
         up.wait_until_all_run()
         yield up
     finally:

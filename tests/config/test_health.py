@@ -1,4 +1,4 @@
-"""The address that monitors ask."""
+"""The URL for monitoring."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The settings as an operator meets them: written down, and safe in production."""
+"""The settings as an operator sees them: documented, and safe in production."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def shown(name: str, **environment: str) -> str:
-    """A setting as a fresh process sees it."""
+    """A setting's value in a new process."""
     code = f"from config import settings; print(settings.{name})"
     result = run("-c", code, **environment)
     assert result.returncode == 0, result.stderr
@@ -59,8 +59,8 @@ def test_production_passes_djangos_own_check():
 def test_plans_are_kept_by_postgresql_unless_told_otherwise():
     options, database = 'DATABASES["default"].get("OPTIONS")', "postgresql://user@host/name"
     assert "'prepare_threshold': 3" in shown(options, DATABASE_URL=database)
-    told = shown(options, DATABASE_URL=database, DATABASE_PREPARE="false")
-    assert "prepare_threshold" not in told
+    shown_options = shown(options, DATABASE_URL=database, DATABASE_PREPARE="false")
+    assert "prepare_threshold" not in shown_options
 
 
 def test_cookies_are_for_https_alone_behind_an_https_address():

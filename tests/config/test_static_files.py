@@ -1,4 +1,4 @@
-"""The files as they are served: a module finds the others under their names."""
+"""Static files as they are served: a JavaScript module finds the others by their hashed names."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from config.static_files import StaticFiles
 
 @pytest.fixture
 def collected(tmp_path, monkeypatch):
-    """Everything under its name in a folder of its own."""
+    """All static files collected in a folder of their own."""
     storage = StaticFiles(location=str(tmp_path))
     command = Command()
     command.set_options(

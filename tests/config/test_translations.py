@@ -1,4 +1,4 @@
-"""The German interface is whole: every text is in the catalogue, translated, and compiled.
+"""The German interface is complete: every text is in the catalogue, translated, and compiled.
 
 The catalogue is read with polib and the texts are found in the sources by Python alone, so that
 neither a run nor a test needs GNU gettext.
@@ -42,7 +42,9 @@ ONE = {"_", "gettext", "gettext_lazy", "gettext_noop"}
 SEVERAL = {"ngettext", "ngettext_lazy"}
 IN_CONTEXT = {"pgettext"}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%|\{\w*\}|</?\w[^>]*>")
-ANEW = "python manage.py makemessages -l de --no-location -i .venv -i var -i tests -i benchmarks"
+MAKE_MESSAGES = (
+    "python manage.py makemessages -l de --no-location -i .venv -i var -i tests -i benchmarks"
+)
 
 Message = tuple[str, str]
 """A text, and its plural where it has one."""
@@ -53,7 +55,7 @@ def catalogue():
     return polib.pofile(str(FOLDER / "django.po"))
 
 
-def told_by(entry: polib.POEntry) -> list[str]:
+def translations_of(entry: polib.POEntry) -> list[str]:
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
 
 
@@ -63,22 +65,28 @@ def told_by(entry: polib.POEntry) -> list[str]:
 def test_every_text_is_translated(catalogue):
     assert len(catalogue) > 400
     assert not [entry.msgid for entry in catalogue if entry.fuzzy or entry.obsolete]
-    assert not [entry.msgid for entry in catalogue if not all(map(str.strip, told_by(entry)))]
     assert not [
-        entry.msgid for entry in catalogue if entry.msgid_plural and len(told_by(entry)) < 2
+        entry.msgid for entry in catalogue if not all(map(str.strip, translations_of(entry)))
+    ]
+    assert not [
+        entry.msgid for entry in catalogue if entry.msgid_plural and len(translations_of(entry)) < 2
     ]
 
 
 def test_placeholders_and_tags_are_the_same_in_both_languages(catalogue):
     for entry in catalogue:
-        for source, told in zip([entry.msgid, entry.msgid_plural], told_by(entry), strict=False):
-            assert sorted(PLACEHOLDER.findall(source)) == sorted(PLACEHOLDER.findall(told)), source
+        for source, translation in zip(
+            [entry.msgid, entry.msgid_plural], translations_of(entry), strict=False
+        ):
+            assert sorted(PLACEHOLDER.findall(source)) == sorted(
+                PLACEHOLDER.findall(translation)
+            ), source
 
 
 def test_the_compiled_catalogue_is_the_written_one(catalogue):
     compiled = polib.mofile(str(FOLDER / "django.mo"))
-    assert {(entry.msgid, *told_by(entry)) for entry in compiled} == {
-        (entry.msgid, *told_by(entry)) for entry in catalogue
+    assert {(entry.msgid, *translations_of(entry)) for entry in compiled} == {
+        (entry.msgid, *translations_of(entry)) for entry in catalogue
     }, "run python manage.py compilemessages -l de"
 
 
@@ -93,8 +101,8 @@ def in_templates() -> Iterator[Message]:
             if isinstance(node, TranslateNode) and node.filter_expression.var.literal:
                 yield node.filter_expression.var.literal.replace("%", "%%"), ""
             elif isinstance(node, BlockTranslateNode):
-                one = node.render_token_list(node.singular)[0]
-                yield one, node.render_token_list(node.plural)[0] if node.plural else ""
+                singular = node.render_token_list(node.singular)[0]
+                yield singular, node.render_token_list(node.plural)[0] if node.plural else ""
 
 
 def in_python() -> Iterator[Message]:
@@ -103,22 +111,28 @@ def in_python() -> Iterator[Message]:
             for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
                     continue
-                words = [part.value for part in call.args if isinstance(part, ast.Constant)]
+                literals = [part.value for part in call.args if isinstance(part, ast.Constant)]
                 if call.func.id in ONE:
-                    assert words, f"{path}:{call.lineno}: no text that can be found"
-                    yield words[0], ""
+                    assert literals, f"{path}:{call.lineno}: no text that can be found"
+                    yield literals[0], ""
                 elif call.func.id in SEVERAL:
-                    yield words[0], words[1]
+                    yield literals[0], literals[1]
                 elif call.func.id in IN_CONTEXT:
-                    yield words[1], ""
+                    yield literals[1], ""
 
 
 def test_the_catalogue_has_the_texts_of_the_sources_and_no_others(catalogue):
-    found = {*in_templates(), *in_python()}
-    singular_of_plural = {one for one, several in found if several}
-    found = {(one, several) for one, several in found if several or one not in singular_of_plural}
-    kept = {(entry.msgid, entry.msgid_plural) for entry in catalogue}
-    assert found == kept, f"run {ANEW}, translate what is new, then compilemessages -l de"
+    messages = {*in_templates(), *in_python()}
+    singular_of_plural = {singular for singular, plural in messages if plural}
+    messages = {
+        (singular, plural)
+        for singular, plural in messages
+        if plural or singular not in singular_of_plural
+    }
+    translated = {(entry.msgid, entry.msgid_plural) for entry in catalogue}
+    assert messages == translated, (
+        f"run {MAKE_MESSAGES}, translate what is new, then compilemessages -l de"
+    )
 
 
 # --- the pages ---
@@ -130,8 +144,8 @@ ENGLISH = [
 ]
 
 
-def words_of(page: str) -> str:
-    """What a person sees or hears of a page: its text, its labels, and what its script says."""
+def visible_text(page: str) -> str:
+    """What a person sees or hears on a page: its text, its labels, and its script's messages."""
     spoken = re.findall(r'(?:aria-label|title|placeholder|data-[a-z0-9-]+)="([^"]*)"', page)
     seen = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
     return unescape(" | ".join([" ".join(seen.split()), *spoken]))
@@ -163,9 +177,9 @@ def test_a_german_browser_is_answered_in_german(cast, client, client_of, page, g
     assert answer.headers["Content-Language"] == "de"
     html = answer.content.decode()
     assert '<html lang="de"' in html
-    words = words_of(html)
-    assert not [phrase for phrase in german if phrase not in words]
-    assert not [phrase for phrase in ENGLISH if re.search(rf"\b{phrase}\b", words)]
+    visible = visible_text(html)
+    assert not [phrase for phrase in german if phrase not in visible]
+    assert not [phrase for phrase in ENGLISH if re.search(rf"\b{phrase}\b", visible)]
 
 
 MANAGERS_PAGES = {
@@ -195,14 +209,14 @@ MANAGERS_PAGES = {
     "texts/guidelines/1/": ["Richtlinien, Version 1", "Das Ganze", "Alles war neu"],
     "texts/consent/": ["Einwilligungstext", "Ein leerer Text fragt nichts."],
 }
-"""Below /p/sharpen/, with some of what each says in German."""
+"""Paths below /p/sharpen/, with some German phrases from each page."""
 
 MANAGERS_ENGLISH = [
     *("Save", "Preview", "The card", "Comparisons", "People", "Settings", "Rounds", "Completions"),
     *("Used in", "Any", "Role", "Members", "Invitations", "Judgements", "Result", "Words"),
     *("Queued", "Running", "Failed", "Retired", "Open", "Settled", "Tie", "Preference pair"),
     *("Held-out", "Training pairs", "Reward", "ago", "starting", "loading", "about", "Versions"),
-    # No page in German has one of these, whatever it says.
+    # No German page contains any of these.
     *("the", "and", "of", "with", "is", "are", "not", "yet", "from", "has", "have", "by", "to"),
     *("this", "that", "they", "for", "each", "when", "only", "or", "its", "one", "you", "your"),
 ]
@@ -210,7 +224,7 @@ MANAGERS_ENGLISH = [
 
 @pytest.fixture
 def at_work(cast):
-    """A project of which every page has much to say; what people and models wrote is German."""
+    """A project with something to show on every page; what people and models wrote is German."""
     project, manager = cast.project, cast.manager
     LoopSettings.objects.create(project=project, base_model="some/model")
     base = make_policy(project, "base", kind=Policy.Kind.BASE, base_model="some/model")
@@ -259,12 +273,12 @@ def test_a_managers_pages_are_german(at_work, cast, client_of):
         address = f"/p/sharpen/{path.format(comparison=at_work.pk)}"
         answer = who.get(address, headers={"Accept-Language": "de"})
         assert answer.status_code == 200, path
-        words = words_of(answer.content.decode())
-        missing[path] = [phrase for phrase in german if phrase not in words]
+        visible = visible_text(answer.content.decode())
+        missing[path] = [phrase for phrase in german if phrase not in visible]
         english[path] = [
             phrase
             for phrase in MANAGERS_ENGLISH
-            if re.search(rf"(?<![\w-]){phrase}(?![\w-])", words)
+            if re.search(rf"(?<![\w-]){phrase}(?![\w-])", visible)
         ]
-    assert {path: found for path, found in missing.items() if found} == {}
-    assert {path: found for path, found in english.items() if found} == {}
+    assert {path: phrases for path, phrases in missing.items() if phrases} == {}
+    assert {path: phrases for path, phrases in english.items() if phrases} == {}

@@ -1,4 +1,4 @@
-"""The whole turn with the real parts: Redis, two Celery workers, the engine, the built-in model."""
+"""The whole loop with the real parts: Redis, two Celery workers, the engine, the built-in model."""
 
 import json
 from pathlib import Path
@@ -117,13 +117,13 @@ def test_a_warm_up_and_then_a_round_that_is_held_close_to_it(celery_workers, pro
     answered(project)
     judge_everything(project)
     warm = lifecycle.start_round(project=project, recipe=recipe(Round.Kind.SFT, "base"))
-    # Its message is lost, for all that the row says: the sweep sends another.
+    # As far as the row shows, its message was lost: the sweep sends another.
     Round.objects.filter(pk=warm.pk, state="queued").update(nudged_at=None)
     sweep()
     ended(warm)
     assert warm.state == "succeeded", (warm.error, warm.log_tail)
     losses = Metric.objects.filter(round=warm, name="held_out/loss").order_by("step")
-    assert losses.last().value < losses.first().value  # it imitates the chosen answers
+    assert losses.last().value < losses.first().value  # it learns to imitate the chosen answers
     assert not Metric.objects.filter(round=warm, name="train/reward_accuracy").exists()
 
     made = ended(lifecycle.start_round(project=project, recipe=recipe(Round.Kind.DPO, "latest")))

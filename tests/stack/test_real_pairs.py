@@ -1,4 +1,4 @@
-"""Somebody else's pairs, imported as they come and trained on without a hand in between."""
+"""Third-party pairs, imported unchanged and trained on without manual steps."""
 
 import gzip
 import itertools

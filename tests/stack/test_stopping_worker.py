@@ -1,4 +1,4 @@
-"""A worker that leaves in the middle of a round, kindly or not."""
+"""A worker that ends in the middle of a round, gracefully or not."""
 
 import contextlib
 import os
@@ -20,16 +20,16 @@ pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
 
 def engines() -> list[int]:
     """The engine processes of this test's data folder."""
-    found = []
+    pids = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = " ".join(process.cmdline())
             if "training.engine" in line and str(settings.HOME) in line:
-                found.append(process.pid)
-    return found
+                pids.append(process.pid)
+    return pids
 
 
-# That a killed one is replaced, test_two_machines shows as well.
+# test_two_machines also shows that a killed worker is replaced.
 @pytest.mark.parametrize("how", ["kindly", "killed"] if THOROUGH else ["kindly"])
 def test_the_round_goes_on_with_another_worker_and_no_engine_is_orphaned(
     redis_server,

@@ -1,4 +1,4 @@
-"""Workers with folders of their own: one goes on with what another made, through the storage."""
+"""Workers with separate folders: one continues another's work through the storage."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def shared(tmp_path, settings):
 
 
 def worker(home: Path, shared: Path, pk: int, work: str = "run_round") -> subprocess.Popen:
-    """What a gpu worker does with a message, on a machine with the data folder ``home``."""
+    """What a gpu worker does with a message on a machine with the data folder ``home``."""
     room = {"run_round": "rounds", "run_merge": "exports"}[work]
     env = child_environment(
         WHETSTONE_HOME=str(home), WHETSTONE_STORAGE=str(shared), WHETSTONE_THREADS="1"
@@ -94,24 +94,24 @@ def test_a_round_goes_on_where_another_machine_was_when_it_died(shared, tmp_path
     (log,) = (tmp_path / "two" / "runs").glob("*/engine.log")
     assert "going on from checkpoint-" in log.read_text()
 
-    # The web server has neither machine's folders, and the adapter all the same.
+    # The web server has neither machine's folders, but it does have the adapter.
     assert Path(made.policy.adapter_path).is_relative_to(tmp_path / "two")
-    here = artifacts.local_adapter(made.policy.adapter_path)
-    assert here.is_relative_to(tmp_path / "web")
-    assert artifacts._sha256(here / ADAPTER_WEIGHTS) == made.result["adapter_sha256"]
-    # What was kept of the unfinished run is not needed any more.
+    adapter = artifacts.local_adapter(made.policy.adapter_path)
+    assert adapter.is_relative_to(tmp_path / "web")
+    assert artifacts._sha256(adapter / ADAPTER_WEIGHTS) == made.result["adapter_sha256"]
+    # The unfinished run's checkpoints are no longer needed, and are gone.
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
 
-    # The first machine merges what the second has trained; the web server has that, too.
+    # The first machine merges what the second has trained; the web server gets that, too.
     merge = merging.start_merge(round_=made)
     third = worker(tmp_path / "one", shared, merge.pk, "run_merge")
     assert third.wait(240) == 0, (tmp_path / "one.log").read_text()
     merge.refresh_from_db()
     assert merge.state == "succeeded", merge.log_tail
     assert Path(merge.run_dir).is_relative_to(tmp_path / "one")
-    whole = artifacts.local_made(merge.run, merging.FOLDER)
-    assert whole.is_relative_to(tmp_path / "web")
+    merged = artifacts.local_made(merge.run, merging.FOLDER)
+    assert merged.is_relative_to(tmp_path / "web")
     weights = "model.safetensors"
-    assert artifacts._sha256(whole / weights) == merge.result["files"][weights]
+    assert artifacts._sha256(merged / weights) == merge.result["files"][weights]
     merging.remove_merged(round_=made)
     assert not list(shared.rglob(weights))

@@ -1,4 +1,4 @@
-"""A real vLLM, in an environment of its own: WHETSTONE_VLLM_PYTHON names its interpreter."""
+"""A real vLLM in its own environment: WHETSTONE_VLLM_PYTHON names its interpreter."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def adapter(tmp_path) -> Path:
-    """One that changes what the built-in model says."""
+    """An adapter that changes the built-in model's answers."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -122,13 +122,13 @@ def test_it_loads_a_rounds_adapter_and_writes_what_peft_writes(address, adapter,
     run_writing(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error, job.stored) == ("succeeded", "", 2)
-    for one in Completion.objects.filter(policy=policy).select_related("prompt"):
-        question = one.prompt.messages[-1]["content"]
-        assert one.text.strip() == said_by_peft(adapter, question, 16).strip()
+    for completion in Completion.objects.filter(policy=policy).select_related("prompt"):
+        question = completion.prompt.messages[-1]["content"]
+        assert completion.text.strip() == said_by_peft(adapter, question, 16).strip()
 
 
 def test_the_three_lines_answer(tmp_path):
-    """As in a script of one's own: vLLM starts processes that import it again."""
+    """Start vLLM from a script, because it starts processes that import the script again."""
     lines = with_vllm(str(MODEL_DIR))
     script = tmp_path / "load.py"
     script.write_text(f"{lines.guard}\n{indent(lines.text, '    ')}", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What all tests of training share."""
+"""What all tests of the training app share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_loop_of_a_browser() -> Iterator[None]:
-    """A browser that an earlier test of this process has opened keeps its event loop running in
-    this thread; workers, whose code is tried here, have none."""
+    """A browser opened by an earlier test in this process keeps its event loop running in
+    this thread; the workers whose code is tested here have none."""
     running = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     yield

@@ -1,4 +1,4 @@
-"""The real engine within the test's own process: quick, for what needs no process of its own."""
+"""The real engine in the test's own process: quick, for tests that need no separate one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from training.jobs.engine_process import EngineEnding, EngineProgress, Instructi
 def run_engine(
     *, kind: str, run_dir: Path, follow: Callable[[EngineProgress], Instruction], **_: object
 ) -> EngineEnding:
-    """As ``training.jobs.engine_process.run_engine``, but within this process.
+    """Like ``training.jobs.engine_process.run_engine``, but in this process.
 
-    What that process is told, such as its attempt, is left aside.
+    What a separate process would be given, such as its attempt, is ignored.
     """
     status = 0 if (run_dir / "result.json").exists() else run_job(kind, run_dir)
     follow(read_progress(run_dir))
-    found = {
+    outcome = {
         name: json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
         if (run_dir / f"{name}.json").exists()
         else None
         for name in ("result", "error")
     }
-    return EngineEnding(status, found["result"], found["error"])
+    return EngineEnding(status, outcome["result"], outcome["error"])

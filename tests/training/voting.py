@@ -1,4 +1,4 @@
-"""Votes in rows, in one line each."""
+"""Functions that make votes as rows, in one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factories import make_comparison, make_completion, make_prompt
 def meet(
     project: Project, a: Policy, b: Policy, *, prompt: Prompt | None = None, **fields: object
 ) -> Comparison:
-    """A comparison of new answers of two policies; ``text_a`` and ``text_b`` say which."""
+    """A comparison of new answers of two policies, with the texts ``text_a`` and ``text_b``."""
     prompt = prompt or make_prompt(project)
     texts = {side: str(fields.pop(f"text_{side}", "")) for side in ("a", "b")}
     return make_comparison(
@@ -34,7 +34,7 @@ def judge(
     swapped: bool = False,
     at: datetime | None = None,
 ) -> Judgement:
-    """A verdict, and what it settles."""
+    """Record a verdict, and settle the comparison."""
     at = at or timezone.now()
     made = Judgement.objects.create(
         project=comparison.project,

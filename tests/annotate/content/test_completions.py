@@ -30,14 +30,14 @@ def draws(policy, prompt_id, count, text="Hi *there*"):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("sampling", "other"),
     [
         ({"temperature": 1.0, "top_k": 5}, {"top_k": 5, "temperature": 1}),
         ({"stop": ("a", 2.0)}, {"stop": ["a", 2]}),
     ],
 )
-def test_same_sampling_same_digest(one, other):
-    assert sampling_digest(one) == sampling_digest(other)
+def test_same_sampling_same_digest(sampling, other):
+    assert sampling_digest(sampling) == sampling_digest(other)
 
 
 def test_other_sampling_other_digest():

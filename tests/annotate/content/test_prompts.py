@@ -75,19 +75,19 @@ def test_bad_messages_are_refused_with_place_and_reason(messages, field, reason)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("text", "other"),
     [
         ("Hello  world\n", " Hello world"),
         ("a\u00a0b", "a b"),
         ("café", unicodedata.normalize("NFD", "café")),
     ],
 )
-def test_digest_overlooks_white_space_and_composition(one, other):
-    assert prompt_digest([user(one)]) == prompt_digest([user(other)])
+def test_digest_overlooks_white_space_and_composition(text, other):
+    assert prompt_digest([user(text)]) == prompt_digest([user(other)])
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("messages", "other"),
     [
         ([user("Hello")], [user("hello")]),
         ([user("Hello")], [SYSTEM, user("Hello")]),
@@ -95,8 +95,8 @@ def test_digest_overlooks_white_space_and_composition(one, other):
         ([user("a b"), user("c")], [user("a"), user("b c")]),
     ],
 )
-def test_digest_tells_other_prompts_apart(one, other):
-    assert prompt_digest(one) != prompt_digest(other)
+def test_digest_tells_other_prompts_apart(messages, other):
+    assert prompt_digest(messages) != prompt_digest(other)
 
 
 def test_digest_stays_the_same_over_versions():

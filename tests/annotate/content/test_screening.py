@@ -1,4 +1,4 @@
-"""Which completions raters are spared: the rules by table, and what becomes of the rows."""
+"""Which completions are kept from raters: the rules by table, then what happens to the rows."""
 
 import gzip
 import json
@@ -184,8 +184,8 @@ def test_of_two_equal_ones_the_first_stays_when_screened_anew(project):
     prompt, policy = make_prompt(project), make_policy(project)
     store_completions(rows=rows_of(prompt, policy, "One.", "One."))
     assert screen_anew(project=project) == 1
-    kept, out = Completion.objects.order_by("pk")
-    assert (kept.rejected_for, out.rejected_for) == ("", "same")
+    first, second = Completion.objects.order_by("pk")
+    assert (first.rejected_for, second.rejected_for) == ("", "same")
     assert screen_anew(project=project) == 0
 
 
@@ -196,8 +196,8 @@ def test_the_page_counts_each_rule_and_saves_them(project, client):
     client.force_login(manager)
     address = reverse("screening", args=[project.slug])
     assert "1 kept out" in client.get(address).content.decode()
-    kept = {"on": ["looping"], "repeats": 7, "names": "HAL 9000\n\nHAL  9000\n"}
-    assert client.post(address, kept).status_code == 302
+    rules = {"on": ["looping"], "repeats": 7, "names": "HAL 9000\n\nHAL  9000\n"}
+    assert client.post(address, rules).status_code == 302
     project.refresh_from_db()
     assert project.screening == {"on": ["looping"], "repeats": 7, "names": ["HAL 9000"]}
     assert kept_out(project) == {}

@@ -1,4 +1,4 @@
-"""Rows by ready statements are the rows that Django reads and writes."""
+"""Prepared SQL statements read and write the same rows as Django's ORM."""
 
 from datetime import timedelta
 
@@ -78,5 +78,5 @@ def test_an_update_writes_only_what_it_is_told_and_only_where_it_may():
     comparison.priority, comparison.judgements_wanted = 7, 9
     assert not update(comparison, ["priority"], only="state = 'settled'")
     assert update(comparison, ["priority"], only="state = 'open'")
-    kept = Comparison.objects.get(pk=comparison.pk)
-    assert (kept.priority, kept.judgements_wanted) == (7, 1)
+    stored = Comparison.objects.get(pk=comparison.pk)
+    assert (stored.priority, stored.judgements_wanted) == (7, 1)

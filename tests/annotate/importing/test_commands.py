@@ -1,4 +1,4 @@
-"""The commands that bring files in and take pairs out."""
+"""The commands that import files and export pairs."""
 
 import gzip
 import json
@@ -91,8 +91,8 @@ def test_pairs_go_out_and_come_back_the_same(project, tmp_path, capsys):
     call_command("export_pairs", "--project", "copy", "--out", str(copy))
 
     def lines(path):
-        found = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-        return [{key: value for key, value in line.items() if key != "id"} for line in found]
+        pairs = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+        return [{key: value for key, value in line.items() if key != "id"} for line in pairs]
 
     assert lines(out) == lines(copy)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -118,6 +118,6 @@ def test_a_refusal_ends_with_status_one(capsys):
     with pytest.raises(SystemExit) as ended:
         execute_from_command_line(["manage.py", "import_prompts", "--project", "none", "x.jsonl"])
     assert ended.value.code == 1
-    told = capsys.readouterr().err
-    assert told.endswith("There is no project 'none'. Projects: none yet.\n")
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert message.endswith("There is no project 'none'. Projects: none yet.\n")
+    assert "Traceback" not in message

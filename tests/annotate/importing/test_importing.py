@@ -1,4 +1,4 @@
-"""A file comes in whole, once, or not at all."""
+"""A file is imported completely, only once, or not at all."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The import page and the download: managers alone, bad lines beside the form."""
+"""The import page and the download: for managers only; bad lines are shown beside the form."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The files in ../shared/data come in as they are."""
+"""The files in ../shared/data can be imported unchanged."""
 
 import gzip
 import json
@@ -102,7 +102,7 @@ def test_hh_pairs_twice_add_nothing(project):
 
 def test_sharegpt_pairs(project):
     report = bring(project, FileKind.PAIRS, "chat_pairs_sharegpt.jsonl")
-    assert (report.new, report.present) == (149, 1)  # one stands there twice
+    assert (report.new, report.present) == (149, 1)  # one is in the file twice
     row = next(
         row
         for row in rows_of("chat_pairs_sharegpt.jsonl")

@@ -51,8 +51,8 @@ def test_versions_count_up_and_the_project_shows_the_newest(cast):
     write(cast, Kind.CONSENT, "Mine")
     cast.project.refresh_from_db()
     assert (cast.project.guidelines, cast.project.consent_text) == ("Two", "Mine")
-    found = texts.versions(cast.project, Kind.GUIDELINES)
-    assert [(one.number, one.text, one.author) for one in found] == [
+    versions = texts.versions(cast.project, Kind.GUIDELINES)
+    assert [(version.number, version.text, version.author) for version in versions] == [
         (2, "Two", cast.manager),
         (1, "One", cast.manager),
     ]
@@ -204,9 +204,9 @@ def test_changed_guidelines_are_announced_once_and_not_forced(cast, client_of, m
     page = client.get(url("rate")).content.decode()
     assert "Guidelines changed on" in page
     assert "Short is better" in page
-    told = client.get(url("guidelines")).content.decode()
-    assert "What is new" in told
-    assert "and short</ins>" in told
+    guidelines = client.get(url("guidelines")).content.decode()
+    assert "What is new" in guidelines
+    assert "and short</ins>" in guidelines
     assert "Guidelines changed" not in client.get(url("rate")).content.decode()
 
 
@@ -229,7 +229,9 @@ def test_texts_from_before_there_were_versions_become_the_first(cast, membership
     migration = import_module("annotate.migrations.0003_people")
     type(cast.project).objects.update(guidelines="Be kind", consent_text="Agree?")
     migration.first_versions(apps, None)
-    found = {(one.kind, one.number, one.text) for one in ProjectText.objects.all()}
-    assert found == {("guidelines", 1, "Be kind"), ("consent", 1, "Agree?")}
+    versions = {
+        (version.kind, version.number, version.text) for version in ProjectText.objects.all()
+    }
+    assert versions == {("guidelines", 1, "Be kind"), ("consent", 1, "Agree?")}
     membership.refresh_from_db()
     assert membership.guidelines_read.text == "Be kind"

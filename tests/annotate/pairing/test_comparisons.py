@@ -138,12 +138,12 @@ def test_a_policy_that_writes_no_more_does_not_stop_another_from_meeting_itself(
 def test_imported_policies_meet_each_other():
     project = make_project()
     prompt = make_prompt(project)
-    one, two = make_policy(project, "one"), make_policy(project, "two")
-    for policy in (one, one, two, two):
+    first, second = make_policy(project, "one"), make_policy(project, "two")
+    for policy in (first, first, second, second):
         make_completion(prompt, policy)
     assert make_comparisons(project=project) == 2
     for comparison in Comparison.objects.all():
-        assert {comparison.a.policy, comparison.b.policy} == {one, two}
+        assert {comparison.a.policy, comparison.b.policy} == {first, second}
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A policy retires: what nobody has rated leaves the queue, and comes back with the policy."""
+"""A retired policy's unrated comparisons leave the queue, and return if the policy does."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Invitations: who gets in by a link, who does not, and what is kept."""
+"""Invitations: who can join with a link, who cannot, and what is stored."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ SIGN_UP = {"username": "newcomer", "password1": "a-long-passw0rd", "password2": 
 
 @pytest.fixture
 def invite(cast):
-    """``invite(role, …)`` makes an invitation and gives it with the path of its link."""
+    """``invite(role, …)`` makes an invitation and returns it with the path of its link."""
 
     def invite(role="rater", lasts=timedelta(days=7), **fields):
         invitation, token = invitations.invite(
@@ -77,19 +77,19 @@ def test_somebody_with_an_account_joins_with_it(cast, invite, client_of):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "reason"),
     [
         ({"expires_at": timezone.now() - timedelta(seconds=1)}, "has expired"),
         ({"revoked_at": timezone.now()}, "was revoked"),
         ({"max_uses": 1, "uses": 1}, "as often as it may be"),
     ],
 )
-def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, words):
+def test_a_link_that_is_over_says_so_kindly(client, cast, invite, spoil, reason):
     invitation, path = invite()
     Invitation.objects.filter(pk=invitation.pk).update(**spoil)
     for response in (client.get(path), client.post(path, SIGN_UP)):
         assert response.status_code == 410
-        assert words in response.content.decode()
+        assert reason in response.content.decode()
     assert not User.objects.filter(username="newcomer").exists()
 
 

@@ -1,4 +1,4 @@
-"""Members: roles, pauses, goodbyes and what they do to cards and judgements; who sees figures."""
+"""Members: roles, pausing, leaving, the effect on cards and judgements; who sees figures."""
 
 import json
 
@@ -128,17 +128,17 @@ def test_a_project_keeps_a_manager(cast, client_of):
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("wish", "message"),
     [
         ({"do": "role", "role": "reviewer"}, "rater is a reviewer now."),
         ({"do": "pause", "reason": "Later"}, "rater is paused"),
         ({"do": "remove"}, "rater was removed"),
     ],
 )
-def test_what_a_manager_does_is_done_and_said(cast, client_of, wish, words):
+def test_what_a_manager_does_is_done_and_said(cast, client_of, wish, message):
     address = reverse("change_member", args=["sharpen", member(cast.rater).pk])
     page = client_of(cast.manager).post(address, wish, follow=True).content.decode()
-    assert words in page
+    assert message in page
 
 
 @pytest.mark.parametrize("wish", [{}, {"do": "role", "role": "king"}, {"do": "fire"}])
@@ -152,7 +152,7 @@ def test_the_page_shows_everybodys_figures(cast, client_of):
         make_comparison(cast.project)
         judge(cast, cast.rater)
     page = client_of(cast.manager).get(reverse("people", args=["sharpen"]))
-    row = next(one for one in page.context["team"] if one.membership.user == cast.rater)
+    row = next(row for row in page.context["team"] if row.membership.user == cast.rater)
     assert (row.today, row.total) == (3, 3)
     assert row.seconds is not None
 
@@ -210,8 +210,8 @@ def test_everything_stored_can_be_seen_and_downloaded(cast, client_of):
     client = client_of(cast.rater)
     page = client.get(reverse("my_data", args=["sharpen"])).content.decode()
     assert "What is stored about you" in page
-    told = json.loads(client.get(reverse("my_data_download", args=["sharpen"])).content)
-    assert len(told["judgements"]) == 1
-    assert told["account"]["username"] == "rater"
-    assert "colleague" not in str(told)
-    assert "policy" not in str(told)
+    data = json.loads(client.get(reverse("my_data_download", args=["sharpen"])).content)
+    assert len(data["judgements"]) == 1
+    assert data["account"]["username"] == "rater"
+    assert "colleague" not in str(data)
+    assert "policy" not in str(data)

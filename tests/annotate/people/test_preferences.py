@@ -1,4 +1,4 @@
-"""A rater's own settings: keys, size of text, appearance."""
+"""A rater's own settings: keys, text size, appearance."""
 
 import json
 
@@ -44,10 +44,10 @@ def test_a_key_that_the_page_needs_is_refused(typed):
 
 @pytest.mark.parametrize("keys", [STANDARD, ARROWS])
 def test_no_key_of_a_profile_does_two_things(keys):
-    given = [key for some in keys.values() for key in some]
-    assert len(given) == len(set(given))
+    bound = [key for some in keys.values() for key in some]
+    assert len(bound) == len(set(bound))
     assert set(keys) == set(ACTIONS)
-    assert len(json.loads(as_bindings(keys))) == len(given)
+    assert len(json.loads(as_bindings(keys))) == len(bound)
 
 
 def test_keycaps():
@@ -86,7 +86,7 @@ class TestKept:
         cast.rater.preferences = {"theme": "dark"}
         cast.rater.save()
         assert 'data-theme="dark"' in rater.get(reverse("you")).content.decode()
-        rater.cookies["theme"] = "auto"  # this browser does as the system has it
+        rater.cookies["theme"] = "auto"  # this browser follows the system's setting
         assert "data-theme=" not in rater.get(reverse("you")).content.decode().split("<body")[0]
 
     def test_one_key_cannot_do_two_things(self, cast, rater):

@@ -1,4 +1,4 @@
-"""Gold: when it is due, that nothing tells it, that it never settles, how it is counted."""
+"""Gold: when it is due, that it looks like any card, that it never settles, how it is counted."""
 
 import re
 from itertools import pairwise
@@ -53,11 +53,17 @@ def test_gold_comes_about_every_so_often_and_each_once(cast):
     golds = {make_gold(cast).comparison_id for _ in range(4)}
     for _ in range(30):
         make_comparison(cast.project)
-    purposes = [judge(cast, cast.rater) for _ in range(20)]
-    met = [one.pk for one in purposes if one.purpose == Comparison.Purpose.GOLD]
+    comparisons = [judge(cast, cast.rater) for _ in range(20)]
+    met = [
+        comparison.pk for comparison in comparisons if comparison.purpose == Comparison.Purpose.GOLD
+    ]
     assert set(met) == golds
     assert len(met) == 4
-    places = [n for n, one in enumerate(purposes) if one.purpose == Comparison.Purpose.GOLD]
+    places = [
+        n
+        for n, comparison in enumerate(comparisons)
+        if comparison.purpose == Comparison.Purpose.GOLD
+    ]
     assert all(later - earlier in (2, 3, 4) for earlier, later in pairwise(places))
 
 

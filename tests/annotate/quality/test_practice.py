@@ -1,4 +1,4 @@
-"""Practice: what is asked, what is said, when it is passed, and what it does to the queue."""
+"""Practice: what is asked, the feedback, when it is passed, and its effect on the queue."""
 
 import pytest
 from django.db import IntegrityError, transaction

@@ -1,4 +1,4 @@
-"""A rater's figures: pure rules by table, queries by small examples."""
+"""A rater's figures: pure functions by table, queries by small examples."""
 
 from datetime import date, datetime, timedelta
 
@@ -70,10 +70,10 @@ def test_agreement_counts_meetings_with_others(cast):
         judged(cast.project, cast.rater, mine, comparison=comparison)
         judged(cast.project, cast.colleague, theirs, comparison=comparison)
     judged(cast.project, cast.rater, "a")
-    found = rater_stats.agreements(cast.project)
-    assert found[cast.rater.pk] == rater_stats.RaterAgreement(same=2, met=3)
-    assert found[cast.colleague.pk] == rater_stats.RaterAgreement(same=2, met=3)
-    assert found[cast.rater.pk].percent is None  # too few to say anything
+    agreements = rater_stats.agreements(cast.project)
+    assert agreements[cast.rater.pk] == rater_stats.RaterAgreement(same=2, met=3)
+    assert agreements[cast.colleague.pk] == rater_stats.RaterAgreement(same=2, met=3)
+    assert agreements[cast.rater.pk].percent is None  # too few to say anything
     assert rater_stats.agreements(cast.project, rater=cast.rater).keys() == {cast.rater.pk}
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def known_coin(monkeypatch):
-    """The same draws in every run: what follows from chance is tested in test_sides."""
+    """The same random draws in every run; the statistics of the draws are tested in test_sides."""
     monkeypatch.setattr(cards, "_draw", Random(4))
 
 
@@ -217,11 +217,11 @@ def test_a_frozen_verdict_stays(project, rater):
 def test_undo_goes_back_further_each_time(project, rater):
     make_comparison(project)
     make_comparison(project)
-    one, two = judge(project, rater), judge(project, rater)
+    earlier, later = judge(project, rater), judge(project, rater)
     first = undo_last(project=project, rater=rater)
     second = undo_last(project=project, rater=rater)
-    assert first.comparison == two.judgement.comparison
-    assert second.comparison == one.judgement.comparison
+    assert first.comparison == later.judgement.comparison
+    assert second.comparison == earlier.judgement.comparison
 
 
 def test_nothing_to_undo_is_said(project, rater):
@@ -251,7 +251,8 @@ def test_the_second_rater_likelier_sees_the_other_side(project, rater):
         judge(project, rater, "tie")
         judge(project, other, "tie")
     opposite = sum(
-        len(set(one.judgements.values_list("swapped", flat=True))) == 2 for one in comparisons
+        len(set(comparison.judgements.values_list("swapped", flat=True))) == 2
+        for comparison in comparisons
     )
     assert opposite > 18
 

@@ -24,7 +24,7 @@ def deep(monkeypatch):
 
 
 def hold(cast, most=20):
-    """The codes of the cards that asking again and again brings."""
+    """The codes of the cards served when asking repeatedly."""
     held = [serve_next(project=cast.project, rater=cast.rater).code]
     while len(held) < most:
         card = serve_ahead(project=cast.project, rater=cast.rater, after=held[-1])
@@ -47,7 +47,7 @@ def test_in_a_shallow_queue_one_card_is_held_ahead(cast, queue):
 def test_far_ahead_ends_where_the_queue_gets_shallow(cast, queue, monkeypatch):
     monkeypatch.setattr(cards, "DEEP_QUEUE", 9)
     held = hold(cast)
-    assert len(held) == 7  # with the seventh, nine are left, which is no longer deep
+    assert len(held) == 7  # after the seventh, nine are left: no longer a deep queue
 
 
 def test_the_order_stays_after_a_reload_and_after_a_verdict(cast, queue, deep):

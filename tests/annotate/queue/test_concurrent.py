@@ -1,4 +1,4 @@
-"""Many raters at once, each in a thread with a connection of its own."""
+"""Many raters at once, each in a thread with its own connection."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,7 +48,7 @@ def test_every_comparison_gets_exactly_the_judgements_wanted(wanted):
 
 def test_what_another_rater_is_just_taking_is_passed_over():
     if not connection.features.has_select_for_update:
-        return  # one writer: nobody is just taking anything
+        return  # a single writer: no two can take a comparison at once
     project = make_project()
     mine, other = (join(project, make_user()) for _ in range(2))
     first, second = make_comparison(project, priority=1), make_comparison(project)
@@ -104,20 +104,20 @@ def test_one_rater_in_four_windows_holds_one_card():
 
 
 def in_threads(call, times):
-    """What ``call(number)`` gives in as many threads, each with a connection of its own."""
+    """What ``call(number)`` returns in ``times`` threads, each with its own connection."""
 
-    def one(number):
+    def call_once(number):
         try:
             return call(number)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
+        return list(pool.map(call_once, range(times)))
 
 
 def judge_all_ahead(project, rater):
-    """As the page does it: one card shown, one fetched ahead."""
+    """Judge as the page does: one card shown, one fetched ahead."""
     judged = []
     shown = serve_next(project=project, rater=rater)
     while shown is not None:
@@ -185,8 +185,8 @@ def test_a_late_change_and_its_expiry_at_once_leave_one_verdict():
                 return release_expired(project=project)
             return record_verdict(code=code, rater=rater, choice="tie").status
 
-        told = in_threads(step, 4)
-        assert set(told[::2]) <= {"stored", "repeated"}
+        results = in_threads(step, 4)
+        assert set(results[::2]) <= {"stored", "repeated"}
         counted = Judgement.objects.get(
             comparison=comparison, retracted_at=None, decided_at__isnull=False
         )

@@ -168,11 +168,11 @@ def test_the_history_tells_what_can_be_changed(project, rater, other):
     theirs = serve_next(project=project, rater=other, now=after)
     record_verdict(code=theirs.code, rater=other, choice="tie", now=after)
     record_verdict(code=late.code, rater=rater, choice="right", now=after)
-    found = last_verdicts(project=project, rater=rater)
-    assert [past.choice for past in found] == ["right", "tie", "left"]
-    assert "too late" in found[0].kept_because
-    assert found[1].kept_because == ""
-    assert "training round" in found[2].kept_because
+    verdicts = last_verdicts(project=project, rater=rater)
+    assert [past.choice for past in verdicts] == ["right", "tie", "left"]
+    assert "too late" in verdicts[0].kept_because
+    assert verdicts[1].kept_because == ""
+    assert "training round" in verdicts[2].kept_because
 
 
 def test_the_page_lists_and_reopens(project, rater, client_of):

@@ -1,4 +1,4 @@
-"""Line-ups: the rules by table, then what an order makes of comparisons and pairs."""
+"""Line-ups: the rules by table, then which comparisons and pairs an order produces."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -31,7 +31,7 @@ from training.rounds.snapshots import freeze_snapshot
 
 
 @pytest.mark.parametrize(
-    ("given", "places"),
+    ("posted", "places"),
     [
         (["2", "1", "3"], [2, 1, 3]),
         (["1", "3", "3"], [1, 2, 2]),
@@ -39,16 +39,16 @@ from training.rounds.snapshots import freeze_snapshot
         (["3", "1", "1"], [2, 1, 1]),
     ],
 )
-def test_places_are_numbers_without_gaps(given, places):
-    assert check_places(given, 3) == places
+def test_places_are_numbers_without_gaps(posted, places):
+    assert check_places(posted, 3) == places
 
 
 @pytest.mark.parametrize(
-    "given", [["1", "2"], ["1", "2", ""], ["1", "2", "x"], ["0", "1", "2"], ["1", "2", "4"], []]
+    "posted", [["1", "2"], ["1", "2", ""], ["1", "2", "x"], ["0", "1", "2"], ["1", "2", "4"], []]
 )
-def test_other_places_are_refused(given):
+def test_other_places_are_refused(posted):
     with pytest.raises(OrderRefused):
-        check_places(given, 3)
+        check_places(posted, 3)
 
 
 def test_an_order_says_something_of_every_pair():
@@ -104,33 +104,35 @@ def order_by(rater, project, best_first):
 
 
 def test_an_order_gives_all_its_pairs(project):
-    _, (one, two, three) = lined_up(project)
+    _, (first, second, third) = lined_up(project)
     rater = join(project, make_user())
-    _, status = order_by(rater, project, [[two.pk], [three.pk], [one.pk]])
+    _, status = order_by(rater, project, [[second.pk], [third.pk], [first.pk]])
     assert status == "stored"
     pairs = set(PreferencePair.objects.values_list("chosen", "rejected"))
-    assert pairs == {(two.pk, three.pk), (two.pk, one.pk), (three.pk, one.pk)}
+    assert pairs == {(second.pk, third.pk), (second.pk, first.pk), (third.pk, first.pk)}
     assert LineUp.objects.get().state == "settled"
     assert make_comparisons(project=project) == 0
     assert serve_next(project=project, rater=join(project, make_user())) is None
 
 
 def test_equal_places_are_ties_and_train_nothing(project):
-    _, (one, two, three) = lined_up(project)
-    order_by(join(project, make_user()), project, [[one.pk, two.pk], [three.pk]])
+    _, (first, second, third) = lined_up(project)
+    order_by(join(project, make_user()), project, [[first.pk, second.pk], [third.pk]])
     assert PreferencePair.objects.count() == 2
-    assert Comparison.objects.get(a=one, b=two).result == "tie"
+    assert Comparison.objects.get(a=first, b=second).result == "tie"
 
 
 def test_majorities_are_counted_pair_by_pair(project):
     project.judgements_wanted = 3
     project.save()
-    _, (one, two, three) = lined_up(project)
-    for best in ([[one.pk], [two.pk], [three.pk]],) * 2 + ([[three.pk], [one.pk], [two.pk]],):
+    _, (first, second, third) = lined_up(project)
+    for best in ([[first.pk], [second.pk], [third.pk]],) * 2 + (
+        [[third.pk], [first.pk], [second.pk]],
+    ):
         order_by(join(project, make_user()), project, best)
-    pair = PreferencePair.objects.get(chosen=one, rejected=two)
+    pair = PreferencePair.objects.get(chosen=first, rejected=second)
     assert (pair.weight, pair.agreement) == (1, 1)
-    pair = PreferencePair.objects.get(chosen=one, rejected=three)
+    pair = PreferencePair.objects.get(chosen=first, rejected=third)
     assert pair.weight == pytest.approx(1 / 3)
     assert LineUp.objects.get().state == "settled"
 
@@ -138,7 +140,7 @@ def test_majorities_are_counted_pair_by_pair(project):
 def test_twice_is_once_and_another_order_is_told(project):
     _, answers = lined_up(project)
     rater = join(project, make_user())
-    ordering, _ = order_by(rater, project, [[one.pk] for one in answers])
+    ordering, _ = order_by(rater, project, [[answer.pk] for answer in answers])
     same = [str(place) for place in Ordering.objects.get().places]
     assert record_order(code=ordering.code, rater=rater, places=same) == "repeated"
     assert record_order(code=ordering.code, rater=rater, places=same[::-1]) == "conflicting"
@@ -166,7 +168,7 @@ def test_what_is_left_open_goes_to_others_and_a_late_order_does_not_count(projec
     later = timezone.now() + timedelta(hours=1)
     assert release_expired_orderings(now=later) == 1
     assert release_expired_orderings(now=later) == 0
-    order_by(other, project, [[one.pk] for one in answers])
+    order_by(other, project, [[answer.pk] for answer in answers])
     assert record_order(code=left.code, rater=rater, places=["1", "2", "3"]) == "late"
     assert Judgement.objects.filter(rater=rater).count() == 0
 
@@ -200,37 +202,37 @@ def test_who_pauses_or_leaves_gives_the_line_up_to_others(project):
 
 
 def test_who_takes_judgements_along_takes_the_orders_too(project):
-    _, ones = lined_up(project)
+    _, answers = lined_up(project)
     rater, other = (join(project, make_user()) for _ in range(2))
-    ordering, _ = order_by(rater, project, [[one.pk] for one in ones])
+    ordering, _ = order_by(rater, project, [[answer.pk] for answer in answers])
     leave(membership=Membership.objects.get(project=project, user=rater), take_judgements=True)
     ordering.refresh_from_db()
     assert (ordering.places, ordering.is_skipped) == (None, True)
     assert not PreferencePair.objects.exists()
-    _, status = order_by(other, project, [[one.pk] for one in reversed(ones)])
+    _, status = order_by(other, project, [[answer.pk] for answer in reversed(answers)])
     assert status == "stored"
     assert PreferencePair.objects.count() == 3
 
 
 def test_a_person_can_see_the_own_orders(project):
-    _, ones = lined_up(project)
+    _, answers = lined_up(project)
     rater = join(project, make_user())
-    order_by(rater, project, [[one.pk] for one in ones])
+    order_by(rater, project, [[answer.pk] for answer in answers])
     assert summary(project=project, user=rater)["orders"] == 1
     membership = Membership.objects.get(project=project, user=rater)
-    (told,) = everything(project=project, user=rater, membership=membership)["line_ups"]
-    assert sorted(told["places"]) == [1, 2, 3]
+    (line_up,) = everything(project=project, user=rater, membership=membership)["line_ups"]
+    assert sorted(line_up["places"]) == [1, 2, 3]
 
 
 def test_an_order_can_be_changed_until_a_snapshot_holds_it(project):
-    _, (one, two, three) = lined_up(project)
+    _, (first, second, third) = lined_up(project)
     rater = join(project, make_user())
-    ordering, _ = order_by(rater, project, [[one.pk], [two.pk], [three.pk]])
+    ordering, _ = order_by(rater, project, [[first.pk], [second.pk], [third.pk]])
     reopen_order(code=ordering.code, rater=rater)
     assert PreferencePair.objects.count() == 0
-    again, _ = order_by(rater, project, [[three.pk], [two.pk], [one.pk]])
+    again, _ = order_by(rater, project, [[third.pk], [second.pk], [first.pk]])
     assert again.code == ordering.code
-    assert set(PreferencePair.objects.values_list("chosen", flat=True)) == {two.pk, three.pk}
+    assert set(PreferencePair.objects.values_list("chosen", flat=True)) == {second.pk, third.pk}
     assert Judgement.objects.filter(retracted_at=None).count() == 3
     assert Judgement.objects.count() == 6
     freeze_snapshot(project=project)
@@ -242,7 +244,7 @@ def test_an_order_can_be_changed_until_a_snapshot_holds_it(project):
 def test_undo_on_the_rating_page_leaves_an_order_alone(project):
     _, answers = lined_up(project)
     rater = join(project, make_user())
-    order_by(rater, project, [[one.pk] for one in answers])
+    order_by(rater, project, [[answer.pk] for answer in answers])
     assert not can_undo(project=project, rater=rater)
     with pytest.raises(CannotUndo):
         undo_last(project=project, rater=rater)
@@ -301,12 +303,12 @@ def test_a_rater_is_led_to_the_line_up_orders_it_and_is_led_back(project, rater)
     assert page.count("<select") == 3
     for policy in project.policies.all():
         assert policy.slug not in page
-    there = reverse("order", args=[project.slug, ordering.code])
-    wrong = rater.post(there, {"place-0": "1", "place-1": "2"})
+    order_url = reverse("order", args=[project.slug, ordering.code])
+    wrong = rater.post(order_url, {"place-0": "1", "place-1": "2"})
     assert wrong.status_code == 422
     assert "Give every answer a place." in wrong.content.decode()
     assert Ordering.objects.get().places is None
-    done = rater.post(there, {"place-0": "1", "place-1": "2", "place-2": "2"}, follow=True)
+    done = rater.post(order_url, {"place-0": "1", "place-1": "2", "place-2": "2"}, follow=True)
     assert Ordering.objects.get().places == [1, 2, 2]
     assert done.redirect_chain[-1][0] == reverse("rate", args=[project.slug])
     rater.post(reverse("reopen_order", args=[project.slug, ordering.code]))
@@ -316,6 +318,6 @@ def test_a_rater_is_led_to_the_line_up_orders_it_and_is_led_back(project, rater)
 def test_anothers_line_up_is_not_found(project, rater):
     lined_up(project)
     held = serve_line_up(project=project, rater=join(project, make_user()))
-    there = reverse("order", args=[project.slug, held.code])
-    assert rater.post(there, {"skip": "yes"}).status_code == 404
-    assert rater.post(there, {"place-0": "1"}).status_code == 404
+    order_url = reverse("order", args=[project.slug, held.code])
+    assert rater.post(order_url, {"skip": "yes"}).status_code == 404
+    assert rater.post(order_url, {"place-0": "1"}).status_code == 404

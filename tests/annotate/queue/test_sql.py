@@ -1,4 +1,4 @@
-"""The statements of every vote find their rows in an index, whatever is in the tables."""
+"""The queries behind every vote use an index, whatever is in the tables."""
 
 from datetime import timedelta
 from itertools import combinations
@@ -39,7 +39,7 @@ PLANS = [
 
 @pytest.fixture
 def history(db):
-    """Sixty raters who have judged some hundred comparisons, and as many that are open."""
+    """Sixty raters, a few hundred judged comparisons, and as many open ones."""
     project = make_project()
     prompt, policy = make_prompt(project), make_policy(project)
     answers = [make_completion(prompt, policy) for _ in range(40)]
@@ -73,7 +73,7 @@ def history(db):
 
 
 def plan(history, statement, names):
-    """The database's own words for how it would answer."""
+    """The database's query plan as text."""
     values = [history.get(name, name) for name in names]
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -87,20 +87,20 @@ def plan(history, statement, names):
 
 @pytest.mark.parametrize(("statement", "values", "index"), PLANS)
 def test_an_index_answers(history, statement, values, index):
-    told = plan(history, statement, values)
-    assert index in told
-    assert "SCAN annotate" not in told
-    assert "Seq Scan" not in told
+    query_plan = plan(history, statement, values)
+    assert index in query_plan
+    assert "SCAN annotate" not in query_plan
+    assert "Seq Scan" not in query_plan
 
 
 @pytest.mark.parametrize("statement", [sql.FREE_COMPARISON, sql.SIDES_OF_RATER])
 def test_nothing_is_sorted(history, statement):
     values = next(values for known, values, _ in PLANS if known == statement)
-    told = plan(history, statement, values)
-    assert "TEMP B-TREE" not in told
-    assert "Sort" not in told
+    query_plan = plan(history, statement, values)
+    assert "TEMP B-TREE" not in query_plan
+    assert "Sort" not in query_plan
 
 
 def test_todays_number_needs_the_index_alone(history):
-    told = plan(history, sql.DECIDED_SINCE, ("rater", "project", NOW))
-    assert "COVERING INDEX" in told or "Index Only Scan" in told
+    query_plan = plan(history, sql.DECIDED_SINCE, ("rater", "project", NOW))
+    assert "COVERING INDEX" in query_plan or "Index Only Scan" in query_plan

@@ -1,4 +1,4 @@
-"""What a project asks for × what was posted → what is kept, or which fields will not do."""
+"""What a project asks for × what was posted → what is stored, or which fields are invalid."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from annotate.queue.verdicts import (
     MAX_EDIT_CHARS,
     MAX_REASON_CHARS,
     Criterion,
-    Options,
     VerdictDetails,
+    Options,
     VerdictRefused,
     check_verdict,
     details_in,
@@ -21,10 +21,10 @@ HONEST = Criterion("honest", "Honest")
 KIND = Criterion("kind", "Kind")
 
 
-def check(choice="left", *, given=None, swapped=False, **options):
+def check(choice="left", *, details=None, swapped=False, **options):
     return check_verdict(
         choice=choice,
-        details=VerdictDetails(**(given or {})),
+        details=VerdictDetails(**(details or {})),
         options=Options(**options),
         swapped=swapped,
         texts=TEXTS,
@@ -39,7 +39,7 @@ def refused(choice="left", **named):
 
 @pytest.mark.parametrize("choice", ["left", "right", "tie", "both_bad", "skip"])
 def test_nothing_is_needed_by_default_and_nothing_is_kept_unasked(choice):
-    given = {
+    details = {
         "strength": "2",
         "criteria": {"honest": "left"},
         "reason": "Because.",
@@ -48,7 +48,7 @@ def test_nothing_is_needed_by_default_and_nothing_is_kept_unasked(choice):
         "edit": "Mine.",
         "edited_from": "left",
     }
-    assert check(choice, given=given) == check(choice)
+    assert check(choice, details=details) == check(choice)
 
 
 @pytest.mark.parametrize("choice", ["", "both", "A", "left "])
@@ -66,7 +66,7 @@ def test_the_screen_is_translated(choice, straight, turned, swapped):
 
 
 @pytest.mark.parametrize(
-    ("choice", "mode", "sent", "kept"),
+    ("choice", "mode", "sent", "stored"),
     [
         ("left", "optional", "", None),
         ("left", "optional", "1", 1),
@@ -77,25 +77,25 @@ def test_the_screen_is_translated(choice, straight, turned, swapped):
         ("both_bad", "optional", "1", None),
     ],
 )
-def test_strength_belongs_to_a_side(choice, mode, sent, kept):
-    assert check(choice, given={"strength": sent}, strength_mode=mode).strength == kept
+def test_strength_belongs_to_a_side(choice, mode, sent, stored):
+    assert check(choice, details={"strength": sent}, strength_mode=mode).strength == stored
 
 
 @pytest.mark.parametrize(
     ("mode", "sent"), [("required", ""), ("optional", "3"), ("optional", "much")]
 )
 def test_a_bad_strength(mode, sent):
-    assert refused(given={"strength": sent}, strength_mode=mode) == {"strength"}
+    assert refused(details={"strength": sent}, strength_mode=mode) == {"strength"}
 
 
 @pytest.mark.parametrize(
-    ("swapped", "kept"),
+    ("swapped", "stored"),
     [(False, {"honest": "a", "kind": "tie"}), (True, {"honest": "b", "kind": "tie"})],
 )
-def test_criteria_are_kept_in_the_comparisons_terms(swapped, kept):
-    given = {"criteria": {"honest": "left", "kind": "tie", "gone": "right"}}
-    found = check("tie", given=given, swapped=swapped, criteria=(HONEST, KIND))
-    assert found.criteria == kept
+def test_criteria_are_kept_in_the_comparisons_terms(swapped, stored):
+    details = {"criteria": {"honest": "left", "kind": "tie", "gone": "right"}}
+    verdict = check("tie", details=details, swapped=swapped, criteria=(HONEST, KIND))
+    assert verdict.criteria == stored
 
 
 @pytest.mark.parametrize(
@@ -111,22 +111,22 @@ def test_criteria_are_kept_in_the_comparisons_terms(swapped, kept):
 def test_criteria_that_are_missing_or_odd(required, sent, fields):
     options = {"criteria": (HONEST, KIND), "criteria_required": required}
     if fields:
-        assert refused(given={"criteria": sent}, **options) == fields
+        assert refused(details={"criteria": sent}, **options) == fields
     else:
-        assert set(check(given={"criteria": sent}, **options).criteria) == set(sent)
+        assert set(check(details={"criteria": sent}, **options).criteria) == set(sent)
 
 
 def test_a_skip_needs_no_criteria_and_no_reason_and_keeps_why():
-    found = check(
+    verdict = check(
         "skip",
-        given={"flags": ("cannot_judge",), "reason": "Swahili"},
+        details={"flags": ("cannot_judge",), "reason": "Swahili"},
         criteria=(HONEST,),
         criteria_required=True,
         reason_mode="required",
         reason_min_length=20,
         flags_on=True,
     )
-    assert (found.criteria, found.flags, found.reason) == ({}, ["cannot_judge"], "Swahili")
+    assert (verdict.criteria, verdict.flags, verdict.reason) == ({}, ["cannot_judge"], "Swahili")
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_a_skip_needs_no_criteria_and_no_reason_and_keeps_why():
 )
 def test_the_reason(mode, least, reason, tags, is_good):
     options = {"reason_mode": mode, "reason_min_length": least, "reason_tags": ("short", "wrong")}
-    given = {"reason": reason, "tags": tags}
+    details = {"reason": reason, "tags": tags}
     if is_good:
-        found = check(given=given, **options)
-        assert (found.reason, found.reason_tags) == (reason.strip(), list(tags))
+        verdict = check(details=details, **options)
+        assert (verdict.reason, verdict.reason_tags) == (reason.strip(), list(tags))
     else:
-        assert refused(given=given, **options) == {"reason"}
+        assert refused(details=details, **options) == {"reason"}
 
 
 def test_tags_are_the_projects_own():
     options = {"reason_mode": "optional", "reason_tags": ("short", "wrong")}
-    found = check(given={"tags": ("wrong", "short", "wrong")}, **options)
-    assert found.reason_tags == ["short", "wrong"]
-    assert refused(given={"tags": ("<b>",)}, **options) == {"tag"}
+    verdict = check(details={"tags": ("wrong", "short", "wrong")}, **options)
+    assert verdict.reason_tags == ["short", "wrong"]
+    assert refused(details={"tags": ("<b>",)}, **options) == {"tag"}
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_tags_are_the_projects_own():
 )
 def test_flags(choice, flags, is_good):
     if is_good:
-        assert set(check(choice, given={"flags": flags}, flags_on=True).flags) == set(flags)
+        assert set(check(choice, details={"flags": flags}, flags_on=True).flags) == set(flags)
     else:
-        assert refused(choice, given={"flags": flags}, flags_on=True) == {"flag"}
+        assert refused(choice, details={"flags": flags}, flags_on=True) == {"flag"}
 
 
 @pytest.mark.parametrize(
-    ("edit", "source", "swapped", "kept"),
+    ("edit", "source", "swapped", "stored"),
     [
         ("Better.", "left", False, ("Better.", "a")),
         ("Better.", "left", True, ("Better.", "b")),
@@ -196,23 +196,23 @@ def test_flags(choice, flags, is_good):
         ("From nothing.", "", True, ("From nothing.", "")),
     ],
 )
-def test_an_edit(edit, source, swapped, kept):
-    given = {"edit": edit, "edited_from": source}
-    found = check("both_bad", given=given, swapped=swapped, editing_on=True)
-    assert (found.edited_text, found.edited_from) == kept
+def test_an_edit(edit, source, swapped, stored):
+    details = {"edit": edit, "edited_from": source}
+    verdict = check("both_bad", details=details, swapped=swapped, editing_on=True)
+    assert (verdict.edited_text, verdict.edited_from) == stored
 
 
 def test_a_bad_edit():
     odd = {"edit": "Better.", "edited_from": "middle"}
-    assert refused(given=odd, editing_on=True) == {"edited_from"}
+    assert refused(details=odd, editing_on=True) == {"edited_from"}
     long = {"edit": "x" * (MAX_EDIT_CHARS + 1), "edited_from": "left"}
-    assert refused(given=long, editing_on=True) == {"edit"}
+    assert refused(details=long, editing_on=True) == {"edit"}
 
 
 def test_everything_that_is_wrong_is_named_at_once():
     fields = refused(
         "middle",
-        given={"flags": ("ugly",)},
+        details={"flags": ("ugly",)},
         flags_on=True,
         reason_mode="required",
         criteria=(HONEST,),
@@ -222,7 +222,7 @@ def test_everything_that_is_wrong_is_named_at_once():
 
 
 def test_the_way_back_to_the_form():
-    given = VerdictDetails(
+    details = VerdictDetails(
         strength="2",
         criteria={"honest": "left"},
         reason="Because.",
@@ -231,9 +231,9 @@ def test_the_way_back_to_the_form():
         edit="Mine.",
         edited_from="right",
     )
-    answer = check_verdict(
+    verdict = check_verdict(
         choice="left",
-        details=given,
+        details=details,
         options=Options(
             strength_mode="optional",
             criteria=(HONEST,),
@@ -245,7 +245,7 @@ def test_the_way_back_to_the_form():
         swapped=True,
         texts=TEXTS,
     )
-    assert details_in(Judgement(swapped=True, **answer.fields())) == given
+    assert details_in(Judgement(swapped=True, **verdict.fields())) == details
 
 
 @pytest.mark.django_db

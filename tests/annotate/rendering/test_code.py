@@ -1,4 +1,4 @@
-"""Code is coloured where its language is named and known, and comes out letter by letter."""
+"""Code is coloured if its language is named and known, and no character of it is changed."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_every_language_keeps_every_letter(language):
         '{"a": [1, 2]}\n-- x\n+y\n',
         "'\"`$({[<",
     ):
-        shown = Inspector(highlighting.highlight(code, language)).words
+        shown = Inspector(highlighting.highlight(code, language)).text
         assert shown == code
 
 
@@ -66,8 +66,8 @@ def test_what_a_lexer_could_choke_on_is_plain(code, moderate):
 
 
 def test_one_text_has_so_much_code_coloured_and_no_more():
-    one = "```python\n" + CODE * 60 + "```\n"
-    html = render(one * (2 * MAX_CODE_CHARS // len(one)))
+    code_block = "```python\n" + CODE * 60 + "```\n"
+    html = render(code_block * (2 * MAX_CODE_CHARS // len(code_block)))
     blocks = html.split("<pre")
     assert "<span" in blocks[1]
     assert "<span" not in blocks[-1]

@@ -12,11 +12,11 @@ from tests.hostile import CORPUS
 from tests.real_texts import real_pairs
 
 
-def marks(one):
+def marks(diff):
     """The marked words of both sides."""
     return (
-        [html.unescape(word) for word in re.findall(r"<del>(.*?)</del>", one.left, re.S)],
-        [html.unescape(word) for word in re.findall(r"<ins>(.*?)</ins>", one.right, re.S)],
+        [html.unescape(word) for word in re.findall(r"<del>(.*?)</del>", diff.left, re.S)],
+        [html.unescape(word) for word in re.findall(r"<ins>(.*?)</ins>", diff.right, re.S)],
     )
 
 
@@ -39,21 +39,21 @@ def bare(marked, tag):
     ],
 )
 def test_changed_words_are_marked(left, right, expected):
-    found = difference(left, right)
-    assert marks(found) == expected
-    assert bare(found.left, "del") == left
-    assert bare(found.right, "ins") == right
+    diff = difference(left, right)
+    assert marks(diff) == expected
+    assert bare(diff.left, "del") == left
+    assert bare(diff.right, "ins") == right
 
 
 def test_equal_words_between_changes_are_not_left_as_islands():
-    found = difference("we met at the old inn", "they sat in the new bar")
-    assert marks(found) == (["we met at the old inn"], ["they sat in the new bar"])
+    diff = difference("we met at the old inn", "they sat in the new bar")
+    assert marks(diff) == (["we met at the old inn"], ["they sat in the new bar"])
 
 
 def test_white_space_is_kept_and_never_marked():
-    found = difference("a  b\n\n\tc", "a  x\n\n\tc")
-    assert found.left == "a  <del>b</del>\n\n\tc"
-    assert found.right == "a  <ins>x</ins>\n\n\tc"
+    diff = difference("a  b\n\n\tc", "a  x\n\n\tc")
+    assert diff.left == "a  <del>b</del>\n\n\tc"
+    assert diff.right == "a  <ins>x</ins>\n\n\tc"
 
 
 def test_hidden_characters_are_shown():
@@ -65,17 +65,17 @@ def test_tags_in_the_text_stay_text():
 
 
 def test_long_answers_are_compared_by_words():
-    one = "The quick brown fox jumps over the lazy dog. " * 1_100
-    found = difference(one + "Red.", one + "Blue.")
-    assert found.level == "words"
-    assert marks(found) == (["Red"], ["Blue"])
+    shared = "The quick brown fox jumps over the lazy dog. " * 1_100
+    diff = difference(shared + "Red.", shared + "Blue.")
+    assert diff.level == "words"
+    assert marks(diff) == (["Red"], ["Blue"])
 
 
 def test_more_words_than_that_are_compared_by_lines():
     line = "漢字かな交じり文の長い行。\n"
-    found = difference(line * 2_000 + "終わり\n", line * 2_000 + "完\n")
-    assert found.level == "lines"
-    assert marks(found) == (["終わり"], ["完"])
+    diff = difference(line * 2_000 + "終わり\n", line * 2_000 + "完\n")
+    assert diff.level == "lines"
+    assert marks(diff) == (["終わり"], ["完"])
 
 
 def test_more_than_that_is_marked_whole():
@@ -86,15 +86,15 @@ def test_more_than_that_is_marked_whole():
 def test_hostile_text_brings_no_tag_of_its_own():
     names = [name for name, text in CORPUS.items() if len(text) < 100_000]
     for name, other in pairwise(names):
-        found = difference(CORPUS[name], CORPUS[other])
-        assert set(re.findall(r"<[^>]*>?", found.left)) <= {"<del>", "</del>"}, name
-        assert set(re.findall(r"<[^>]*>?", found.right)) <= {"<ins>", "</ins>"}, other
+        diff = difference(CORPUS[name], CORPUS[other])
+        assert set(re.findall(r"<[^>]*>?", diff.left)) <= {"<del>", "</del>"}, name
+        assert set(re.findall(r"<[^>]*>?", diff.right)) <= {"<ins>", "</ins>"}, other
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=NO_SHARED_DATA)
 def test_real_pairs_come_out_whole():
     for _, left, right in real_pairs():
-        found = difference(left, right)
+        diff = difference(left, right)
         if (left + right).isascii():
-            assert bare(found.left, "del") == left
-            assert bare(found.right, "ins") == right
+            assert bare(diff.left, "del") == left
+            assert bare(diff.right, "ins") == right

@@ -1,4 +1,4 @@
-"""Whatever the text, only our elements come out, balanced, and nothing of it disappears."""
+"""Whatever the text, the HTML has only our elements, balanced, and no text disappears."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ATTRIBUTES = {
 
 
 class Strict(HTMLParser):
-    """Reads a fragment as a browser does, and notes whatever is not of our making."""
+    """Reads a fragment as a browser does, and records everything that we did not generate."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
         self.faults: set[str] = set()
         self.open: list[str] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self.feed(html)
         self.close()
         if self.open:
@@ -55,7 +55,7 @@ class Strict(HTMLParser):
             self.faults.add(f"</{tag}>")
 
     def handle_data(self, data):
-        self.words.append(data)
+        self.texts.append(data)
 
     def handle_comment(self, data):
         self.faults.add(f"comment {data!r}")
@@ -68,7 +68,7 @@ def strict(text: str) -> Strict:
 
 
 def letters(text: str) -> set[str]:
-    """The words of ``text`` that Markdown has no hand in: runs of three letters and more."""
+    """The words of ``text`` that Markdown leaves alone: runs of three or more letters."""
     return set(re.findall(r"[^\W\d_]{3,}", text))
 
 
@@ -76,7 +76,7 @@ def letters(text: str) -> set[str]:
 def test_only_our_elements_come_out_balanced_and_nothing_is_cut_off(name):
     page = strict(CORPUS[name])
     assert not page.faults
-    assert name not in HEAVY or "deep" in "".join(page.words)
+    assert name not in HEAVY or "deep" in "".join(page.texts)
 
 
 @pytest.mark.parametrize("name", {**ACTIVE, **DECEIVING})
@@ -94,7 +94,7 @@ UNREADABLE = {"lone surrogates", "NUL", "control characters"}
 
 @pytest.mark.parametrize("name", [name for name in ACTIVE if name not in UNREADABLE])
 def test_the_words_of_an_attack_can_be_read(name):
-    shown = "".join(strict(ACTIVE[name]).words)
+    shown = "".join(strict(ACTIVE[name]).texts)
     lost = letters(ACTIVE[name]) - letters(shown)
     assert lost <= {"amp", "quot", "gt", "lt", "colon", "text"}  # entities, LaTeX
 
@@ -128,10 +128,10 @@ def test_a_table_is_charged_for_the_cells_it_would_fill_in():
     assert "<table" not in render(wide + "a\n" * 100)
 
 
-@pytest.mark.parametrize("words", [60, 50_000])
-def test_ordinary_answers_of_any_length_up_to_50_kB_are_laid_out(words):
+@pytest.mark.parametrize("length", [60, 50_000])
+def test_ordinary_answers_of_any_length_up_to_50_kB_are_laid_out(length):
     paragraph = "Some *words* of an ordinary answer, `with code`, in long sentences of prose.\n\n"
-    text = (paragraph * (words // len(paragraph) + 1))[: max(words, len(paragraph))]
+    text = (paragraph * (length // len(paragraph) + 1))[: max(length, len(paragraph))]
     assert "<em>words</em>" in render(text)
 
 
@@ -140,7 +140,7 @@ def test_every_real_text_is_whole_and_safe():
     faults = {}
     for text, name in {text: name for name, text in real_texts()}.items():
         page = strict(text)
-        shown = "".join("".join(page.words).split())
+        shown = "".join("".join(page.texts).split())
         lost = {word for word in letters(_CONSUMED.sub(" ", text)) if word not in shown}
         if page.faults or lost:
             faults[name, text[:60]] = page.faults, sorted(lost)[:5]
@@ -148,4 +148,4 @@ def test_every_real_text_is_whole_and_safe():
 
 
 _CONSUMED = re.compile(r"\\[A-Za-z]+|&#?\w+;")
-"""LaTeX commands and entities: their letters stand for signs."""
+"""LaTeX commands and entities, whose letters are shown as symbols."""

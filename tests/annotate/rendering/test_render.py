@@ -1,4 +1,4 @@
-"""Markdown is laid out, and nothing of the text is lost. Hostile text: test_rendering_hostile."""
+"""Markdown is laid out, and no text is lost. Hostile text: test_hostile."""
 
 from html.parser import HTMLParser
 
@@ -15,7 +15,7 @@ class Inspector(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.comments: list[str] = []
-        self.words = ""
+        self.text = ""
         self.feed(html)
         self.close()
 
@@ -27,11 +27,11 @@ class Inspector(HTMLParser):
         self.comments.append(data)
 
     def handle_data(self, data):
-        self.words += data
+        self.text += data
 
 
 def shown(text: str) -> str:
-    return Inspector(render(text)).words
+    return Inspector(render(text)).text
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_markdown_is_laid_out(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("[our bank](http://evil.example/login?x=1)", "our bank http://evil.example/login?x=1"),
         ('[a](http://b.example "the title")', "a http://b.example (the title)"),
@@ -68,8 +68,8 @@ def test_markdown_is_laid_out(text, expected):
         ("[http://a.example](http://b.example)", "http://a.example http://b.example"),
     ],
 )
-def test_links_show_their_whole_address(text, words):
-    assert shown(text).strip() == words
+def test_links_show_their_whole_address(text, expected):
+    assert shown(text).strip() == expected
 
 
 def test_a_bare_address_is_set_apart_and_leads_nowhere():
@@ -97,7 +97,7 @@ def test_each_block_runs_in_the_direction_of_its_words(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("pay\u202eeulb\u202c", "pay⟦U+202E⟧eulb⟦U+202C⟧"),
         ("pay&#x202e;eulb", "pay⟦U+202E⟧eulb"),
@@ -112,8 +112,8 @@ def test_each_block_runs_in_the_direction_of_its_words(text, expected):
         ("a" + "\u0301" * 30, "a" + "\u0301" * 8 + "⟦+22 marks⟧"),
     ],
 )
-def test_hidden_characters_are_made_visible(text, words):
-    assert shown(text).strip() == words
+def test_hidden_characters_are_made_visible(text, expected):
+    assert shown(text).strip() == expected
 
 
 @pytest.mark.parametrize("text", ["می‌خواهم", "👩‍👩‍👧", "क्‍ष", "שלום", "naïve café", "❤️", "བསྒྲུབས"])

@@ -1,4 +1,4 @@
-"""HTML that an older renderer made is made anew, when it is read or all at once."""
+"""HTML from an older renderer is rendered again, when it is read or all at once."""
 
 import pytest
 from django.core.management import call_command

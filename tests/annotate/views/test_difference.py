@@ -1,4 +1,4 @@
-"""The difference of a card, for the rater who holds it and nobody else."""
+"""A card's difference view, for the rater who holds the card and nobody else."""
 
 import pytest
 from django.urls import reverse

@@ -1,4 +1,4 @@
-"""The project editor, the text editor and the comparisons page, as a manager meets them."""
+"""The project editor, the text editor and the comparisons page, as a manager uses them."""
 
 import pytest
 from django.urls import reverse
@@ -58,7 +58,7 @@ def test_everything_is_saved_together(cast, manager):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field", "words"),
+    ("wrong", "field", "message"),
     [
         ({"question": ""}, "question", "A card needs a question."),
         ({"strength_mode": "always"}, "strength_mode", "valid choice"),
@@ -70,11 +70,13 @@ def test_everything_is_saved_together(cast, manager):
         ({"gold_every": "-1"}, "gold_every", "greater than or equal to 0"),
     ],
 )
-def test_bad_input_is_refused_whole_with_words_and_nothing_lost(cast, manager, wrong, field, words):
+def test_bad_input_is_refused_whole_with_words_and_nothing_lost(
+    cast, manager, wrong, field, message
+):
     response = manager.post(url("editor"), EDITOR | {"name": "Another"} | wrong)
     page = response.content.decode()
     assert response.status_code == 422
-    assert words in " ".join(response.context["form"].errors[field])
+    assert message in " ".join(response.context["form"].errors[field])
     assert f'id="id_{field}_error"' in page
     assert 'value="Another"' in page
     assert Project.objects.get().name == "Sharpen"
@@ -129,9 +131,9 @@ def test_saving_makes_a_version_and_the_list_shows_it(cast, manager):
     page = manager.get(url("text_editor", "guidelines")).content.decode()
     assert "Version 2" in page
     assert "Shorter" in page
-    told = manager.get(url("text_version", "guidelines", 2)).content.decode()
-    assert "Two</ins>" in told
-    assert "One</del>" in told
+    version_page = manager.get(url("text_version", "guidelines", 2)).content.decode()
+    assert "Two</ins>" in version_page
+    assert "One</del>" in version_page
 
 
 def test_two_managers_do_not_write_over_each_other(cast, manager):
@@ -184,7 +186,7 @@ def comparison(cast):
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "count"),
     [
         ("", 2),
         ("q=groß", 1),
@@ -197,10 +199,10 @@ def comparison(cast):
         ("state=lost", 0),
     ],
 )
-def test_filters(cast, manager, comparison, query, found):
+def test_filters(cast, manager, comparison, query, count):
     make_comparison(cast.project, state="settled", result="tie")
     response = manager.get(f"{url('comparisons')}?{query}")
-    assert len(response.context["page"]) == found
+    assert len(response.context["page"]) == count
 
 
 def test_pages_go_back_in_time(cast, manager, monkeypatch):
@@ -208,7 +210,7 @@ def test_pages_go_back_in_time(cast, manager, monkeypatch):
     numbers = [make_comparison(cast.project).pk for _ in range(3)]
     first = manager.get(url("comparisons"))
     second = manager.get(f"{url('comparisons')}?{first.context['older']}")
-    shown = [one.pk for page in (first, second) for one in page.context["page"]]
+    shown = [comparison.pk for page in (first, second) for comparison in page.context["page"]]
     assert shown == numbers[::-1]
 
 
@@ -266,5 +268,5 @@ def test_one_comparison_is_for_managers_of_its_project(cast, client_of, comparis
     assert client_of(cast.rater).get(address).status_code == 403
     assert client_of(cast.stranger).get(address).status_code == 404
     elsewhere = make_comparison(Project.objects.create(slug="else", name="Else"))
-    there = url("comparison", elsewhere.pk)
-    assert client_of(cast.manager).get(there).status_code == 404
+    other_address = url("comparison", elsewhere.pk)
+    assert client_of(cast.manager).get(other_address).status_code == 404

@@ -19,19 +19,19 @@ def rater(cast, client_of):
 @pytest.fixture
 def comparison(cast):
     prompt = make_prompt(cast.project, "What is the capital of France?")
-    one = make_policy(
+    parent = make_policy(
         cast.project,
         "zz-secret-seven",
         kind=Policy.Kind.ADAPTER,
         base_model="zz-secret-base",
         adapter_path="/zz-secret-path",
     )
-    two = make_policy(cast.project, "zz-secret-eight", parent=one)
+    child = make_policy(cast.project, "zz-secret-eight", parent=parent)
     return make_comparison(
         cast.project,
         prompt=prompt,
-        a=make_completion(prompt, one, "Paris.", token_count=4321, logprob=-98.75),
-        b=make_completion(prompt, two, "No idea.", token_count=8765, finish_reason="zz-stop"),
+        a=make_completion(prompt, parent, "Paris.", token_count=4321, logprob=-98.75),
+        b=make_completion(prompt, child, "No idea.", token_count=8765, finish_reason="zz-stop"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The same addresses, asked by the page's script: ``X-Whetstone: card`` answers JSON."""
+"""The same URLs, requested by the page's script: with ``X-Whetstone: card`` they return JSON."""
 
 from uuid import uuid4
 

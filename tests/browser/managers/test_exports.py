@@ -1,4 +1,4 @@
-"""After a round, in a browser: two rounds compared, a champion made and deposed, news arranged."""
+"""After a round, in a browser: comparing two rounds, changing the champion, notifications."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def rounds(transactional_db, cast):
         made = make_policy(
             project, f"round-{number}", kind=Policy.Kind.ADAPTER, base_model="some/model"
         )
-        found = Round.objects.create(
+        round_ = Round.objects.create(
             project=project,
             number=number,
             snapshot=Snapshot.objects.create(
@@ -42,7 +42,7 @@ def rounds(transactional_db, cast):
         )
         for step in (0, 4):
             for name in ("held_out/loss", "held_out/reward_accuracy"):
-                Metric.objects.create(round=found, step=step, name=name, value=0.5 + step / 10)
+                Metric.objects.create(round=round_, step=step, name=name, value=0.5 + step / 10)
     Policy.objects.filter(slug="round-1").update(state=Policy.State.CHAMPION)
     Policy.objects.filter(slug="round-2").update(state=Policy.State.CANDIDATE)
 
@@ -52,7 +52,7 @@ def test_two_rounds_are_picked_from_the_list_and_compared(page, log_in, cast, ro
     page.goto("/p/sharpen/rounds/")
     page.click("text=Compare them")
     page.wait_for_selector("h1:has-text('Round 1 beside round 2')")
-    assert page.locator(".figures-grid .legend li").count() == 4  # loss and accuracy, of both
+    assert page.locator(".figures-grid .legend li").count() == 4  # loss and accuracy of both rounds
     assert "beta" in page.inner_text("text=Settings that differ >> xpath=../..")
     page.set_viewport_size({"width": 375, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375

@@ -1,4 +1,4 @@
-"""The managers' pages in a browser: they fit, they obey the policy, they stop asking."""
+"""The managers' pages in a browser: they fit, obey the content policy, and stop polling."""
 
 import pytest
 from django.utils import timezone
@@ -10,7 +10,7 @@ from training.models import LoopSettings, Metric, Round, SamplingJob, Snapshot
 
 @pytest.fixture
 def busy(transactional_db, cast):
-    """A project with a round and a sampling job at work."""
+    """A project with a round and a sampling job running."""
     project = cast.project
     LoopSettings.objects.create(project=project, base_model="some/model")
     make_comparison(project)
@@ -18,7 +18,7 @@ def busy(transactional_db, cast):
     snapshot = Snapshot.objects.create(
         project=project, counts={"train": 3, "held_out": 1}, sha256="ab" * 32, path="absent"
     )
-    found = Round.objects.create(
+    round_ = Round.objects.create(
         project=project,
         number=1,
         snapshot=snapshot,
@@ -32,12 +32,12 @@ def busy(transactional_db, cast):
     )
     for step in range(3):
         for name in ("train/loss", "held_out/loss"):
-            Metric.objects.create(round=found, step=step, name=name, value=0.7 - step / 10)
+            Metric.objects.create(round=round_, step=step, name=name, value=0.7 - step / 10)
     job = SamplingJob.objects.create(
         project=project, state=SamplingJob.State.RUNNING, stored=1, total_steps=9
     )
     job.policies.set([base])
-    return found
+    return round_
 
 
 PATHS = ["", "rounds/", "rounds/1/", "completions/", "pairs/", "settings/", "guidelines/", "rate/"]

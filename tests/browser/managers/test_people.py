@@ -13,7 +13,7 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture
 def site(transactional_db, cast):
-    """A project with all of the first visit's steps, and cards to come to."""
+    """A project with every step of the first visit, and cards after them."""
     for kind, text in (
         (texts.Kind.CONSENT, "We keep **what you choose**."),
         (texts.Kind.GUIDELINES, "Choose the *kinder* one."),
@@ -81,7 +81,7 @@ def test_practice_goes_by_the_keys(page, log_in, site):
     expect(page.locator("#told-title")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Practice 2/2")).to_be_visible()
-    page.wait_for_load_state()  # the keys' script is deferred: it has run by then
+    page.wait_for_load_state()  # the script for keys is deferred: it has run by now
     page.keyboard.press("0")
     expect(page.get_by_text("As expected")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""A round's page while it runs: it renews itself under one's hands, pauses and goes on."""
+"""A round's page while it runs: it updates while it is used, and the round pauses and resumes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ STILL = """() => window.held.every((node) => node.isConnected) && document
   window.heights() === window.height"""
 
 
-def advance(found: Round, step: int) -> None:
-    """What a worker stores of one more step."""
+def advance(round_: Round, step: int) -> None:
+    """What a worker stores after one more step."""
     for name in ("train/loss", "held_out/loss"):
-        Metric.objects.create(round=found, step=step, name=name, value=0.7 - step / 10)
+        Metric.objects.create(round=round_, step=step, name=name, value=0.7 - step / 10)
     RoundSample.objects.create(
-        round=found,
+        round=round_,
         step=step,
         place=0,
         text=f"At {step}.",
         token_count=3,
         messages=[{"role": "user", "content": "What colour is a frog?"}],
     )
-    Round.objects.filter(pk=found.pk).update(
+    Round.objects.filter(pk=round_.pk).update(
         step=step, kept_step=step, log_tail=f"step {step} of 4", heartbeat_at=timezone.now()
     )
 
@@ -41,8 +41,8 @@ def test_the_page_renews_itself_without_moving_anything(page, log_in, cast, busy
     page.focus("#plot-loss")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    told = page.inner_text("#readout-loss")
-    assert "Step 1: 0.600 · Held-out pairs" in told
+    readout = page.inner_text("#readout-loss")
+    assert "Step 1: 0.600 · Held-out pairs" in readout
     shown = page.inner_text("#legend-loss")
     assert "Held-out pairs Step 1: 0.600" in shown
     assert "→" not in shown
@@ -53,7 +53,7 @@ def test_the_page_renews_itself_without_moving_anything(page, log_in, cast, busy
     page.wait_for_selector("#legend-loss :text('0.40')", state="attached", timeout=120_000)
     assert page.evaluate(STILL)
     assert page.evaluate("scrollY") == scrolled
-    assert page.inner_text("#readout-loss") == told
+    assert page.inner_text("#readout-loss") == readout
     assert page.inner_text("#legend-loss") == shown
     assert page.locator("#plot-loss .dot.here").count() == 2
     assert page.locator("#table-loss tbody tr").count() == 4

@@ -1,4 +1,4 @@
-"""What a project may ask beside the verdict, with and without a script."""
+"""What a project may ask besides the verdict, with and without JavaScript."""
 
 import pytest
 from django.urls import reverse
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def asking(cast):
-    """Switch on what is named, and make some cards."""
+    """Switch on the named options, and make some cards."""
 
     def ask(**options):
         for name, value in options.items():
@@ -86,11 +86,11 @@ def test_what_is_required_is_asked_for_in_the_page_and_kept_until_it_is_there(de
     page.keyboard.press("End")
     desk.next_card(lambda: page.keyboard.press("Control+Enter"))
     desk.all_sent()
-    found = stored()
-    assert found.criteria["honest"] == "tie"
-    assert found.criteria["helpful"] == found.outcome
-    assert "plainly" in found.reason
-    desk.press("s")  # a skip needs none of it
+    judgement = stored()
+    assert judgement.criteria["honest"] == "tie"
+    assert judgement.criteria["helpful"] == judgement.outcome
+    assert "plainly" in judgement.reason
+    desk.press("s")  # a skip needs none of this
     desk.all_sent()
     assert judged()[-1] == "skip"
 

@@ -1,4 +1,4 @@
-"""The whole hostile corpus on one card: nothing runs, nothing is loaded, nothing breaks out."""
+"""The whole hostile corpus on one card: nothing runs, loads or breaks the layout."""
 
 import pytest
 from django.urls import reverse
@@ -27,7 +27,7 @@ SEEN = """() => {
 
 
 def card(cast, texts, a, b):
-    """A comparison whose conversation is ``texts``, each a message of its own."""
+    """A comparison whose conversation is ``texts``, one message each."""
     messages = [
         {"role": ("user", "assistant")[number % 2], "content": storable(text)}
         for number, text in enumerate(texts)

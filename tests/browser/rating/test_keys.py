@@ -1,4 +1,4 @@
-"""The rater's own keys, other keyboards, and when a key is none of ours."""
+"""The rater's own keys, other keyboard layouts, and when a key press is not for us."""
 
 import pytest
 from playwright.sync_api import expect
@@ -125,12 +125,12 @@ def test_the_settings_page_takes_keys_as_they_are_pressed_and_refuses_doubles(ra
     page.expected_errors.append("422")
     page.click("text=Save your settings")
     expect(page.get_by_text("X already stands for", exact=False)).to_be_visible()
-    page.wait_for_load_state()  # the script that takes keys has run by then
+    page.wait_for_load_state()  # the script that handles keys has run by now
     page.locator("#id_right_1").press("l")
     page.check("#id_theme_2")
     page.check("#id_text_2")
     page.click("text=Save your settings")
-    expect(page.locator("#card")).to_be_visible()  # back at work
+    expect(page.locator("#card")).to_be_visible()  # back to rating
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     expect(page.locator("html")).to_have_attribute("data-text", "large")
     rating.press("l")

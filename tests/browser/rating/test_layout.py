@@ -20,8 +20,8 @@ def show(desk, cast):
         if turns:
             prompt.messages = turns
             prompt.save()
-        one, other = (make_completion(prompt, policy, text or " ") for text in (a, b))
-        make_comparison(cast.project, prompt=prompt, a=one, b=other)
+        first, second = (make_completion(prompt, policy, text or " ") for text in (a, b))
+        make_comparison(cast.project, prompt=prompt, a=first, b=second)
         make_cards(cast.project, 2)
         return desk.open()
 
@@ -116,7 +116,7 @@ def test_on_a_phone_one_answer_at_a_time_and_the_buttons_in_reach(show):
     expect(page.locator("#left-text")).to_be_visible()
     expect(page.locator("#right-text")).to_be_hidden()
     page.evaluate("window.scrollTo(0, 3000)")
-    page.click("label[for=show-right]")  # the switch has stayed in sight
+    page.click("label[for=show-right]")  # the switch is still visible
     expect(page.locator("#right-text")).to_be_visible()
     expect(page.locator("#left-text")).to_be_hidden()
     box = page.get_by_role("button", name="A is better").bounding_box()

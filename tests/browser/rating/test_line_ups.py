@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def line_up(cast, desk):
-    """A line-up of three on the rater's screen."""
+    """A line-up of three answers on the rater's screen."""
     project = cast.project
     project.line_up_size = 3
     project.save()
@@ -28,11 +28,11 @@ def line_up(cast, desk):
 
 
 def letters(page):
-    return [one.get_attribute("data-answer") for one in page.locator(".line-up > li").all()]
+    return [answer.get_attribute("data-answer") for answer in page.locator(".line-up > li").all()]
 
 
 def places(page):
-    return [one.input_value() for one in page.locator(".line-up select").all()]
+    return [field.input_value() for field in page.locator(".line-up select").all()]
 
 
 def stored():

@@ -31,7 +31,7 @@ def test_offline_for_ten_votes_and_back(desk, cast, monkeypatch):
     codes = [desk.code]
     for key in ("0", "x", "1", "2", "0", "x", "1", "2", "0"):
         codes.append(desk.press(key))
-    desk.press("x")  # the tenth; an eleventh card is still in hand
+    desk.press("x")  # the tenth; an eleventh card is still held
     expect(desk.page.locator("#connection")).to_contain_text("10 verdicts are kept here")
     assert judged() == []
     desk.page.keyboard.press("0")
@@ -39,10 +39,10 @@ def test_offline_for_ten_votes_and_back(desk, cast, monkeypatch):
     desk.page.context.set_offline(False)
     desk.all_sent()
     assert len(judged()) == 11
-    found = [judged()[index] for index in (0, 1, 4, 5, 8, 9, 10)]
-    assert found == ["tie", "both_bad", "tie", "both_bad", "tie", "both_bad", "tie"]
+    outcomes = [judged()[index] for index in (0, 1, 4, 5, 8, 9, 10)]
+    assert outcomes == ["tie", "both_bad", "tie", "both_bad", "tie", "both_bad", "tie"]
     sent = Judgement.objects.filter(decided_at__isnull=False).order_by("decided_at")
-    assert [str(one.code) for one in sent][:10] == codes
+    assert [str(judgement.code) for judgement in sent][:10] == codes
     expect(desk.page.locator("#connection")).to_be_hidden()
     desk.ready()
     assert desk.page.locator(".answer.left").is_visible()
@@ -158,7 +158,7 @@ def test_a_reload_in_mid_reason_keeps_all_that_was_entered(desk, cast):
     page.locator("#reason").press("Escape")
     desk.press("2")
     desk.all_sent()
-    found = Judgement.objects.get(decided_at__isnull=False)
-    assert (found.reason, found.reason_tags) == ("B names its sour", ["Rude"])
-    assert found.criteria["honest"] == found.outcome
+    judgement = Judgement.objects.get(decided_at__isnull=False)
+    assert (judgement.reason, judgement.reason_tags) == ("B names its sour", ["Rude"])
+    assert judgement.criteria["honest"] == judgement.outcome
     assert page.evaluate("Object.keys(localStorage).filter(k => k.includes('draft')).length") == 0

@@ -1,4 +1,4 @@
-"""The rating card in a real browser: verdicts, undo, what is said, and where the focus is."""
+"""The rating card in a real browser: verdicts, undo, announcements, and where the focus is."""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,4 @@
-"""Two windows, a card that was left, and the way back in the history of the browser."""
+"""Two windows, an abandoned card, and the browser's back button."""
 
 from datetime import timedelta
 
@@ -54,7 +54,7 @@ def test_a_card_that_others_have_taken_is_told_and_the_next_one_comes(rating, ca
     assert str(mine.code) == before
     past = timezone.now() - timedelta(minutes=1)
     Judgement.objects.filter(pk=mine.pk).update(expires_at=past)
-    for _ in range(4):  # the colleague finishes whatever is free, the returned card with it
+    for _ in range(4):  # the colleague judges every free card, including the returned one
         theirs = serve_next(project=cast.project, rater=cast.colleague)
         Judgement.objects.filter(pk=theirs.pk).update(served_at=past)
         if theirs.comparison_id == mine.comparison_id:

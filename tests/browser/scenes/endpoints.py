@@ -1,4 +1,4 @@
-"""Endpoints and the playground in the pictures' scene."""
+"""Endpoints and the playground, for screenshots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes after a round, for pictures: a report with all its parts, and news that were sent."""
+"""What comes after a round, for screenshots: a report with all its parts, sent notifications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.models import Delivery, Event, HubPush, Job, Merge, Metric, Recipi
 
 
 def show_after() -> None:
-    """Fill in what the demo project's finished rounds have left, and who is told of it."""
+    """Fill in the demo project's finished rounds, and who is notified."""
     project = Project.objects.get(slug="demo")
     for number in (1, 2):
         _finish(project.rounds.get(number=number))

@@ -1,4 +1,4 @@
-"""Around the people, for pictures: a first visit, practice, gold, invitations, texts."""
+"""People, for screenshots: a first visit, practice, gold, invitations, texts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LESSONS = [
 
 
 def show_people(ada: User, ben: User, cleo: User, dan: User, *, token: str) -> None:
-    """``welcome`` is a project of first visits, and ``helpdesk`` gets what managers make."""
+    """``welcome`` is a project for first visits; ``helpdesk`` gets what managers create."""
     welcome = make_project("welcome", "First visits", ada, [ben, cleo, dan])
     Project.objects.filter(pk=welcome.pk).update(practice_pass_percent=80)
     texts.write(project=welcome, kind=texts.Kind.GUIDELINES, text=GUIDELINES, author=ada)

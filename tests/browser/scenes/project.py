@@ -1,4 +1,4 @@
-"""A site as it looks after some weeks of use, made row by row: for pictures, not for proofs.
+"""A site as it looks after some weeks of use, made row by row: for screenshots, not for tests.
 
 Five projects, each in another state: ``demo`` has a round in training, ``helpdesk`` waits for
 a manager, ``trouble`` has a failed round, ``fresh`` has nothing yet,
@@ -115,8 +115,8 @@ def build(*, password: str) -> User:
 
 
 def show_long_answers() -> None:
-    """Put Markdown, code and many paragraphs at the head of two queues, and a long talk with
-    an empty answer at the head of a third; ask for all there is beside a verdict in one."""
+    """Put Markdown, code and many paragraphs first in two queues, and a long conversation with
+    an empty answer first in a third; one project asks for everything besides the verdict."""
     with_code = (
         "How do I find a number in a sorted list with Python? Please say why it is fast.",
         CODE,
@@ -171,7 +171,7 @@ def show_line_up() -> None:
 def first_in_queue(
     project: Project, question: str, *answers: str, turns: Sequence[tuple[str, str]] = ()
 ) -> None:
-    """Put a comparison of two answers where everybody meets it first."""
+    """Put a comparison of two answers first in everybody's queue."""
     policy, _ = project.policies.get_or_create(slug="base", defaults={"kind": Policy.Kind.BASE})
     asked = turns or [("user", question)]
     new = NewPrompt(messages=[{"role": role, "content": content} for role, content in asked])
@@ -186,7 +186,7 @@ def first_in_queue(
 
 
 def make_project(slug: str, name: str, manager: User, raters: Sequence[User]) -> Project:
-    """A project with its people and, as yet, no prompts."""
+    """A project with its members and no prompts yet."""
     project = Project.objects.create(slug=slug, name=name, guidelines=GUIDELINES)
     LoopSettings.objects.create(
         project=project, base_model="built-in", max_new_tokens=128, round_after_pairs=400
@@ -200,7 +200,7 @@ def make_project(slug: str, name: str, manager: User, raters: Sequence[User]) ->
 def _turns(
     project: Project, raters: Sequence[User], rng: random.Random, *, rounds: int, prompts: int
 ) -> None:
-    """The loop, ``rounds`` times round: completions, comparisons, judgements, a round."""
+    """Run the loop ``rounds`` times: completions, comparisons, judgements, a round."""
     asked = rng.sample(world.prompts(), prompts)
     by_pk = {}
     for prompt in asked:
@@ -444,7 +444,7 @@ def _round_in_training(project: Project, manager: User, rng: random.Random) -> N
 
 
 def _samples(made: Round, steps: Sequence[int]) -> None:
-    """What the policy answered to five fixed prompts while it learnt."""
+    """What the policy answered to five fixed prompts during training."""
     asked = [
         "What colour is a cucumber?",
         "Do you know what people in France call a book?",
@@ -483,7 +483,7 @@ def _samples(made: Round, steps: Sequence[int]) -> None:
 
 
 def _paused_round(project: Project, manager: User, rng: random.Random) -> None:
-    """Paused, and with all that can be wrong with its curves."""
+    """A paused round whose curves show everything that can go wrong."""
     now = timezone.now()
     start = project.policies.get(slug="round-1")
     made = Round.objects.create(
@@ -514,8 +514,8 @@ def _paused_round(project: Project, manager: User, rng: random.Random) -> None:
         "train/grad_norm": lambda step: 1.2 if step < 50 else 38.0,
     }
     for name, value in wrong.items():
-        for one in made.metrics.filter(name=name):
-            Metric.objects.filter(pk=one.pk).update(value=value(one.step))
+        for metric in made.metrics.filter(name=name):
+            Metric.objects.filter(pk=metric.pk).update(value=value(metric.step))
     _samples(made, (0, 12, 24, 36, 48))
     Round.objects.filter(pk=made.pk).update(kept_step=54)
 

@@ -1,4 +1,4 @@
-"""Rewards for the pictures: scores of a policy and of a reward model, with some disagreement."""
+"""Rewards, for screenshots: scores of a policy and of a reward model, with some disagreement."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def show_rewards() -> None:
     Score.objects.bulk_create(
         Score(
             round=scorer,
-            completion=one,
-            reward=scale * (merit[one.pk] + rng.gauss(0, noise)),
-            token_count=one.token_count or 1,
+            completion=completion,
+            reward=scale * (merit[completion.pk] + rng.gauss(0, noise)),
+            token_count=completion.token_count or 1,
         )
         for scorer, scale, noise in ((model, 0.9, 1.3), (last, 0.3, 1.9))
-        for one in texts
-        if scorer == model or one.pk % 5
+        for completion in texts
+        if scorer == model or completion.pk % 5
     )

@@ -1,4 +1,4 @@
-"""What the pages around starting a round show: a plan, its last times, and a worker's machine."""
+"""What the pages for starting a round show: a schedule, its last starts, and a worker's machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPORT = {
 
 
 def show_rounds() -> None:
-    """The help desk has a plan; its base is the built-in model, whose files can be read."""
+    """The help desk has a schedule; its base is the built-in model, whose files can be read."""
     now = timezone.now()
     project = Project.objects.get(slug="helpdesk")
     Policy.objects.filter(project=project).exclude(base_model="").update(base_model=str(MODEL_DIR))

@@ -44,7 +44,7 @@ def test_a_full_disk_is_an_error(monkeypatch):
 def test_an_open_data_folder_is_a_warning(settings, tmp_path):
     settings.HOME = tmp_path
     tmp_path.chmod(0o755)
-    assert "chmod 700" in list(doctor.data_folder())[-1].message
+    assert "chmod 700" in list(doctor.data_folder())[-1].what
 
 
 def test_a_redis_that_is_away_is_an_error(settings, tmp_path):
@@ -83,13 +83,13 @@ def test_endpoints_that_may_not_be_asked_are_warned_of(db, settings):
         url = f"https://{name}.example.org/v1"
         Endpoint.objects.create(policy=policy, project=policy.project, url=url, model="m")
     settings.ENDPOINT_HOSTS = ["asked.example.org"]
-    levels = {one.message.split()[0]: one.level for one in doctor.endpoints()}
+    levels = {finding.message.split()[0]: finding.level for finding in doctor.endpoints()}
     assert levels == {
         "https://asked.example.org/v1": Severity.GOOD,
         "https://barred.example.org/v1": Severity.WARNING,
     }
     settings.ENDPOINT_HOSTS = [":80"]
-    assert [one.level for one in doctor.endpoints()] == [Severity.ERROR]
+    assert [finding.level for finding in doctor.endpoints()] == [Severity.ERROR]
 
 
 def test_the_device_is_told_without_importing_torch():
@@ -102,9 +102,9 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
         raise RuntimeError("the roof is gone")
 
     monkeypatch.setattr(doctor, "chromium", broken)
-    found = {finding.about: finding for finding in doctor.look_around()}
-    assert found["Chromium"].level is Severity.ERROR
-    assert "the roof is gone" in found["Chromium"].message
+    findings = {finding.about: finding for finding in doctor.look_around()}
+    assert findings["Chromium"].level is Severity.ERROR
+    assert "the roof is gone" in findings["Chromium"].message
 
 
 def test_an_error_gives_exit_status_1(monkeypatch, capsys):
@@ -117,14 +117,14 @@ def test_an_error_gives_exit_status_1(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("trackers", "words"),
+    ("trackers", "messages"),
     [([], []), (["comet"], ["none of wandb, mlflow"]), (["mlflow"], ["pip install mlflow-skinny"])],
 )
-def test_a_tracker_that_cannot_be_told_is_named(settings, monkeypatch, trackers, words):
+def test_a_tracker_that_cannot_be_told_is_named(settings, monkeypatch, trackers, messages):
     settings.TRACKERS = trackers
     monkeypatch.setattr("config.launch.doctor.importlib.util.find_spec", lambda _: None)
     findings = list(doctor.trackers())
-    assert len(findings) == len(words)
-    for finding, expected in zip(findings, words, strict=True):
+    assert len(findings) == len(messages)
+    for finding, expected in zip(findings, messages, strict=True):
         assert finding.level is Severity.ERROR
         assert expected in finding.message

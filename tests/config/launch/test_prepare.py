@@ -1,4 +1,4 @@
-"""What `up` sees to before it starts anything."""
+"""What `up` does before it starts anything."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_first_administrator_has_no_password(db):
 
 
 def test_an_administrator_who_is_there_is_kept(db):
-    found = User.objects.create_superuser("ada")
-    assert ensure_administrator() == (found, False)
+    administrator = User.objects.create_superuser("ada")
+    assert ensure_administrator() == (administrator, False)
 
 
 def test_an_administrator_who_was_switched_off_stays_so(db):

@@ -54,8 +54,8 @@ def test_an_open_folder_is_closed(tmp_path):
 @pytest.mark.stack
 def test_it_keeps_what_it_is_given(redis_server):
     with redis.Redis.from_url(redis_server, decode_responses=True) as client:
-        kept = client.config_get("maxmemory-policy") | client.config_get("appendonly")
-        assert kept == {"maxmemory-policy": "noeviction", "appendonly": "yes"}
+        config = client.config_get("maxmemory-policy") | client.config_get("appendonly")
+        assert config == {"maxmemory-policy": "noeviction", "appendonly": "yes"}
         assert client.config_get("port") == {"port": "0"}
 
 

@@ -1,4 +1,4 @@
-"""However `up` ends, nothing of it is left."""
+"""However `up` ends, none of its processes is left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_asked_to_stop_it_leaves_nothing(installation: Installation, how: signal
         up.process.send_signal(how)
         assert up.process.wait(240) == 0
         assert not alive(family)
-        assert "Nothing is left running" in up.said
+        assert "Nothing is left running" in up.output
         assert not (installation.home / "redis" / "redis.sock").exists()
 
 

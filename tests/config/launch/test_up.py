@@ -1,4 +1,4 @@
-"""`make up` as its user meets it: one address, one way in, one of it, kept alive."""
+"""`make up` as a user sees it: one address, one login link, one instance, kept alive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 def visit(url: str) -> tuple[str, bool]:
-    """Where ``url`` leads, and whether one is logged in there."""
+    """The URL that ``url`` leads to, and whether it is logged in there."""
     jar = CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     with opener.open(f"{url}&next=/admin/", timeout=20) as response:
@@ -24,7 +24,7 @@ def visit(url: str) -> tuple[str, bool]:
 
 
 def test_it_says_where_it_is_when_it_answers_there(up: Up):
-    assert up.installation.url in up.said
+    assert up.installation.url in up.output
     assert up.installation.answers()
 
 
@@ -69,8 +69,8 @@ def test_what_dies_is_started_again(up: Up, part: str):
 
 def test_a_doctor_finds_both_workers(up: Up):
     def both() -> bool:
-        said = up.installation.manage("doctor").stdout
-        return "queue 'default' is listened to" in said and "queue 'gpu' is listened to" in said
+        report = up.installation.manage("doctor").stdout
+        return "queue 'default' is listened to" in report and "queue 'gpu' is listened to" in report
 
     wait_for(both, "both workers to answer")
 

@@ -1,4 +1,4 @@
-"""The wheel has all that Whetstone needs of its own: built, installed elsewhere, started there."""
+"""The wheel has all of Whetstone's own files: built, installed elsewhere, started there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = ("LICENSE", "README.md", "pyproject.toml", "requirements.txt", "setup.py
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """The Python of an environment with the wheel in it; all else it borrows from ours."""
+    """The Python of an environment with the wheel in it; other packages come from ours."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for part in PARTS:
@@ -49,22 +49,22 @@ def installed(tmp_path_factory) -> Path:
 def test_it_starts_from_an_empty_folder(installed, tmp_path):
     installation = Installation(tmp_path / "var", free_port())
     environment = installation.environment | {"SEED_DEMO": "1"}
-    del environment["WHETSTONE_HOME"]  # it is where it is started
+    del environment["WHETSTONE_HOME"]  # the default is the folder it is started in
     environment.pop("PYTHONPATH", None)
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [str(installed), "-m", "whetstone", "up"],
             cwd=tmp_path,
             env=environment,
-            stdout=said,
-            stderr=said,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
     try:
         wait_for(
             lambda: installation.answers() or process.poll() is not None, "the web server to answer"
         )
-        assert process.poll() is None, (tmp_path / "said").read_text()
+        assert process.poll() is None, (tmp_path / "up.log").read_text()
         with urllib.request.urlopen(f"{installation.url}/login/") as response:
             page = response.read().decode()
         (css,) = {part for part in page.split('"') if "/css/base." in part}

@@ -1,4 +1,4 @@
-"""The recipe: exact tokenisation, honest packing, the same weights for the same seed."""
+"""The recipe: exact tokenisation, correct packing, the same weights for the same seed."""
 
 import hashlib
 import itertools
@@ -34,10 +34,10 @@ def test_training_text_is_tokenised_as_the_chat_template_does(tokenizer):
         question = tokenizer.apply_chat_template(
             list(prompt.messages), add_generation_prompt=True, return_dict=True
         )["input_ids"]
-        whole = tokenizer.apply_chat_template(
+        conversation = tokenizer.apply_chat_template(
             [*prompt.messages, {"role": "assistant", "content": "It is Paris."}], return_dict=True
         )["input_ids"]
-        assert ids == whole
+        assert ids == conversation
         assert ids[: len(question)] == question
         assert labels == [make_model.IGNORED] * len(question) + ids[len(question) :]
 

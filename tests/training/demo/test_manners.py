@@ -1,4 +1,4 @@
-"""Judging a text: exact on what the generator wrote, strict on everything else."""
+"""Recognising a text's manner: exact on what the generator wrote, strict on everything else."""
 
 import random
 

@@ -22,8 +22,8 @@ def test_a_rater_without_error_always_chooses_what_is_preferred():
 
 
 def test_the_stated_error_rate_is_the_rate_of_errors():
-    one = rater(0.2)
-    wrong = sum(one.choose(CARD) != "left" for _ in range(5000))
+    simulated = rater(0.2)
+    wrong = sum(simulated.choose(CARD) != "left" for _ in range(5000))
     assert 900 < wrong < 1100
 
 

@@ -1,4 +1,4 @@
-"""The generator: distinct questions, right answers, manners in their proportions."""
+"""The generator: distinct questions, right answers, manners in the intended proportions."""
 
 import random
 import re
@@ -69,8 +69,8 @@ def test_only_over_long_answers_are_long():
     rng = random.Random(0)
     for prompt in world.prompts(0):
         for manner in world.MANNERS:
-            words = len(world.answer(prompt, manner, rng).split())
-            assert words <= (85 if manner == "over-long" else 38)
+            word_count = len(world.answer(prompt, manner, rng).split())
+            assert word_count <= (85 if manner == "over-long" else 38)
 
 
 def test_the_proportions_add_up_and_are_drawn():

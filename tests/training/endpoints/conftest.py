@@ -19,9 +19,9 @@ KEY = "sk-very-secret-0123456789"
 
 @pytest.fixture
 def stub(settings) -> Iterator[Stub]:
-    with running_stub() as found:
+    with running_stub() as server:
         settings.ENDPOINT_HOSTS = ["127.0.0.1"]
-        yield found
+        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks OpenAI's interface, well or as badly as a test asks.
+"""A real HTTP server with OpenAI's API that behaves as well or as badly as a test asks.
 
 ``Stub.script`` holds what happens to the next requests, one each, then ``Stub.then`` for all
 others. It remembers every request, with its headers.
@@ -43,7 +43,7 @@ class Stub:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def asked(self) -> list[Request]:
-        return [one for one in self.requests if one.path.endswith("/chat/completions")]
+        return [request for request in self.requests if request.path.endswith("/chat/completions")]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -106,12 +106,12 @@ def reply(text: str, reason: str = "stop", **usage: int) -> bytes:
     ).encode()
 
 
-def said(body: dict[str, Any]) -> str:
+def answer_text(body: dict[str, Any]) -> str:
     return f"Answer to {body['messages'][-1]['content']} with {body.get('seed')}"
 
 
 def answer(handler: Handler, body: dict[str, Any]) -> None:
-    """A whole answer or a streamed one, as asked; a list of models for a GET."""
+    """A complete answer or a streamed one, as requested; a list of models for a GET."""
     if handler.command == "GET":
         listed = [{"id": "stub-model", "object": "model", "created": 0, "owned_by": "stub"}]
         handler.send(200, json.dumps({"object": "list", "data": listed}).encode())
@@ -119,34 +119,34 @@ def answer(handler: Handler, body: dict[str, Any]) -> None:
         handler.send(200, b"Success: LoRA adapter added successfully.", "text/plain")
     elif body.get("stream"):
         handler.begin_stream()
-        for word in said(body).split(" "):
+        for word in answer_text(body).split(" "):
             handler.wfile.write(chunk(word + " "))
         handler.wfile.write(chunk("", "stop"))
         handler.wfile.write(b"data: [DONE]\n\n")
     else:
-        handler.send(200, reply(said(body)))
+        handler.send(200, reply(answer_text(body)))
 
 
 def chunk(text: str, reason: str | None = None) -> bytes:
     delta = {"content": text} if text else {}
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    told: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": [choice]}
+    payload: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": [choice]}
     if reason:
-        told["usage"] = {"prompt_tokens": 7, "completion_tokens": 3}
-    return b"data: " + json.dumps(told).encode() + b"\n\n"
+        payload["usage"] = {"prompt_tokens": 7, "completion_tokens": 3}
+    return b"data: " + json.dumps(payload).encode() + b"\n\n"
 
 
 def says(text: str) -> Behaviour:
     return lambda handler, body: handler.send(200, reply(text))
 
 
-def fails(status: int, words: str = "no", **headers: str) -> Behaviour:
-    told = json.dumps({"error": {"message": words}}).encode()
-    return lambda handler, body: handler.send(status, told, **headers)
+def fails(status: int, message: str = "no", **headers: str) -> Behaviour:
+    payload = json.dumps({"error": {"message": message}}).encode()
+    return lambda handler, body: handler.send(status, payload, **headers)
 
 
 def tells_the_key(status: int) -> Behaviour:
-    """An error that quotes the request's own key."""
+    """An error that quotes the request's API key."""
 
     def behave(handler: Handler, body: dict[str, Any]) -> None:
         fails(status, f"bad key: {handler.headers['Authorization']}")(handler, body)
@@ -194,7 +194,7 @@ def slow(seconds: float) -> Behaviour:
 
 
 def drips(handler: Handler, body: dict[str, Any]) -> None:
-    """A byte now and then, for ever."""
+    """A byte now and then, forever."""
     handler.begin_stream("application/json")
     while not handler.server.stub.closing.is_set():
         handler.wfile.write(b" ")
@@ -203,7 +203,7 @@ def drips(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def endless(handler: Handler, body: dict[str, Any]) -> None:
-    """As much as is taken, for ever."""
+    """As much as the client reads, forever."""
     handler.begin_stream("text/event-stream" if body.get("stream") else "application/json")
     block = chunk("more and more ") * 200
     while not handler.server.stub.closing.is_set():
@@ -215,7 +215,7 @@ def oversized(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def compressed(handler: Handler, body: dict[str, Any]) -> None:
-    """A small body that would be a huge one."""
+    """A small compressed body that decompresses to a huge one."""
     handler.send(200, gzip.compress(reply("x" * 10_000_000)), Content_Encoding="gzip")
 
 

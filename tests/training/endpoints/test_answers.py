@@ -1,4 +1,4 @@
-"""What came over the wire, read strictly; and how long is waited before the next try."""
+"""Endpoint responses are parsed strictly; and how long to wait before the next try."""
 
 import json
 
@@ -38,13 +38,13 @@ def test_an_answer_is_read(changes, answer):
     "usage", [None, 3, {}, {"completion_tokens": -1}, {"completion_tokens": 1e99}]
 )
 def test_tokens_that_were_not_told_are_unknown(usage):
-    told = json.loads(body())
-    told["usage"] = usage
-    assert read_answer(json.dumps(told).encode()).completion_tokens is None
+    answer = json.loads(body())
+    answer["usage"] = usage
+    assert read_answer(json.dumps(answer).encode()).completion_tokens is None
 
 
 @pytest.mark.parametrize(
-    "told",
+    "raw",
     [
         b"",
         b"<html>",
@@ -58,9 +58,9 @@ def test_tokens_that_were_not_told_are_unknown(usage):
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_answer_is_trouble_that_may_pass(told):
+def test_what_is_no_answer_is_trouble_that_may_pass(raw):
     with pytest.raises(EndpointError) as caught:
-        read_answer(told)
+        read_answer(raw)
     assert caught.value.kind == "passing"
 
 
@@ -86,7 +86,7 @@ def test_a_status_says_who_is_in_trouble(status, code, kind):
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("answer", "message"),
     [
         ({"error": {"message": "no\nmore \x1b[31mred"}}, "no more [31mred"),
         ({"error": "plain"}, "plain"),
@@ -98,8 +98,8 @@ def test_a_status_says_who_is_in_trouble(status, code, kind):
         ({"error": "x" * 5000}, "x" * 299 + "…"),
     ],
 )
-def test_what_the_endpoint_said_is_one_short_line(told, words):
-    assert error_words(told) == words
+def test_what_the_endpoint_said_is_one_short_line(answer, message):
+    assert error_words(answer) == message
 
 
 @pytest.mark.parametrize(

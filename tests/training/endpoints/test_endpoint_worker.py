@@ -1,4 +1,4 @@
-"""Jobs that an endpoint writes, against a server that behaves as badly as servers do."""
+"""Sampling jobs for an endpoint, against a server that misbehaves as real ones do."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def test_every_draw_is_asked_once_stored_and_paired(endpoint, stub):
     assert (job.state, job.stored, job.total_steps, job.error) == ("succeeded", 6, 6, "")
     assert len(stub.asked()) == len(set(texts())) == 6
     assert Comparison.objects.count() == 3
-    one = Completion.objects.first()
-    assert one.sampling == {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0}
-    assert (one.finish_reason, one.token_count) == ("stop", 3)
+    completion = Completion.objects.first()
+    assert completion.sampling == {"max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0}
+    assert (completion.finish_reason, completion.token_count) == ("stop", 3)
 
 
 def test_what_is_sent_is_what_the_settings_say(endpoint, stub):
@@ -87,15 +87,15 @@ def test_an_adapter_is_sampled_with_all_that_its_completions_say(endpoint, stub)
 
     asyncio.run(ask(min_p=0.1, repetition_penalty=1.2, stop_sequences=("###",), top_k=5))
     asyncio.run(ask())
-    set_, unset = (one.body for one in stub.asked())
-    told = {"stop": ["###"], "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
-    assert told.items() <= set_.items()
-    assert not told.keys() & unset.keys()
+    set_, unset = (request.body for request in stub.asked())
+    sampling_fields = {"stop": ["###"], "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
+    assert sampling_fields.items() <= set_.items()
+    assert not sampling_fields.keys() & unset.keys()
 
 
 def test_seeds_are_sent_as_32_bits(endpoint, stub):
     run(queue(endpoint))
-    seeds = [one.body["seed"] for one in stub.asked()]
+    seeds = [request.body["seed"] for request in stub.asked()]
     assert len(set(seeds)) == 6
     assert all(0 <= seed < 2**31 for seed in seeds)
 
@@ -151,18 +151,18 @@ def test_a_body_without_measure_is_not_read_and_the_rest_is_kept(endpoint, stub,
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("trouble", "message"),
     [
         (does.fails(401, "bad key"), "refuses the key (401). It said: “bad key”"),
         (does.fails(404), "knows no such model"),
         (does.compressed, "answers compressed"),
     ],
 )
-def test_what_no_patience_mends_stops_the_job_at_once(endpoint, stub, trouble, words):
+def test_what_no_patience_mends_stops_the_job_at_once(endpoint, stub, trouble, message):
     stub.then = trouble
     job = run(queue(endpoint, prompts=20))
     assert job.state == "failed"
-    assert words in job.error
+    assert message in job.error
     assert len(stub.asked()) <= 2 * endpoint.concurrency
     assert refill.start_due_sampling() == []
 
@@ -295,7 +295,7 @@ def test_a_vllm_is_told_of_a_rounds_adapter_under_a_name_of_its_own(endpoint, st
         "lora_name": "demo-round-3-0123456789ab",
         "lora_path": "/mnt/adapters/demo-round-3-0123456789ab",
     }
-    assert {one.body["model"] for one in rest} == {"demo-round-3-0123456789ab"}
+    assert {request.body["model"] for request in rest} == {"demo-round-3-0123456789ab"}
 
 
 def test_an_adapter_that_is_there_already_is_fine_and_one_that_fails_is_told(endpoint, stub):

@@ -1,4 +1,4 @@
-"""Which hosts may be reached, decided by table, and at the last moment by the transport."""
+"""Which hosts may be reached: the rules by table, and the check in the transport."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ def test_only_listed_hosts_are_asked(listed, url, allowed):
 )
 def test_where_a_listed_name_may_lead(listed, url, address, allowed):
     rules = HostRules.of(listed)
-    found = ipaddress.ip_address(address)
+    ip = ipaddress.ip_address(address)
     if allowed:
-        rules.check_address(origin_of(url), found)
+        rules.check_address(origin_of(url), ip)
     else:
         with pytest.raises(AddressRefused):
-            rules.check_address(origin_of(url), found)
+            rules.check_address(origin_of(url), ip)
 
 
 @pytest.mark.parametrize("entry", [":80", "host:port"])
@@ -144,7 +144,7 @@ def test_a_name_that_leads_elsewhere_at_the_second_look_is_not_followed(monkeypa
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
-    """One look at the name for each request: what is checked is what is connected to."""
+    """The name is resolved once per request: the checked address is the one connected to."""
     looks = []
 
     async def resolve(origin):

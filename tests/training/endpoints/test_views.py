@@ -1,4 +1,4 @@
-"""The managers' pages of endpoints: who sees them, what they keep, what they say."""
+"""The managers' pages for endpoints: who sees them, what they store, what they show."""
 
 import pytest
 from django.urls import reverse
@@ -80,9 +80,9 @@ def test_the_key_is_shown_on_no_page(manager, endpoint):
 
 def test_an_empty_field_keeps_the_key_and_a_tick_forgets_it(manager, endpoint):
     manager.post(page(endpoint), fields(endpoint))
-    kept = endpoint.key_sealed
+    sealed_key = endpoint.key_sealed
     endpoint.refresh_from_db()
-    assert endpoint.key_sealed == kept
+    assert endpoint.key_sealed == sealed_key
     manager.post(page(endpoint), fields(endpoint, remove_key="on"))
     endpoint.refresh_from_db()
     assert endpoint.key_sealed == ""
@@ -100,7 +100,7 @@ def test_a_new_host_erases_the_key_unless_it_brings_its_own(manager, endpoint):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"url": "http://169.254.169.254/latest"}, "WHETSTONE_ENDPOINT_HOSTS"),
         ({"url": "https://user:word@127.0.0.1"}, "Leave name and password out"),
@@ -110,10 +110,10 @@ def test_a_new_host_erases_the_key_unless_it_brings_its_own(manager, endpoint):
         ({"stop_texts": "a\nb\nc\nd\ne"}, "Four at most"),
     ],
 )
-def test_what_does_not_fit_is_said_beside_its_field(manager, endpoint, change, words):
+def test_what_does_not_fit_is_said_beside_its_field(manager, endpoint, change, message):
     answer = manager.post(page(endpoint), fields(endpoint, **change))
     assert answer.status_code == 200
-    assert words in answer.text
+    assert message in answer.text
     assert "Nothing was saved yet" in answer.text
 
 
@@ -150,7 +150,7 @@ def test_trying_out_says_what_came(manager, endpoint, stub):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("trouble", "message"),
     [
         (does.tells_the_key(401), "refuses the key (401)"),
         (does.fails(404), "It knows: stub-model."),
@@ -161,10 +161,10 @@ def test_trying_out_says_what_came(manager, endpoint, stub):
         (does.drops, "broke the connection off"),
     ],
 )
-def test_trying_out_says_what_went_wrong(manager, endpoint, stub, trouble, words):
+def test_trying_out_says_what_went_wrong(manager, endpoint, stub, trouble, message):
     stub.script.append(trouble)
     answer = manager.post(page(endpoint, "try_endpoint"), follow=True).text
-    assert words in answer
+    assert message in answer
     assert KEY not in answer
 
 

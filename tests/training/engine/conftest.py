@@ -1,4 +1,4 @@
-"""A tiny random Llama with a small trained tokenizer, made once, and run directories on it."""
+"""A tiny random Llama with a small trained tokenizer, made once, and run directories for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.engine import config
 from training.engine.config import EngineJob, MergeJob
 
 ROOT = Path(__file__).resolve().parents[3]
-torch.set_num_threads(1)  # two threads only get into each other's way on so small a model
+torch.set_num_threads(1)  # two threads only slow each other down on such a small model
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}"
@@ -113,7 +113,7 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    # Not splitlines: a random model writes line separators that JSON leaves as they are.
+    # Not splitlines: a random model writes line separators, which JSON does not escape.
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
@@ -122,10 +122,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_job(job: EngineJob, folder: Path) -> None:
-    """``job.json`` in fp32 where the job leaves the number format open.
+    """Write ``job.json``, in fp32 if the job does not name a number format.
 
-    A processor that multiplies bf16 would take that, and what is compared here is closer than
-    its digits.
+    A CPU that multiplies bf16 would otherwise use that, and these tests compare more closely
+    than bf16 allows.
     """
     if job.precision == "auto" and not isinstance(job, MergeJob):
         job = dataclasses.replace(job, precision="fp32")
@@ -148,7 +148,7 @@ def new_run(tmp_path: Path) -> Callable[..., Path]:
 
 
 def run_engine(kind: str, folder: Path) -> int:
-    """Run the engine within this process: quick, for what does not need a process of its own."""
+    """Run the engine in this process: quick, for tests that do not need a separate one."""
     from training.engine.__main__ import run_job
 
     return run_job(kind, folder)
@@ -156,7 +156,7 @@ def run_engine(kind: str, folder: Path) -> int:
 
 @pytest.fixture(scope="session")
 def talker(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter that has learned to write short answers and to end them."""
+    """An adapter that has been trained to write short answers and to end them."""
     from training.engine.config import Lora, Model, Optimisation, SftJob
 
     folder = tmp_path_factory.mktemp("talker")
@@ -169,7 +169,7 @@ def talker(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_engine(kind: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the engine as the web side does: a process of its own, without the network."""
+    """Start the engine as the web process does: in its own process, without the network."""
     return subprocess.Popen(
         [sys.executable, "-m", "training.engine", kind, str(folder)],
         cwd=ROOT,

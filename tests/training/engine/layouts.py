@@ -1,4 +1,4 @@
-"""Shared by the layouts' tests: small random models of every kind, random trees, both layouts."""
+"""Shared by tests of the layouts: small random models of every kind, random trees, both layouts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {
 WINDOW = {"sliding_window": 6}
 MIXED = {**WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
 YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}
-# name -> configuration class, what it has beside SIZES
+# name -> configuration class, its settings besides SIZES
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", {}),
     "llama, stretched": (
@@ -101,7 +101,7 @@ def random_trees(count: int, seed: int = 0, branches: int = 2, longest: int = 30
 
 
 def logps_and_gradient(layout: Layout, model: Any, bins: list[list[Tree]]) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [S], and the adapter's gradient of a loss that pulls at each differently.
+    """Log-probabilities [S], and the adapter's gradient of a loss that weights each differently.
 
     The loss of a tree does not depend on its neighbours: Σ over branches (-1)^k / (k + 1) logp.
     """
@@ -117,5 +117,5 @@ def logps_and_gradient(layout: Layout, model: Any, bins: list[list[Tree]]) -> tu
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """Relative L2."""
+    """The relative L2 distance."""
     return float((a - b).norm() / b.norm())

@@ -1,7 +1,7 @@
-"""The engine in processes that are forked from one that has loaded its libraries.
+"""The engine in processes forked from one that has already loaded its libraries.
 
-They are what ``python -m training.engine`` is in all but the seconds of loading: they take
-signals, can be killed, and leave what a killed process leaves.
+They behave like ``python -m training.engine`` without the seconds of loading: they handle
+signals, can be killed, and leave behind what a killed process leaves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _live(kind: str, folder: str, environment: dict[str, str]) -> None:
 
 
 class Life:
-    """One process of the engine, to be waited for and ended as a subprocess is."""
+    """A process of the engine that can be waited for and ended like a subprocess."""
 
     def __init__(self, kind: str, folder: Path, environment: dict[str, str]) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -34,7 +34,7 @@ class Life:
         self._process.start()
 
     def poll(self) -> int | None:
-        """The exit status, None while it runs."""
+        """The exit status; None while it runs."""
         return self._process.exitcode
 
     def wait(self, seconds: float = 280) -> int:
@@ -56,14 +56,14 @@ def start_life(kind: str, folder: Path, **environment: str) -> Life:
 
 
 def live(folder: Path) -> int:
-    """One whole life of a sampling engine; its exit status."""
+    """Run a sampling engine to its end; returns its exit status."""
     return start_life("sample", folder).wait()
 
 
 def live_until(folder: Path, moment: float) -> bool:
-    """Kill the engine ``moment`` seconds after it wrote something new, or began; False: it ended.
+    """Kill the engine ``moment`` seconds after new output or its start; False if it had ended.
 
-    Half of the moments count from the start, so that loading is met too.
+    Half of the moments count from the start, so that some kills happen during loading.
     """
     file = folder / "completions.jsonl"
     size = file.stat().st_size if file.exists() else 0

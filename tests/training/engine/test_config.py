@@ -1,4 +1,4 @@
-"""Jobs are checked when they are read, and a fault names its field."""
+"""Jobs are checked when they are read, and an error names its field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures in words: what the libraries say becomes a kind that the rest can rely on."""
+"""Errors explained: library errors are mapped to kinds that the rest of the code relies on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.engine.errors import EngineError, explain
 
 
 def wrapped(inner: Exception) -> Exception:
-    """``inner`` as a library reports it: as the cause of an error of its own."""
+    """``inner`` as a library reports it: as the cause of the library's own error."""
     try:
         try:
             raise inner
@@ -39,6 +39,6 @@ def wrapped(inner: Exception) -> Exception:
     ],
 )
 def test_an_error_has_a_kind_and_words(error: Exception, kind: str) -> None:
-    found = explain(error)
-    assert found.kind == kind
-    assert found.message
+    explanation = explain(error)
+    assert explanation.kind == kind
+    assert explanation.message

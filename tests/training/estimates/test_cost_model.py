@@ -1,4 +1,4 @@
-"""What a round is estimated to take, by table; and what is named where it cannot fit."""
+"""The estimated cost of a round, by table; and what is named if it cannot fit."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from training.estimates.model_shape import ModelShape, shape_of
 from training.jobs.hardware import Hardware
 
 JOB = DpoJob(model=Model(base="any"))
-SEVEN = ModelShape(  # about what a model of seven billion parameters is like
+SEVEN = ModelShape(  # roughly a model of seven billion parameters
     parameters=7_000_000_000,
     linear=6_700_000_000,
     widths=32 * 7 * 10_000,

@@ -32,7 +32,7 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def real_adapter(base: Path, tmp_path: Path) -> Path:  # noqa: F811
-    """An adapter on the tiny model that says something else than its base."""
+    """An adapter on the tiny model whose answers differ from the base's."""
     import torch
 
     from training.engine.config import Lora
@@ -49,7 +49,7 @@ def real_adapter(base: Path, tmp_path: Path) -> Path:  # noqa: F811
 
 @pytest.fixture
 def judged(cast) -> list[PreferencePair]:
-    """Two pairs to train on, one held out, each of two judgements that agree."""
+    """Two training pairs and one held-out pair, each from two judgements that agree."""
     for held_out in (False, False, True):
         prompt = make_prompt(cast.project, held_out=held_out)
         make_comparison(cast.project, prompt=prompt, wanted=2)
@@ -89,7 +89,7 @@ def new_round(cast, adapter) -> Callable[..., Round]:
         if is_new:
             snapshot.pairs.set(pairs)
         ended = timezone.now()
-        found = Round.objects.create(
+        round_ = Round.objects.create(
             project=project,
             number=number,
             snapshot=snapshot,
@@ -141,19 +141,19 @@ def new_round(cast, adapter) -> Callable[..., Round]:
         }
         for name, (first, last) in values.items():
             for step, value in ((0, first), (4, last)):
-                Metric.objects.create(round=found, step=step, name=name, value=value)
-        return found
+                Metric.objects.create(round=round_, step=step, name=name, value=value)
+        return round_
 
     return new
 
 
 @pytest.fixture
 def answered(cast, judged, new_round) -> Round:
-    """A round whose policy and whose start have answered the same held-out prompts."""
-    found = new_round()
+    """A round whose policy and start policy have answered the same held-out prompts."""
+    round_ = new_round()
     looping = "and so it goes on " * 8
     for number in range(4):
         prompt = make_prompt(cast.project, f"Held-out question {number}?", held_out=True)
-        make_completion(prompt, found.start, f"Before {number}. {looping if number else ''}")
-        make_completion(prompt, found.policy, f"Now {number}.", finish_reason="stop")
-    return found
+        make_completion(prompt, round_.start, f"Before {number}. {looping if number else ''}")
+        make_completion(prompt, round_.policy, f"Now {number}.", finish_reason="stop")
+    return round_

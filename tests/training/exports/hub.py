@@ -1,6 +1,6 @@
-"""A real HTTP server that speaks a model hub's upload interface, as far as the client asks.
+"""A real HTTP server with the part of a model hub's upload API that the client uses.
 
-It keeps what it is sent: ``Hub.repos`` maps a name to its files. Large files come by git LFS.
+It stores what it receives: ``Hub.repos`` maps a name to its files. Large files use git LFS.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"id": name, "private": repo.private, "siblings": [], "tags": []})
 
     def do_PUT(self) -> None:
-        # As on the real hub: the address of an object is permission enough.
+        # As on the real hub, an object's address needs no further permission.
         hub: Hub = self.server.hub
         hub.paths.append(f"PUT {self.path}")
         hub.objects[self.path.rpartition("/")[2]] = self._body()
@@ -66,34 +66,34 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self._body()
         if self.path == "/api/repos/create":
-            told = json.loads(body)
-            name = "/".join(filter(None, [told.get("organization"), told["name"]]))
+            repo = json.loads(body)
+            name = "/".join(filter(None, [repo.get("organization"), repo["name"]]))
             name = name if "/" in name else f"me/{name}"
             if name in hub.repos:
-                told = {"error": "You already created this model repo", "url": f"{hub.url}/{name}"}
-                self._answer(told, 409)
+                error = {"error": "You already created this model repo", "url": f"{hub.url}/{name}"}
+                self._answer(error, 409)
             else:
-                hub.repos[name] = Repo(private=told.get("visibility") == "private")
+                hub.repos[name] = Repo(private=repo.get("visibility") == "private")
                 self._answer({"url": f"{hub.url}/{name}", "name": name, "id": name})
         elif self.path == "/api/validate-yaml":
             self._answer({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
             files = [
                 {
-                    "path": one["path"],
-                    "uploadMode": "lfs" if one["path"].endswith(LARGE) else "regular",
+                    "path": file["path"],
+                    "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
                     "shouldIgnore": False,
                 }
-                for one in json.loads(body)["files"]
+                for file in json.loads(body)["files"]
             ]
             self._answer({"files": files})
         elif self.path.endswith("/info/lfs/objects/batch"):
             objects = [
                 {
-                    **one,
-                    "actions": {"upload": {"href": f"{hub.url}/objects/{one['oid']}"}},
+                    **lfs_object,
+                    "actions": {"upload": {"href": f"{hub.url}/objects/{lfs_object['oid']}"}},
                 }
-                for one in json.loads(body)["objects"]
+                for lfs_object in json.loads(body)["objects"]
             ]
             self._answer({"transfer": "basic", "objects": objects})
         elif "/commit/" in self.path:
@@ -105,18 +105,18 @@ class Handler(BaseHTTPRequestHandler):
         name = self._repo("/api/models/")
         repo = hub.repos[name]
         for line in body.decode().splitlines():
-            told = json.loads(line)
-            value = told["value"]
-            if told["key"] == "header":
+            entry = json.loads(line)
+            value = entry["value"]
+            if entry["key"] == "header":
                 repo.messages.append(value["summary"])
-            elif told["key"] == "file":
+            elif entry["key"] == "file":
                 repo.files[value["path"]] = base64.b64decode(value["content"])
-            elif told["key"] == "lfsFile":
+            elif entry["key"] == "lfsFile":
                 repo.files[value["path"]] = hub.objects[value["oid"]]
         self._answer({"commitUrl": f"{hub.url}/{name}/commit/abc", "commitOid": "a" * 40})
 
     def _begin(self) -> Hub | None:
-        """Whether the token is right; None where an answer has been given."""
+        """The hub if the token is right; None if an error has been sent."""
         hub: Hub = self.server.hub
         hub.paths.append(f"{self.command} {self.path}")
         status = hub.refuse_with
@@ -142,13 +142,13 @@ class Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def _answer(self, told: dict[str, Any], status: int = 200) -> None:
-        data = json.dumps(told).encode()
+    def _answer(self, content: dict[str, Any], status: int = 200) -> None:
+        data = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        if "error" in told:
-            self.send_header("X-Error-Message", told["error"])
+        if "error" in content:
+            self.send_header("X-Error-Message", content["error"])
         self.end_headers()
         self.wfile.write(data)
 

@@ -1,4 +1,4 @@
-"""Tar archives that are made while they are sent."""
+"""Tar archives that are generated while they are sent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_any_tar_reads_it_and_its_size_is_known(tmp_path: Path, size: int) -> No
     data = b"".join(tar_of(members))
     assert len(data) == size_of(members)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        found = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
-    assert found == {
+        contents = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    assert contents == {
         "top/README.md": "new ü".encode(),
         f"top/deep/{'n' * 120}/wörter.bin": b"x" * size,
     }

@@ -1,4 +1,4 @@
-"""Pushing to a real local server that speaks the hub's upload interface."""
+"""Pushing to a real local server with the hub's upload API."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def hub(settings, monkeypatch) -> Iterator[Hub]:
     # Large files go to the hub's own storage by default; the server here speaks git LFS.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr("training.exports.hub_push.BEAT_SECONDS", 0.05)
-    with running_hub() as found:
-        settings.HUB_URL = found.url
-        yield found
+    with running_hub() as server:
+        settings.HUB_URL = server.url
+        yield server
 
 
-def push(found, **fields) -> HubPush:
+def push(round_, **fields) -> HubPush:
     values = {"what": "adapter", "repo": "lab/helpdesk-1", "token": TOKEN, **fields}
-    made = start_push(round_=found, **values)
+    made = start_push(round_=round_, **values)
     run_push(made.pk)
     made.refresh_from_db()
     return made
@@ -87,14 +87,14 @@ def test_private_never_goes_to_a_place_that_is_open(answered, hub):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message"),
     [(401, "does not accept this token"), (403, "may not write to lab/helpdesk-1"), (400, "400")],
 )
-def test_refusals_are_told_in_words_and_without_the_token(answered, hub, status, words):
+def test_refusals_are_told_in_words_and_without_the_token(answered, hub, status, message):
     hub.refuse_with = status
     made = push(answered)
     assert made.state == Job.State.FAILED
-    assert words in made.error
+    assert message in made.error
     assert TOKEN not in made.error
     assert made.token_sealed == ""
 

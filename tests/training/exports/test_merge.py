@@ -1,4 +1,4 @@
-"""A merged model by the real engine; and the lines that the page shows, run as they stand."""
+"""A model merged by the real engine; and the page's code snippets, run unchanged."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def trained(new_round, base: Path, real_adapter: Path) -> Round:
     """A round whose adapter is a real one, on the tiny model."""
-    found = new_round()
-    Policy.objects.filter(pk__in=[found.start_id, found.policy_id]).update(base_model=str(base))
-    Policy.objects.filter(pk=found.policy_id).update(adapter_path=str(real_adapter))
-    return Round.objects.select_related("policy", "start", "project").get(pk=found.pk)
+    round_ = new_round()
+    Policy.objects.filter(pk__in=[round_.start_id, round_.policy_id]).update(base_model=str(base))
+    Policy.objects.filter(pk=round_.policy_id).update(adapter_path=str(real_adapter))
+    return Round.objects.select_related("policy", "start", "project").get(pk=round_.pk)
 
 
 def run_lines(text: str) -> dict:
-    found: dict = {}
-    exec(text, found)
-    return found
+    namespace: dict = {}
+    exec(text, namespace)
+    return namespace
 
 
 @pytest.mark.slow
 def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
-    """One walk, because the engine is a process of its own and starts but once."""
+    """A single test, so that the engine, a separate process, only starts once."""
     import torch
 
     manager = client_of(cast.manager)
@@ -59,12 +59,12 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
 
     page = manager.get(address)
     assert "every 3s" not in page.content.decode()
-    lines = {one.library: one for one in page.context["lines"]}
+    lines = {snippet.library: snippet for snippet in page.context["lines"]}
     assert list(lines) == ["peft", "transformers", "vLLM"]
-    assert [bool(one.guard) for one in lines.values()] == [False, False, True]
-    for one in lines.values():
-        assert escape(one.text) in page.content.decode()  # what is run below is what is shown
-        assert len(one.text.strip().split("\n")) == 3
+    assert [bool(snippet.guard) for snippet in lines.values()] == [False, False, True]
+    for snippet in lines.values():
+        assert escape(snippet.text) in page.content.decode()  # what is run below is what is shown
+        assert len(snippet.text.strip().split("\n")) == 3
     ours, plain = run_lines(lines["peft"].text), run_lines(lines["transformers"].text)
     asked = plain["tokenizer"]("what is the capital", return_tensors="pt")
     with torch.no_grad():
@@ -91,10 +91,10 @@ def test_merged_loaded_and_removed(trained, cast, client_of, real_adapter):
 
 
 def test_a_round_without_a_policy_has_nothing_to_merge(new_round):
-    found = new_round()
-    found.policy = None
+    round_ = new_round()
+    round_.policy = None
     with pytest.raises(Refused, match="has succeeded"):
-        start_merge(round_=found)
+        start_merge(round_=round_)
 
 
 def test_a_queued_merge_is_cancelled_at_once_and_not_run(new_round):
@@ -108,11 +108,11 @@ def test_a_queued_merge_is_cancelled_at_once_and_not_run(new_round):
 def test_a_model_on_its_way_to_a_hub_is_not_removed(new_round, tmp_path, settings):
     from training.models import HubPush
 
-    found = new_round()
+    round_ = new_round()
     folder = settings.RUNS_DIR / tmp_path.name / "merged"
     folder.mkdir(parents=True)
-    Merge.objects.create(round=found, state=Job.State.SUCCEEDED, run_dir=str(folder.parent))
-    HubPush.objects.create(round=found, what=HubPush.What.MERGED, repo="a/b")
+    Merge.objects.create(round=round_, state=Job.State.SUCCEEDED, run_dir=str(folder.parent))
+    HubPush.objects.create(round=round_, what=HubPush.What.MERGED, repo="a/b")
     with pytest.raises(Refused, match="on its way"):
-        remove_merged(round_=found)
+        remove_merged(round_=round_)
     assert folder.is_dir()

@@ -1,4 +1,4 @@
-"""The model card: Hugging Face can read it, it names nobody, and it guesses nothing."""
+"""The model card: Hugging Face can read it, it names no person, and it guesses nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_its_metadata_is_hugging_faces(answered):
     data = ModelCard(card_of(answered)).data
     assert (data.base_model, data.library_name) == ("some/model", "peft")
     assert {"whetstone", "dpo", "lora"} <= set(data.tags)
-    results = {one.metric_name: one.metric_value for one in data.eval_results or []}
+    results = {result.metric_name: result.metric_value for result in data.eval_results or []}
     assert results == {"Reward accuracy": 0.8, "Ranking accuracy": 0.6, "Held-out loss": 0.512}
     merged = ModelCard(card_of(answered, what="merged")).data
     assert (merged.library_name, "lora" in merged.tags) == ("transformers", False)

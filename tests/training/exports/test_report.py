@@ -1,4 +1,4 @@
-"""Every figure of a report, from rows."""
+"""Every figure of a report, computed from rows."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def test_agreement_is_over_pairs_of_verdicts_on_the_same_comparison(votes, same,
 
 
 def test_shares_have_their_n_and_interval(answered):
-    found = report_of(answered).accuracy
-    assert found is not None
-    assert found.rewarded == WinRate(8, 2)
-    assert (found.ranked, found.ranked_at_start) == (WinRate(6, 4), WinRate(5, 5))
-    assert found.ranked_by_reference == WinRate(5, 5)
-    low, high = found.rewarded.interval or (0, 0)
+    accuracy = report_of(answered).accuracy
+    assert accuracy is not None
+    assert accuracy.rewarded == WinRate(8, 2)
+    assert (accuracy.ranked, accuracy.ranked_at_start) == (WinRate(6, 4), WinRate(5, 5))
+    assert accuracy.ranked_by_reference == WinRate(5, 5)
+    low, high = accuracy.rewarded.interval or (0, 0)
     assert 0.45 < low < 0.5 < 0.94 < high < 0.95
 
 
 def test_loss_margins_and_cost(answered, settings):
     settings.PRICE_PER_HOUR = 4.0
-    told = report_of(answered)
-    assert told.loss == Before(0.693, 0.512)
-    assert told.margins[0] == ("5", -0.25)
-    assert [name for name, _value in told.margins] == ["5", "25", "50", "75", "95"]
-    assert told.cost.device_seconds == pytest.approx(8 + 2 + 2)
-    assert (told.cost.pairs, told.cost.tokens) == (16, 1000)
-    assert told.cost.tokens_per_second == pytest.approx(100)
-    assert told.cost.price == pytest.approx(0.1)
+    report = report_of(answered)
+    assert report.loss == Before(0.693, 0.512)
+    assert report.margins[0] == ("5", -0.25)
+    assert [name for name, _value in report.margins] == ["5", "25", "50", "75", "95"]
+    assert report.cost.device_seconds == pytest.approx(8 + 2 + 2)
+    assert (report.cost.pairs, report.cost.tokens) == (16, 1000)
+    assert report.cost.tokens_per_second == pytest.approx(100)
+    assert report.cost.price == pytest.approx(0.1)
 
 
 def test_without_a_price_there_is_none(answered):
@@ -56,13 +56,13 @@ def test_raters_are_counted_and_what_is_taken_back_is_not(answered, cast):
     from annotate.models import Membership
     from annotate.people.members import leave
 
-    told = report_of(answered).raters
-    assert (told.raters, told.judgements, told.agreement) == (2, 6, WinRate(3, 0))
+    figures = report_of(answered).raters
+    assert (figures.raters, figures.judgements, figures.agreement) == (2, 6, WinRate(3, 0))
     gone = Membership.objects.get(user=cast.colleague)
     leave(membership=gone, take_judgements=True)
-    told = report_of(answered).raters
-    assert told.raters <= 1
-    assert told.agreement.decided == 0
+    figures = report_of(answered).raters
+    assert figures.raters <= 1
+    assert figures.agreement.decided == 0
 
 
 def test_the_manner_is_measured_before_and_now(answered):
@@ -81,14 +81,14 @@ def test_samples_stand_beside_the_starts(answered):
 
 
 def test_one_answer_has_no_interval():
-    one = style_of("x", [("Hello.", "length")])
-    assert one is not None
-    assert (one.length, one.length_error, one.cut_off) == (6, None, WinRate(1, 0))
+    style = style_of("x", [("Hello.", "length")])
+    assert style is not None
+    assert (style.length, style.length_error, style.cut_off) == (6, None, WinRate(1, 0))
 
 
 def test_a_round_from_before_the_counts_still_has_its_accuracy(new_round):
-    told = report_of(new_round(result={"device": "cpu"}))
-    assert told.accuracy is not None
-    assert told.accuracy.rewarded == WinRate(8, 2)
-    assert told.accuracy.ranked is None
-    assert told.margins == []
+    report = report_of(new_round(result={"device": "cpu"}))
+    assert report.accuracy is not None
+    assert report.accuracy.rewarded == WinRate(8, 2)
+    assert report.accuracy.ranked is None
+    assert report.margins == []

@@ -1,4 +1,4 @@
-"""The report, the comparison and the downloads as a manager meets them."""
+"""The report, the comparison and the downloads as a manager uses them."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_the_round_page_leads_to_it(answered, manager):
 
 
 def test_a_round_that_has_not_succeeded_has_none(new_round, manager):
-    found = new_round()
-    Round.objects.filter(pk=found.pk).update(state=Round.State.FAILED, policy=None)
+    round_ = new_round()
+    Round.objects.filter(pk=round_.pk).update(state=Round.State.FAILED, policy=None)
     assert manager.get(REPORT).status_code == 404
     assert manager.post(reverse("merge", args=["sharpen", 1])).status_code == 404
 
@@ -79,7 +79,7 @@ def test_the_adapter_comes_with_a_fresh_card(answered, manager, adapter):
     assert int(response["Content-Length"]) == len(data)
     assert response["Content-Disposition"] == 'attachment; filename="sharpen-round-1.tar"'
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        files = {one.name: archive.extractfile(one).read() for one in archive}
+        files = {member.name: archive.extractfile(member).read() for member in archive}
     assert files["sharpen-round-1/adapter_model.safetensors"] == b"weights" * 100
     assert b"## Results" in files["sharpen-round-1/README.md"]
     assert (
@@ -125,7 +125,7 @@ def two(answered, new_round) -> tuple[Round, Round]:
 
 
 def test_settings_that_differ_are_named(two):
-    names = {one.name: (one.a, one.b) for one in settings_that_differ(*two)}
+    names = {setting.name: (setting.a, setting.b) for setting in settings_that_differ(*two)}
     assert names == {"beta": (0.1, 0.3)}
 
 
@@ -135,10 +135,10 @@ def test_flat_names_what_is_inside():
 
 def test_pairs_that_only_one_has_are_counted(two):
     a, b = two
-    told = data_difference(a.snapshot, b.snapshot)
-    assert (told.both, told.a.train, told.a.held_out) == (2, 1, 0)
-    assert (told.b.train, told.b.held_out, told.is_same) == (0, 0, False)
-    assert told.same_held_out
+    difference = data_difference(a.snapshot, b.snapshot)
+    assert (difference.both, difference.a.train, difference.a.held_out) == (2, 1, 0)
+    assert (difference.b.train, difference.b.held_out, difference.is_same) == (0, 0, False)
+    assert difference.same_held_out
     assert data_difference(a.snapshot, a.snapshot).is_same
 
 

@@ -1,4 +1,4 @@
-"""The engine as a child: real processes, with a job that the engine refuses or that is stopped."""
+"""The engine as a child process: jobs that it refuses, and jobs that are stopped."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("ending", "words"),
+    ("ending", "phrase"),
     [
         (EngineEnding(-9, None, None), "SIGKILL"),
         (EngineEnding(-9, None, None), "memory"),
@@ -112,8 +112,8 @@ def test_a_child_that_ignores_the_request_is_ended_with_all_of_its_group(tmp_pat
         ),
     ],
 )
-def test_an_ending_has_words(ending, words):
-    assert words in ending.words()
+def test_an_ending_has_words(ending, phrase):
+    assert phrase in ending.words()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_engine_without_a_heartbeat_is_ended_and_says_so(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("wish", "renewed"), [("stop", True), ("lost", False)])
 def test_the_lease_is_renewed_unless_the_job_is_lost(tmp_path, monkeypatch, wish, renewed):
-    """Who is asked to stop may take its time for a checkpoint; who was replaced may not."""
+    """An engine asked to stop may take time for a checkpoint; one that was replaced may not."""
     seen = []
 
     def follow(_):
@@ -173,7 +173,7 @@ def test_silence_is_not_counted_while_nobody_listens(tmp_path, monkeypatch):
     beat = tmp_path / "heartbeat"
     pulse = Heartbeat(beat)
     silences = []
-    for seconds in (1, 2, 60, 3):  # in the third the worker itself was stopped
+    for seconds in (1, 2, 60, 3):  # during the third wait the worker itself was suspended
         now[0] += seconds
         silences.append(pulse.silence())
     assert silences == [1, 3, 0, 3]
@@ -194,7 +194,7 @@ def test_no_room_for_the_reason_is_the_reason(tmp_path, monkeypatch):
 
 
 def test_engines_that_lost_their_worker_are_ended(tmp_path, settings):
-    """Also one that was stopped, and could not end by itself; not one whose worker lives."""
+    """Also a suspended one, which cannot end by itself; but not one whose worker is alive."""
     settings.RUNS_DIR = tmp_path
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(60)
@@ -217,7 +217,7 @@ def test_engines_that_lost_their_worker_are_ended(tmp_path, settings):
 
 @pytest.mark.slow
 def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkeypatch, settings):
-    """``accelerate launch`` with the base spread: its processes obey a stop and leave nobody."""
+    """``accelerate launch`` with the base sharded: its processes obey a stop and none is left."""
     settings.LAUNCHER = (
         f"{sys.executable} -m accelerate.commands.launch --num_processes 2 --num_machines 1 "
         "--mixed_precision no --dynamo_backend no --main_process_port 0 "
@@ -252,7 +252,7 @@ def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkey
     assert list(tmp_path.glob("checkpoint-*/manifest.json"))
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info)]
 
-    if not THOROUGH:  # test_process_group.py tries to go on from a checkpoint
+    if not THOROUGH:  # test_process_group.py tests resuming from a checkpoint
         return
     ending = run_engine(kind="dpo", run_dir=tmp_path, follow=lambda _: "go on")
     assert ending.result, ending.words()
@@ -266,13 +266,13 @@ def test_a_launcher_starts_stops_and_goes_on_with_two_processes(tmp_path, monkey
         ("dpo", 1, "", []),
         ("sft", 2, "", ["--multi_gpu", "--num_processes=2"]),
         ("sample", 2, "", []),
-        ("dpo", 2, "mpirun -n 4 python", ["mpirun", "4"]),  # the operator's decides
+        ("dpo", 2, "mpirun -n 4 python", ["mpirun", "4"]),  # the operator's launcher decides
     ],
 )
 def test_a_round_is_spread_over_as_many_gpus_as_it_asks(
     kind, processes, launcher, expected, settings
 ):
     settings.LAUNCHER = launcher
-    words = engine_process._launcher(kind, processes)
-    assert set(expected) <= set(words)
-    assert ("--multi_gpu" in words) == ("--multi_gpu" in expected)
+    command = engine_process._launcher(kind, processes)
+    assert set(expected) <= set(command)
+    assert ("--multi_gpu" in command) == ("--multi_gpu" in expected)

@@ -13,11 +13,11 @@ EVEN = [(100.0 + 2 * step, step) for step in range(1, 11)]  # two seconds a step
         ([], 10, 0, None),
         ([(100.0, 1)], 10, 100, None),
         (EVEN, 40, 120, 60),
-        (EVEN, 40, 125, 55),  # five seconds have gone since the last step
-        (EVEN, 40, 1000, 0),  # never less than nothing
+        (EVEN, 40, 125, 55),  # five seconds have passed since the last step
+        (EVEN, 40, 1000, 0),  # never negative
         (EVEN, 10, 120, None),  # all done
-        ([(5.0, 3), (5.0, 4)], 10, 5, None),  # no time between them: no pace
-        # A slow start falls out of the twenty marks that count.
+        ([(5.0, 3), (5.0, 4)], 10, 5, None),  # no time between them, so no pace
+        # A slow start is not among the twenty marks that count.
         ([(0.0, 0), *((1000.0 + step, step) for step in range(1, 31))], 40, 1030, 10),
     ],
 )
@@ -26,7 +26,7 @@ def test_time_left_at_the_recent_pace(marks, total, now, expected):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (0, "less than a minute"),
         (44, "less than a minute"),
@@ -36,8 +36,8 @@ def test_time_left_at_the_recent_pace(marks, total, now, expected):
         (3 * 86_400, "about 3 days"),
     ],
 )
-def test_lengths_of_time_in_words(seconds, words):
-    assert in_words(seconds) == words
+def test_lengths_of_time_in_words(seconds, text):
+    assert in_words(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a worker records when something around the engine fails, and what a round's page tells."""
+"""What a worker records when something outside the engine fails, and what a round's page shows."""
 
 import errno
 
@@ -25,14 +25,14 @@ def claimed():
 
 
 def of_job(job, held, run_dir):
-    """What works on ``job``, once it has a run directory."""
+    """The worker for ``job``, which has a run directory."""
     worker = SamplingWorker(job, held)
     worker.run_dir = run_dir
     return worker
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "words"),
+    ("error", "state", "message"),
     [
         (OperationalError("database is locked"), "running", ""),  # the sweep has it tried again
         (DataError("too long"), "failed", "DataError: too long"),
@@ -40,12 +40,12 @@ def of_job(job, held, run_dir):
         (ArtifactError("The adapter x is not there."), "failed", "The adapter x is not there."),
     ],
 )
-def test_an_error_around_the_engine_is_recorded(claimed, tmp_path, error, state, words):
+def test_an_error_around_the_engine_is_recorded(claimed, tmp_path, error, state, message):
     job, held = claimed
     of_job(job, held, tmp_path).record_error(error)
     job.refresh_from_db()
     assert job.state == state
-    assert job.error.startswith(words)
+    assert job.error.startswith(message)
 
 
 def test_a_killed_engine_is_queued_again_and_given_up_in_the_end(tmp_path, settings):
@@ -95,8 +95,8 @@ def test_a_rounds_page_says_where_its_result_comes_from(cast, client_of):
         },
     )
     page = client_of(cast.manager).get(reverse("round", args=["sharpen", 1])).content.decode()
-    for words in ("4fdc1ab0e2c7", "2.13.0", "Xeon (AVX512)", "cd" * 32, "ef" * 32):
-        assert words in page
+    for value in ("4fdc1ab0e2c7", "2.13.0", "Xeon (AVX512)", "cd" * 32, "ef" * 32):
+        assert value in page
     assert "manage.py reproduce sharpen/1" in page
     made.provenance = {}
     made.save()

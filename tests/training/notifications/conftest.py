@@ -17,22 +17,22 @@ from training.notifications.recipients import add_recipient
 
 @pytest.fixture(autouse=True)
 def messages(monkeypatch) -> list[int]:
-    """Whom a worker would be told of. No broker is here, and rows are all that counts."""
-    told: list[int] = []
+    """The deliveries that a worker would be sent. There is no broker; only the rows matter."""
+    dispatched: list[int] = []
 
     def note(pk: int) -> bool:
-        told.append(pk)
+        dispatched.append(pk)
         return True
 
     monkeypatch.setattr("training.notifications.outbox.dispatch", note)
-    return told
+    return dispatched
 
 
 @pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
-    with running_receiver() as found:
+    with running_receiver() as server:
         settings.ENDPOINT_HOSTS = ["127.0.0.1"]
-        yield found
+        yield server
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def mail(settings) -> None:
 
 @pytest.fixture
 def add(cast) -> Callable[..., Recipient]:
-    """``add("email", address)`` tells somebody of everything."""
+    """``add("email", address)`` adds a recipient for all events."""
 
     def new(kind: str, address: str, events: list[str] | None = None, **fields: Any) -> Recipient:
         made, _secret = add_recipient(
@@ -64,7 +64,7 @@ def hook(add, receiver) -> Recipient:
 
 @pytest.fixture
 def end_round(cast) -> Callable[..., Round]:
-    """``end_round("failed")``: a round of that state that has just ended."""
+    """``end_round("failed")`` makes a round in that state that has just ended."""
     LoopSettings.objects.get_or_create(project=cast.project, defaults={"base_model": "m"})
 
     def end(state: str, number: int = 1, **fields: Any) -> Round:

@@ -1,4 +1,4 @@
-"""A real HTTP server that receives webhooks, and answers as a test asks."""
+"""A real HTTP server that receives webhooks and answers as a test asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has happened is found in the rows, and each thing is noted once for each recipient."""
+"""Events are detected from the rows, and each is recorded once for each recipient."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from training.notifications.recipients import change_events
 pytestmark = pytest.mark.django_db
 
 
-def told(recipient: Recipient) -> list[tuple[str, str]]:
+def deliveries_of(recipient: Recipient) -> list[tuple[str, str]]:
     return list(recipient.deliveries.order_by("pk").values_list("event", "subject"))
 
 
 def test_a_round_that_ends_is_told_once(add, end_round):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     end_round("succeeded")
     for _turn in range(3):
         outbox.sweep()
-    assert told(one) == [("round.succeeded", "Sharpen: round 1 has succeeded")]
+    assert deliveries_of(recipient) == [("round.succeeded", "Sharpen: round 1 has succeeded")]
     body = Delivery.objects.get().body
     assert "On 8 held-out pairs it prefers the chosen answer 75" in body
     assert "/p/sharpen/rounds/1/report/" in body
 
 
 def test_a_failure_is_told_with_its_reason(add, end_round):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     end_round("failed")
     outbox.sweep()
-    assert told(one) == [("round.failed", "Sharpen: round 1 has failed")]
+    assert deliveries_of(recipient) == [("round.failed", "Sharpen: round 1 has failed")]
     assert "The disk is full." in Delivery.objects.get().body
 
 
@@ -45,64 +45,64 @@ def test_everybody_is_told_what_they_chose(add, end_round):
     end_round("succeeded")
     end_round("failed", 2)
     outbox.sweep()
-    assert [event for event, _ in told(both)] == ["round.succeeded", "round.failed"]
-    assert [event for event, _ in told(bad)] == ["round.failed"]
+    assert [event for event, _ in deliveries_of(both)] == ["round.succeeded", "round.failed"]
+    assert [event for event, _ in deliveries_of(bad)] == ["round.failed"]
 
 
 def test_what_was_before_is_not_told(add, end_round):
     end_round("succeeded", finished_at=timezone.now() - timedelta(seconds=1))
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     outbox.sweep()
-    assert told(one) == []
+    assert deliveries_of(recipient) == []
 
 
 def test_a_wider_choice_holds_from_now_on(add, end_round):
-    one = add("email", "a@example.org", [Event.FAILED])
+    recipient = add("email", "a@example.org", [Event.FAILED])
     end_round("succeeded")
     end_round("failed", 2)
-    change_events(recipient=one, events=[Event.FAILED, Event.SUCCEEDED], is_on=True)
+    change_events(recipient=recipient, events=[Event.FAILED, Event.SUCCEEDED], is_on=True)
     outbox.sweep()
-    assert [event for event, _ in told(one)] == ["round.failed"]
+    assert [event for event, _ in deliveries_of(recipient)] == ["round.failed"]
 
 
 def test_who_is_switched_off_is_told_nothing_of_that_time(add, end_round):
-    one = add("email", "a@example.org")
-    change_events(recipient=one, events=one.events, is_on=False)
+    recipient = add("email", "a@example.org")
+    change_events(recipient=recipient, events=recipient.events, is_on=False)
     end_round("failed")
     outbox.sweep()
-    change_events(recipient=one, events=one.events, is_on=True)
+    change_events(recipient=recipient, events=recipient.events, is_on=True)
     outbox.sweep()
-    assert told(one) == []
+    assert deliveries_of(recipient) == []
 
 
 def test_numbers_that_need_attention_are_told_while_it_runs(add, end_round):
-    one = add("email", "a@example.org")
-    found = end_round("running", heartbeat_at=timezone.now())
+    recipient = add("email", "a@example.org")
+    round_ = end_round("running", heartbeat_at=timezone.now())
     for step, value in ((0, 0.69), (1, 0.5), (2, 0.8)):
-        Metric.objects.create(round=found, step=step, name="held_out/loss", value=value)
+        Metric.objects.create(round=round_, step=step, name="held_out/loss", value=value)
     outbox.sweep()
     outbox.sweep()
-    assert told(one) == [("round.warning", "Sharpen: round 1 has warnings")]
+    assert deliveries_of(recipient) == [("round.warning", "Sharpen: round 1 has warnings")]
     body = Delivery.objects.get().body
     assert "overfit" in body
     assert "Concern(" not in body
 
 
 def test_numbers_of_a_round_long_over_are_not_looked_at_again(add, end_round):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     Recipient.objects.update(since=timezone.now() - timedelta(days=9))
-    found = end_round("succeeded")
-    Round.objects.filter(pk=found.pk).update(finished_at=timezone.now() - timedelta(days=2))
+    round_ = end_round("succeeded")
+    Round.objects.filter(pk=round_.pk).update(finished_at=timezone.now() - timedelta(days=2))
     for step, value in ((0, 0.69), (1, 0.5), (2, 0.8)):
-        Metric.objects.create(round=found, step=step, name="held_out/loss", value=value)
+        Metric.objects.create(round=round_, step=step, name="held_out/loss", value=value)
     outbox.sweep()
-    assert [event for event, _ in told(one)] == ["round.succeeded"]
+    assert [event for event, _ in deliveries_of(recipient)] == ["round.succeeded"]
 
 
 def test_a_reward_model_is_told_as_one(add, end_round):
     add("email", "a@example.org")
-    found = end_round("failed")
-    Round.objects.filter(pk=found.pk).update(
+    round_ = end_round("failed")
+    Round.objects.filter(pk=round_.pk).update(
         state="succeeded", kind="reward", reward_adapter="somewhere"
     )
     outbox.sweep()
@@ -112,7 +112,7 @@ def test_a_reward_model_is_told_as_one(add, end_round):
 
 
 def test_a_decided_gate_is_told(add, cast):
-    one = add("webhook", "https://hooks.example.org/1")
+    recipient = add("webhook", "https://hooks.example.org/1")
     candidate, champion = make_policy(cast.project, "new"), make_policy(cast.project, "old")
     Gate.objects.create(
         project=cast.project,
@@ -124,7 +124,7 @@ def test_a_decided_gate_is_told(add, cast):
     )
     outbox.sweep()
     payload = json.loads(Delivery.objects.get().body)
-    assert told(one) == [("gate.decided", "Sharpen: new is the new champion")]
+    assert deliveries_of(recipient) == [("gate.decided", "Sharpen: new is the new champion")]
     assert payload["type"] == "gate.decided"
     assert payload["data"]["champion"] == "old"
     assert payload["data"]["share"] == 0.7
@@ -134,21 +134,23 @@ def test_a_gate_that_is_won_waits_for_a_manager(add, cast, monkeypatch):
     from training.policies import gates
     from training.policies.gate_rules import evidence
 
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     Gate.objects.create(
         project=cast.project,
         candidate=make_policy(cast.project, "new", state="candidate"),
         champion=make_policy(cast.project, "old", state="champion"),
     )
     outbox.sweep(look_at_gates=True)
-    assert told(one) == []  # nothing has met yet
+    assert deliveries_of(recipient) == []  # nothing has met yet
     won = gates.GateStanding(Gate.objects.get(), evidence([1.0] * 60), [], 0)
     monkeypatch.setattr("training.policies.gates.standing", lambda gate: won)
     outbox.sweep()
-    assert told(one) == []  # left for the minute's turn: weighing is dear
+    assert deliveries_of(recipient) == []  # gates are costly: only some sweeps look
     outbox.sweep(look_at_gates=True)
     outbox.sweep(look_at_gates=True)
-    assert told(one) == [("gate.ready", "Sharpen: the gate of new waits for your decision")]
+    assert deliveries_of(recipient) == [
+        ("gate.ready", "Sharpen: the gate of new waits for your decision")
+    ]
 
 
 def test_people_are_told_in_their_language_and_programs_in_english(add, end_round):
@@ -156,8 +158,8 @@ def test_people_are_told_in_their_language_and_programs_in_english(add, end_roun
     program = add("webhook", "https://hooks.example.org/1", language="de")
     end_round("failed")
     outbox.sweep()
-    assert told(person) != told(program)
-    assert told(program) == [("round.failed", "Sharpen: round 1 has failed")]
+    assert deliveries_of(person) != deliveries_of(program)
+    assert deliveries_of(program) == [("round.failed", "Sharpen: round 1 has failed")]
 
 
 def test_one_recipients_trouble_is_not_the_others(add, end_round, monkeypatch, caplog):
@@ -173,34 +175,34 @@ def test_one_recipients_trouble_is_not_the_others(add, end_round, monkeypatch, c
 
     monkeypatch.setattr(outbox, "collect", torn)
     outbox.sweep()
-    assert len(told(well)) == 1
+    assert len(deliveries_of(well)) == 1
     assert "no news for recipient" in caplog.text
 
 
 def test_two_sweeps_at_once_note_it_once(add, end_round):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     end_round("failed")
-    outbox.collect(one)
-    known = list(one.deliveries.values_list("message_id", flat=True))
+    outbox.collect(recipient)
+    known = list(recipient.deliveries.values_list("message_id", flat=True))
     Delivery.objects.bulk_create(
-        [Delivery(recipient=one, key=one.deliveries.get().key, subject="x", body="x")],
+        [Delivery(recipient=recipient, key=recipient.deliveries.get().key, subject="x", body="x")],
         ignore_conflicts=True,
     )
-    assert list(one.deliveries.values_list("message_id", flat=True)) == known
+    assert list(recipient.deliveries.values_list("message_id", flat=True)) == known
 
 
 def test_a_cancelled_round_is_nobodys_news(add, end_round):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     end_round(Round.State.CANCELLED)
     outbox.sweep()
-    assert told(one) == []
+    assert deliveries_of(recipient) == []
 
 
 def test_workers_are_told_of_what_is_due_and_of_nothing_else(add, end_round, messages):
-    one = add("email", "a@example.org")
+    recipient = add("email", "a@example.org")
     end_round("failed")
     outbox.sweep()
-    assert messages == [one.deliveries.get().pk]
+    assert messages == [recipient.deliveries.get().pk]
     Delivery.objects.update(next_at=timezone.now() + timedelta(hours=1))
     outbox.sweep()
     assert len(messages) == 1
@@ -211,6 +213,6 @@ def test_without_redis_it_is_found_out_once(add, end_round, monkeypatch):
         add("email", f"{name}@example.org")
     end_round("failed")
     asked = []
-    monkeypatch.setattr(outbox, "dispatch", asked.append)  # gives None: not told
+    monkeypatch.setattr(outbox, "dispatch", asked.append)  # returns None: no worker was notified
     outbox.sweep()
     assert len(asked) == 1

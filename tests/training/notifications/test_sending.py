@@ -21,7 +21,7 @@ State = Delivery.State
 
 
 def later() -> None:
-    """As if the wait were over."""
+    """Pretend that the wait is over."""
     Delivery.objects.update(next_at=timezone.now() - timedelta(seconds=1))
 
 
@@ -54,13 +54,13 @@ def test_an_outage_loses_nothing_and_repeats_the_id(hook, receiver, end_round):
     message = hook.deliveries.get()
     assert send(message).state == State.WAITING
     assert message.answer == "Answered with status 500."
-    assert send(message).attempt == 1  # its time has not come
+    assert send(message).attempt == 1  # it is not due yet
     for expected in (State.WAITING, State.SENT):
         later()
         assert send(message).state == expected
     assert len(receiver.messages) == 3
-    assert len({one.headers["webhook-id"] for one in receiver.messages}) == 1
-    assert len({one.body for one in receiver.messages}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.messages}) == 1
+    assert len({request.body for request in receiver.messages}) == 1
     later()
     send(message)
     assert len(receiver.messages) == 3
@@ -81,7 +81,7 @@ def test_the_waits_grow_and_then_it_is_given_up(hook, receiver):
     news.send_again(delivery=message)
     receiver.script.clear()
     assert send(message).state == State.SENT
-    assert len({one.headers["webhook-id"] for one in receiver.messages}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.messages}) == 1
 
 
 def test_a_worker_that_died_half_way_leaves_it_to_the_next(hook, receiver):
@@ -130,10 +130,10 @@ def test_nobody_there_is_said(add, settings):
 
 
 def test_mail_goes_out_once_with_an_id_of_its_own(add, mail, end_round):
-    one = add("email", "ada@example.org")
+    recipient = add("email", "ada@example.org")
     end_round("succeeded")
     news.sweep()
-    message = send(one.deliveries.get())
+    message = send(recipient.deliveries.get())
     later()
     send(message)
     (letter,) = outbox.outbox

@@ -1,4 +1,4 @@
-"""The pages: who is told, the secret that is shown once, and what was sent."""
+"""The pages: who is notified, the secret that is shown once, and what was sent."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def change(client, recipient, do, **fields):
 
 
 def test_only_managers_see_and_change_it(add, cast, client_of):
-    one = add("email", "ada@example.org")
-    change_one = reverse("change_recipient", args=["sharpen", one.pk])
+    recipient = add("email", "ada@example.org")
+    change_url = reverse("change_recipient", args=["sharpen", recipient.pk])
     for person, status in ((cast.stranger, 404), (cast.rater, 403)):
         client = client_of(person)
         assert client.get(PAGE).status_code == status
         assert client.get(DELIVERIES).status_code == status
-        assert client.post(change_one, {"do": "remove"}).status_code == status
+        assert client.post(change_url, {"do": "remove"}).status_code == status
     assert Recipient.objects.exists()
 
 
 def test_a_new_webhooks_secret_is_shown_once(manager, receiver):
     wish = {"kind": "webhook", "address": receiver.url, "events": ["round.failed"]}
     page = text(manager.post(PAGE, wish))
-    one = Recipient.objects.get()
-    assert secret_of(one).startswith("whsec_")
-    assert secret_of(one) in page
-    assert secret_of(one) not in one.secret_sealed
-    assert secret_of(one) not in text(manager.get(PAGE))
+    recipient = Recipient.objects.get()
+    assert secret_of(recipient).startswith("whsec_")
+    assert secret_of(recipient) in page
+    assert secret_of(recipient) not in recipient.secret_sealed
+    assert secret_of(recipient) not in text(manager.get(PAGE))
 
 
 def test_another_secret_takes_the_olds_place(manager, hook):
@@ -65,7 +65,7 @@ def test_a_mail_address_is_added_and_told_once(manager, mail):
 
 
 @pytest.mark.parametrize(
-    ("kind", "address", "words"),
+    ("kind", "address", "message"),
     [
         ("email", "nobody", "valid email address"),
         ("webhook", "ftp://example.org", "begins with https://"),
@@ -74,9 +74,9 @@ def test_a_mail_address_is_added_and_told_once(manager, mail):
         ("webhook", "", "This field is required."),
     ],
 )
-def test_what_cannot_be_told_is_refused(manager, mail, receiver, kind, address, words):
+def test_what_cannot_be_told_is_refused(manager, mail, receiver, kind, address, message):
     wish = {"kind": kind, "address": address, "events": ["round.failed"]}
-    assert words in text(manager.post(PAGE, wish))
+    assert message in text(manager.post(PAGE, wish))
     assert not Recipient.objects.exists()
 
 
@@ -87,22 +87,22 @@ def test_without_a_mail_server_the_page_says_what_to_set(manager, settings):
 
 
 def test_events_are_chosen_anew(manager, add):
-    one = add("email", "ada@example.org")
-    change(manager, one, "events", events=["gate.decided"])
-    one.refresh_from_db()
-    assert one.events == [Event.GATE_DECIDED]
-    assert "Choose at least one event" in text(change(manager, one, "events"))
+    recipient = add("email", "ada@example.org")
+    change(manager, recipient, "events", events=["gate.decided"])
+    recipient.refresh_from_db()
+    assert recipient.events == [Event.GATE_DECIDED]
+    assert "Choose at least one event" in text(change(manager, recipient, "events"))
 
 
 def test_switching_off_and_on_and_removing(manager, add):
-    one = add("email", "ada@example.org")
-    change(manager, one, "off")
-    one.refresh_from_db()
-    assert not one.is_on
-    change(manager, one, "on")
-    one.refresh_from_db()
-    assert one.is_on
-    change(manager, one, "remove")
+    recipient = add("email", "ada@example.org")
+    change(manager, recipient, "off")
+    recipient.refresh_from_db()
+    assert not recipient.is_on
+    change(manager, recipient, "on")
+    recipient.refresh_from_db()
+    assert recipient.is_on
+    change(manager, recipient, "remove")
     assert not Recipient.objects.exists()
 
 

@@ -1,4 +1,4 @@
-"""The playground: who may, what is asked, what is shown, blind or named."""
+"""The playground: who may use it, what is asked, what is shown, blind or named."""
 
 from __future__ import annotations
 
@@ -81,23 +81,23 @@ def test_both_policies_are_asked_what_was_typed(manager, endpoint, base):
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Why\nnot?"},
     ]
-    assert [(one.policy.slug, one.is_served) for one in made.answers.all()] == [
+    assert [(answer.policy.slug, answer.is_served) for answer in made.answers.all()] == [
         ("served", True),
         ("here", False),
     ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"question": " "}, "is empty"),
         ({"question": "a\0b"}, "Null characters"),
         ({"first": "0"}, "valid choice"),
     ],
 )
-def test_what_cannot_be_asked_is_said(manager, endpoint, changes, words):
+def test_what_cannot_be_asked_is_said(manager, endpoint, changes, message):
     url = reverse("playground", args=[endpoint.project.slug])
-    assert words in manager.post(url, form(endpoint, **changes)).text
+    assert message in manager.post(url, form(endpoint, **changes)).text
     assert not Tryout.objects.exists()
 
 
@@ -124,8 +124,8 @@ def test_an_endpoints_answer_streams_into_the_page(manager, cast, endpoint, stub
 
     stub.script.append(slowly)
     run_answer(answer_of(made).pk, stopping=look)
-    one = answer_of(made)
-    assert (one.state, one.text, one.finish_reason, one.token_count) == (
+    answer = answer_of(made)
+    assert (answer.state, answer.text, answer.finish_reason, answer.token_count) == (
         *("succeeded", "Paris is it.", "stop"),
         3,
     )
@@ -139,7 +139,7 @@ def test_an_endpoints_answer_streams_into_the_page(manager, cast, endpoint, stub
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("trouble", "message"),
     [
         (does.tells_the_key(401), "refuses the key (401)"),
         (does.fails(503), "has a fault (503)"),
@@ -149,12 +149,12 @@ def test_an_endpoints_answer_streams_into_the_page(manager, cast, endpoint, stub
         (does.redirects("http://example.org"), "not followed"),
     ],
 )
-def test_trouble_is_told_and_what_came_is_kept(manager, cast, endpoint, stub, trouble, words):
+def test_trouble_is_told_and_what_came_is_kept(manager, cast, endpoint, stub, trouble, message):
     made = ask(cast, endpoint)
     stub.script.append(trouble)
     run_answer(answer_of(made).pk)
     assert answer_of(made).state == "failed"
-    assert words in answer_of(made).error
+    assert message in answer_of(made).error
     assert KEY not in manager.get(page(made)).text
 
 
@@ -248,10 +248,10 @@ def test_the_prompt_goes_into_the_project_once(manager, cast, endpoint):
 @pytest.mark.stack
 def test_the_engine_answers_for_a_local_policy(manager, cast, endpoint, base):
     made = ask(cast, endpoint, base, base)
-    one = answer_of(made)
-    run_answer(one.pk)
-    one.refresh_from_db()
-    assert (one.state, one.error) == ("succeeded", "")
-    assert one.text.strip()
-    assert one.token_count
-    assert one.text.split()[0] in manager.get(page(made)).text
+    answer = answer_of(made)
+    run_answer(answer.pk)
+    answer.refresh_from_db()
+    assert (answer.state, answer.error) == ("succeeded", "")
+    assert answer.text.strip()
+    assert answer.token_count
+    assert answer.text.split()[0] in manager.get(page(made)).text

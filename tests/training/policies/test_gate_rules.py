@@ -34,7 +34,7 @@ def test_what_a_meeting_is_worth(votes, candidate, value):
         (0, 12, 0, 400, "reject"),
         (60, 40, 0, 400, "go on"),
         (120, 80, 0, 400, "promote"),
-        (120, 80, 100, 400, "promote"),  # ties neither help nor harm
+        (120, 80, 100, 400, "promote"),  # ties make no difference
         (80, 120, 0, 400, "reject"),
         (100, 100, 0, 400, "go on"),
         (200, 200, 0, 400, "reject"),  # the cap
@@ -50,11 +50,11 @@ def test_verdicts(wins, losses, ties, most, verdict):
 
 def test_evidence_agrees_with_its_verdict():
     for wins in range(0, 101, 5):
-        found = evidence([1.0] * wins + [0.0] * (100 - wins), most=1000)
-        assert found.share == pytest.approx(wins / 100)
-        assert (found.verdict == "promote") == (found.low > 0.5)
-        assert (found.verdict == "reject") == (found.high < 0.5)
-        assert found.low <= found.share <= found.high
+        weighed = evidence([1.0] * wins + [0.0] * (100 - wins), most=1000)
+        assert weighed.share == pytest.approx(wins / 100)
+        assert (weighed.verdict == "promote") == (weighed.low > 0.5)
+        assert (weighed.verdict == "reject") == (weighed.high < 0.5)
+        assert weighed.low <= weighed.share <= weighed.high
 
 
 def test_rejected_at_the_cap_is_not_proved_worse():
@@ -63,8 +63,8 @@ def test_rejected_at_the_cap_is_not_proved_worse():
 
 
 def verdicts(**changes):
-    given = {"candidate": ["Paris."] * 20, "champion": ["Paris."] * 20, **changes}
-    return [guard.holds for guard in guards(**given)]
+    answers = {"candidate": ["Paris."] * 20, "champion": ["Paris."] * 20, **changes}
+    return [guard.holds for guard in guards(**answers)]
 
 
 LOOP = "and so on " * 6

@@ -1,4 +1,4 @@
-"""Gates: who meets whom before the raters, and what comes of it."""
+"""Gates: which policies raters compare, and what is decided from that."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def candidate(cast, champion):
 
 @pytest.fixture
 def prompts(cast, champion, candidate):
-    """Held-out prompts with two answers of each policy; and two prompts to train on."""
+    """Held-out prompts with two answers from each policy, and two training prompts."""
     made = [make_prompt(cast.project, held_out=number < PROMPTS) for number in range(PROMPTS + 2)]
     for prompt in made:
         for policy in (champion, candidate):
@@ -47,8 +47,8 @@ def prompts(cast, champion, candidate):
 
 def settle_all(cast, winner, *, times=10**6):
     """Judge open gate meetings so that ``winner`` (or nobody) wins."""
-    found = Comparison.objects.filter(purpose="gate", state="open").select_related("a")
-    for comparison in found.order_by("shuffle")[:times]:
+    meetings = Comparison.objects.filter(purpose="gate", state="open").select_related("a")
+    for comparison in meetings.order_by("shuffle")[:times]:
         side = "a" if comparison.a.policy_id == winner.pk else "b"
         judge(comparison, cast.rater, side)
 
@@ -57,9 +57,11 @@ def test_a_candidate_meets_the_champion_on_held_out_prompts_alone(cast, prompts)
     made = gates.arrange(project=cast.project)
     met = list(Comparison.objects.filter(purpose="gate").select_related("prompt", "a", "b"))
     assert made == len(met) == 2 * PROMPTS
-    assert all(one.prompt.is_held_out for one in met)
-    assert all({one.a.policy.slug, one.b.policy.slug} == {"base", "round-1"} for one in met)
-    assert len({one.a_id for one in met} | {one.b_id for one in met}) == 4 * PROMPTS
+    assert all(meeting.prompt.is_held_out for meeting in met)
+    assert all(
+        {meeting.a.policy.slug, meeting.b.policy.slug} == {"base", "round-1"} for meeting in met
+    )
+    assert len({meeting.a_id for meeting in met} | {meeting.b_id for meeting in met}) == 4 * PROMPTS
     assert Gate.objects.get().state == Gate.State.OPEN
 
 
@@ -90,7 +92,7 @@ def test_the_cap_counts_what_there_is(cast, loop, prompts):
 def test_sides_and_order_do_not_tell_the_candidate(cast, prompts, candidate):
     gates.arrange(project=cast.project)
     met = list(Comparison.objects.filter(purpose="gate").select_related("a").order_by("shuffle"))
-    first = [one.a.policy_id == candidate.pk for one in met]
+    first = [meeting.a.policy_id == candidate.pk for meeting in met]
     assert 0 < sum(first) < len(first)
 
 
@@ -112,11 +114,11 @@ def test_training_prompts_are_paired_as_ever(cast, prompts, candidate, champion)
     make_comparisons(project=cast.project)
     normal = Comparison.objects.filter(purpose="normal")
     assert normal.count() == 4
-    assert not any(one.prompt.is_held_out for one in normal)
+    assert not any(comparison.prompt.is_held_out for comparison in normal)
 
 
 def test_the_parent_is_met_where_it_is_not_the_champion(cast, prompts, candidate, champion):
-    """One answer is left for the policy that the candidate was trained from."""
+    """One answer is reserved for the policy that the candidate was trained from."""
     parent = make_policy(cast.project, "parent")
     Policy.objects.filter(pk=candidate.pk).update(parent=parent)
     for prompt in prompts:
@@ -124,9 +126,9 @@ def test_the_parent_is_met_where_it_is_not_the_champion(cast, prompts, candidate
     assert gates.arrange(project=cast.project) == PROMPTS
     make_comparisons(project=cast.project)
     with_parent = [
-        one
-        for one in Comparison.objects.filter(purpose="normal").select_related("a", "b")
-        if {one.a.policy_id, one.b.policy_id} == {candidate.pk, parent.pk}
+        comparison
+        for comparison in Comparison.objects.filter(purpose="normal").select_related("a", "b")
+        if {comparison.a.policy_id, comparison.b.policy_id} == {candidate.pk, parent.pk}
     ]
     assert len(with_parent) >= PROMPTS
 
@@ -225,8 +227,8 @@ def test_judgements_of_one_meeting_are_one_observation(cast, loop, prompts, cand
     theirs = "b" if ours == "a" else "a"
     for rater, outcome in ((cast.rater, ours), (cast.colleague, theirs), (cast.manager, ours)):
         judge(comparison, rater, outcome)
-    found = gates.standing(Gate.objects.get()).evidence
-    assert (found.meetings, found.share) == (1, pytest.approx(2 / 3))
+    evidence = gates.standing(Gate.objects.get()).evidence
+    assert (evidence.meetings, evidence.share) == (1, pytest.approx(2 / 3))
 
 
 def test_a_deposed_champion_ends_the_gate_and_another_opens(cast, loop, prompts, candidate):

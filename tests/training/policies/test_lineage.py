@@ -38,37 +38,37 @@ def family(cast):
     Round.objects.create(project=project, number=2, snapshot=snapshot, start=first, reference=base)
     for _ in range(14):
         meet(project, first, base, prompt=make_prompt(project, held_out=True))
-    # They have met one another here; a gate needs answers that have not.
+    # These answers have already been compared here; a gate needs ones that have not.
     return base, first
 
 
 def test_back_to_the_judgements(cast, family):
     base, first = family
-    found = lineage_of(first)
-    assert found.made_by.number == 1
-    assert found.ancestors == [base]
-    assert [one.number for one in found.rounds_from] == [2]
-    assert (found.pairs, found.judgements, found.raters) == (3, 3, 2)
-    assert set(pairs_behind(first)) == set(found.made_by.snapshot.pairs.all())
+    lineage = lineage_of(first)
+    assert lineage.made_by.number == 1
+    assert lineage.ancestors == [base]
+    assert [round_.number for round_ in lineage.rounds_from] == [2]
+    assert (lineage.pairs, lineage.judgements, lineage.raters) == (3, 3, 2)
+    assert set(pairs_behind(first)) == set(lineage.made_by.snapshot.pairs.all())
     Judgement.objects.filter(rater=cast.colleague).update(retracted_at="2026-01-01T00:00Z")
     assert judgements_behind(first).count() == 2
 
 
 def test_and_forth(family):
     base, first = family
-    found = lineage_of(base)
-    assert found.made_by is None
-    assert found.children == [first]
-    assert [one.number for one in found.rounds_from] == [1]
-    assert [one.number for one in found.rounds_against] == [1, 2]
-    assert (found.ancestors, found.pairs, found.judgements) == ([], 0, 0)
+    lineage = lineage_of(base)
+    assert lineage.made_by is None
+    assert lineage.children == [first]
+    assert [round_.number for round_ in lineage.rounds_from] == [1]
+    assert [round_.number for round_ in lineage.rounds_against] == [1, 2]
+    assert (lineage.ancestors, lineage.pairs, lineage.judgements) == ([], 0, 0)
 
 
 def test_a_long_line(cast):
     parent = None
     for number in range(5):
         parent = make_policy(cast.project, f"policy-{number}", parent=parent)
-    slugs = [one.slug for one in ancestors_of(parent)]
+    slugs = [ancestor.slug for ancestor in ancestors_of(parent)]
     assert slugs == ["policy-3", "policy-2", "policy-1", "policy-0"]
 
 
@@ -167,7 +167,7 @@ def test_nobody_else_rolls_back(cast, family, client_of, name):
 
 
 @pytest.mark.parametrize(
-    ("wins", "most", "words"),
+    ("wins", "most", "message"),
     [
         (0, 400, "has proved worse than base"),
         (14, 400, "has proved better than base"),
@@ -175,7 +175,7 @@ def test_nobody_else_rolls_back(cast, family, client_of, name):
         (7, 14, "has not proved better within the number"),
     ],
 )
-def test_what_the_panel_says(cast, family, gate, client_of, wins, most, words):
+def test_what_the_panel_says(cast, family, gate, client_of, wins, most, message):
     LoopSettings.objects.create(project=cast.project, gate_votes=most)
     cast.project.comparisons.filter(prompt__is_held_out=True).update(purpose="gate")
     met = cast.project.comparisons.filter(purpose="gate", state="open")
@@ -184,4 +184,4 @@ def test_what_the_panel_says(cast, family, gate, client_of, wins, most, words):
     cast.project.comparisons.filter(purpose="gate", state="open").update(purpose="normal")
     assert gates.standing(gate).waiting == 0
     page = client_of(cast.manager).get(address("policies")).content.decode()
-    assert words in page
+    assert message in page

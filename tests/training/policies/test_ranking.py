@@ -1,4 +1,4 @@
-"""A project's ranking: which votes count, how they are weighted, and when it is made anew."""
+"""A project's ranking: which votes count, how they are weighted, and when it is recomputed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def empty_cache():
 
 @pytest.fixture
 def three(cast):
-    """Good beats middling twice as often as not, and middling bad; one vote each of two raters."""
+    """Good beats middling two times in three, and middling beats bad as often; two raters vote."""
     project = cast.project
     good, middling, bad = (make_policy(project, name) for name in ("good", "middling", "bad"))
     for better, worse in ((good, middling), (middling, bad)):
@@ -32,28 +32,28 @@ def three(cast):
 
 
 def test_the_better_one_is_first_and_nobody_is_sure_after_few_votes(three):
-    found = ranking_of(three)
-    assert [one.slug for one in found.rated] == ["good", "middling", "bad"]
-    assert found.rated[0].place == 1
-    assert (found.votes, found.raters) == (36, 2)
-    assert not found.clustered_by_rater
-    assert all(one.points.low < one.points.value < one.points.high for one in found.rated)
-    assert sum(one.points.value for one in found.rated) == pytest.approx(0, abs=1e-6)
+    ranking = ranking_of(three)
+    assert [row.slug for row in ranking.rated] == ["good", "middling", "bad"]
+    assert ranking.rated[0].place == 1
+    assert (ranking.votes, ranking.raters) == (36, 2)
+    assert not ranking.clustered_by_rater
+    assert all(row.points.low < row.points.value < row.points.high for row in ranking.rated)
+    assert sum(row.points.value for row in ranking.rated) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_matrix_tells_the_votes_as_they_were(three):
-    found = ranking_of(three)
-    good_middling, good_bad = found.matrix[0][1], found.matrix[0][2]
+    ranking = ranking_of(three)
+    good_middling, good_bad = ranking.matrix[0][1], ranking.matrix[0][2]
     assert (good_middling.wins, good_middling.losses, good_middling.undecided) == (12, 4, 2)
-    assert found.matrix[1][0].wins == 4
+    assert ranking.matrix[1][0].wins == 4
     assert good_bad is None
-    assert found.matrix[0][0] is None
-    assert found.rated[1].votes == 36
+    assert ranking.matrix[0][0] is None
+    assert ranking.rated[1].votes == 36
 
 
 def test_against_a_policy_it_has_no_points(three):
-    found = ranking_of(three, against="middling")
-    by_slug = {one.slug: one.points for one in found.rated}
+    ranking = ranking_of(three, against="middling")
+    by_slug = {row.slug: row.points for row in ranking.rated}
     assert by_slug["middling"].value == by_slug["middling"].low == 0
     assert by_slug["good"].value > 0 > by_slug["bad"].value
     assert ranking_of(three, against="unheard-of").against is None
@@ -61,7 +61,7 @@ def test_against_a_policy_it_has_no_points(three):
 
 def test_against_the_champion(three):
     Policy.objects.filter(slug="middling").update(state=Policy.State.CHAMPION)
-    chances = {one.slug: one.versus_champion for one in ranking_of(three).rated}
+    chances = {row.slug: row.versus_champion for row in ranking_of(three).rated}
     assert chances["middling"] is None
     assert chances["good"] > 0.5 > chances["bad"]
 
@@ -100,10 +100,10 @@ def test_votes_make_it_anew_sooner_or_later(three, cast, monkeypatch, django_ass
 
 def test_a_raters_weight_of_nearly_nothing_takes_their_votes_out(cast):
     project = cast.project
-    one, other = make_policy(project, "one"), make_policy(project, "other")
+    policy, other = make_policy(project, "one"), make_policy(project, "other")
     for _ in range(6):
-        vote(project, one, other, cast.rater, "a")
-        vote(project, one, other, cast.colleague, "b")
+        vote(project, policy, other, cast.rater, "a")
+        vote(project, policy, other, cast.colleague, "b")
     assert ranking_of(project).rated[0].points.value == pytest.approx(0, abs=30)
     weighted = ranking_of(project, rater_weights={cast.colleague.pk: 0.05})
     assert weighted.rated[0].slug == "one"
@@ -111,7 +111,7 @@ def test_a_raters_weight_of_nearly_nothing_takes_their_votes_out(cast):
 
 
 def test_length_that_wins_by_itself_is_taken_out(cast):
-    """The longer answer wins six times in seven, and the wordy policy's is longer more often."""
+    """The longer answer wins six times in seven, and the wordy policy's is more often longer."""
     project = cast.project
     wordy, terse = make_policy(project, "wordy"), make_policy(project, "terse")
     raters = [make_user() for _ in range(10)]
@@ -129,7 +129,7 @@ def test_length_that_wins_by_itself_is_taken_out(cast):
         )
     controlled = ranking_of(project, against="terse").rated
     free = ranking_of(project, against="terse", control_length=False).rated
-    points = [{one.slug: one.points.value for one in rows}["wordy"] for rows in (free, controlled)]
+    points = [{row.slug: row.points.value for row in rows}["wordy"] for rows in (free, controlled)]
     assert points[0] > 50
     assert abs(points[1]) < 20
     assert ranking_of(project).twice.low > 0.5
@@ -137,40 +137,40 @@ def test_length_that_wins_by_itself_is_taken_out(cast):
 
 def test_policies_without_a_link_are_named_not_ranked(three, cast):
     vote(three, make_policy(three, "apart"), make_policy(three, "away"), cast.rater, "a")
-    found = ranking_of(three)
-    assert found.unlinked == ["apart", "away"]
-    assert len(found.rated) == 3
+    ranking = ranking_of(three)
+    assert ranking.unlinked == ["apart", "away"]
+    assert len(ranking.rated) == 3
 
 
 def test_tags_with_enough_votes_have_a_row(cast, monkeypatch):
     monkeypatch.setattr(module, "TAG_FROM", 8)
     project = cast.project
-    one, other = make_policy(project, "one"), make_policy(project, "other")
+    policy, other = make_policy(project, "one"), make_policy(project, "other")
     for tag, winner in (("maths", "a"), ("poems", "b")):
         for turn in range(10):
             prompt = make_prompt(project)
             prompt.tags = [tag]
             prompt.save()
-            vote(project, one, other, cast.rater, winner if turn else "tie", prompt=prompt)
-    found = ranking_of(project)
-    order = [row.slug for row in found.rated]
-    points = {row.tag: row.points[order.index("one")].value for row in found.tags}
+            vote(project, policy, other, cast.rater, winner if turn else "tie", prompt=prompt)
+    ranking = ranking_of(project)
+    order = [row.slug for row in ranking.rated]
+    points = {row.tag: row.points[order.index("one")].value for row in ranking.tags}
     assert points["maths"] > 100
     assert points["poems"] < -100
 
 
 def test_the_trend_begins_where_there_are_votes_enough_and_ends_at_all(three):
-    found = ranking_of(three)
-    assert found.trend_against == "good"
-    assert found.trend[-1].votes == 36
-    assert set(found.trend[-1].points) == {"good", "middling", "bad"}
-    assert "bad" not in found.trend[3].points
-    assert found.trend[-1].points["good"] == 0
+    ranking = ranking_of(three)
+    assert ranking.trend_against == "good"
+    assert ranking.trend[-1].votes == 36
+    assert set(ranking.trend[-1].points) == {"good", "middling", "bad"}
+    assert "bad" not in ranking.trend[3].points
+    assert ranking.trend[-1].points["good"] == 0
 
 
 def test_nothing_to_rank(cast):
     assert ranking_of(cast.project).rated == []
     policy = make_policy(cast.project)
     vote(cast.project, policy, policy, cast.rater, "a")
-    found = ranking_of(cast.project)
-    assert (found.rated, found.votes) == ([], 1)
+    ranking = ranking_of(cast.project)
+    assert (ranking.rated, ranking.votes) == ([], 1)

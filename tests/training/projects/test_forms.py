@@ -1,4 +1,4 @@
-"""The loop's form: what is particular about its fields."""
+"""The loop's form: what is special about its fields."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from training.projects.forms import LoopForm
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "lines"),
     [
         ("", []),
         ("###", ["###"]),
@@ -17,16 +17,16 @@ from training.projects.forms import LoopForm
         (" leading space counts", [" leading space counts"]),
     ],
 )
-def test_a_line_is_a_text_and_an_escape_a_line_break(typed, kept):
+def test_a_line_is_a_text_and_an_escape_a_line_break(typed, lines):
     field = EscapedLinesField()
-    assert field.clean(typed) == kept
-    shown = field.prepare_value(kept)
-    assert field.clean(shown) == kept
-    assert not field.has_changed(kept, shown)
+    assert field.clean(typed) == lines
+    shown = field.prepare_value(lines)
+    assert field.clean(shown) == lines
+    assert not field.has_changed(lines, shown)
 
 
 def as_shown(loop):
-    """What a browser sends where nothing was touched."""
+    """What a browser sends if nothing was changed."""
     values = LoopForm(instance=loop).initial
     return {name: "" if values[name] in (None, []) else values[name] for name in values}
 
@@ -34,9 +34,9 @@ def as_shown(loop):
 @pytest.mark.django_db
 def test_sampling_settings_are_stored_as_typed():
     loop = LoopSettings.objects.create(project=make_project(), base_model="some/model")
-    given = as_shown(loop)
-    given |= {"min_p": "0.05", "repetition_penalty": "1.2", "stop_sequences": "\\nQ:\n###"}
-    form = LoopForm(given, instance=loop)
+    data = as_shown(loop)
+    data |= {"min_p": "0.05", "repetition_penalty": "1.2", "stop_sequences": "\\nQ:\n###"}
+    form = LoopForm(data, instance=loop)
     assert form.is_valid(), form.errors
     form.save()
     loop.refresh_from_db()
@@ -50,6 +50,6 @@ def test_sampling_settings_are_stored_as_typed():
 @pytest.mark.parametrize("wrong", [{"min_p": "1.5"}, {"repetition_penalty": "0"}])
 def test_what_the_engine_would_refuse_is_refused_beside_its_field(wrong):
     loop = LoopSettings.objects.create(project=make_project(), base_model="some/model")
-    given = as_shown(loop)
-    form = LoopForm({**given, **wrong}, instance=loop)
+    data = as_shown(loop)
+    form = LoopForm({**data, **wrong}, instance=loop)
     assert set(form.errors) == set(wrong)

@@ -7,14 +7,14 @@ WON, LOST = WinRate(70, 30), WinRate(30, 70)
 TRAINED = {"prompts": 9, "completions": 9, "last": 2, "opponent": "the base model"}
 
 
-def said(**facts):
-    told = headline(ProjectFacts(**facts))
-    number = "…" if told.share else ""
-    return " ".join(part for part in (told.before, number, told.after, told.then) if part)
+def text_of(**facts):
+    line = headline(ProjectFacts(**facts))
+    number = "…" if line.share else ""
+    return " ".join(part for part in (line.before, number, line.after, line.then) if part)
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("facts", "sentence"),
     [
         ({}, "Nothing here yet. Import prompts"),
         ({"prompts": 1200}, "1,200 prompts wait for answers. Have the base model"),
@@ -47,12 +47,12 @@ def said(**facts):
         ),
     ],
 )
-def test_how_the_loop_stands(facts, words):
-    assert words in said(**facts)
+def test_how_the_loop_stands(facts, sentence):
+    assert sentence in text_of(**facts)
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("facts", "ending"),
     [
         ({"new_pairs": 188}, "188 new pairs since."),
         ({"new_pairs": 188, "due_at_pairs": 400}, "the next round is due at 400."),
@@ -64,13 +64,13 @@ def test_how_the_loop_stands(facts, words):
         ({}, "No new pairs since."),
     ],
 )
-def test_when_the_next_round_is_due(facts, words):
-    assert said(**TRAINED, held_out=WON, **facts).endswith(words)
+def test_when_the_next_round_is_due(facts, ending):
+    assert text_of(**TRAINED, held_out=WON, **facts).endswith(ending)
 
 
 def test_while_a_round_trains_the_last_result_stays_in_sight():
-    told = headline(ProjectFacts(training=3, held_out=WON, **TRAINED))
-    assert told.then.startswith("Round 2 beats the base model 70")
+    line = headline(ProjectFacts(training=3, held_out=WON, **TRAINED))
+    assert line.then.startswith("Round 2 beats the base model 70")
 
 
 READY = {"prompts": 9, "completions": 9, "can_train": True}

@@ -42,11 +42,11 @@ def test_the_stations_count_what_is_there(project, rater):
     for held_out in (True, False):
         make_comparison(project, prompt=make_prompt(project, held_out=held_out), wanted=2)
     judge(project, rater)
-    found = overview.counts(project)
-    assert (found.prompts, found.prompts_held_out, found.completions) == (2, 1, 4)
-    assert (found.judgements, found.judgements_today, found.pairs) == (1, 1, 0)
-    assert (found.open_comparisons, found.open_slots) == (2, 3)
-    assert found.hours_of_queue == 72
+    counts = overview.counts(project)
+    assert (counts.prompts, counts.prompts_held_out, counts.completions) == (2, 1, 4)
+    assert (counts.judgements, counts.judgements_today, counts.pairs) == (1, 1, 0)
+    assert (counts.open_comparisons, counts.open_slots) == (2, 3)
+    assert counts.hours_of_queue == 72
 
 
 def test_skips_and_what_was_taken_back_are_no_verdicts(project, rater):
@@ -62,8 +62,8 @@ def test_yesterdays_judgements_are_not_todays(project, rater):
     make_comparison(project)
     card = judge(project, rater)
     Judgement.objects.filter(pk=card.pk).update(decided_at=timezone.now() - timedelta(days=2))
-    found = overview.counts(project)
-    assert (found.judgements, found.judgements_today, found.hours_of_queue) == (1, 0, None)
+    counts = overview.counts(project)
+    assert (counts.judgements, counts.judgements_today, counts.hours_of_queue) == (1, 0, None)
 
 
 def test_another_projects_work_does_not_count(project, rater):
@@ -88,8 +88,8 @@ def test_the_champion_stands_on_top_and_the_retired_below(project):
     retired = make_policy(project, state=Policy.State.RETIRED)
     champion = make_policy(project, state=Policy.State.CHAMPION)
     candidate = make_policy(project, state=Policy.State.CANDIDATE)
-    found = [rung.policy for rung in overview.ladder(project, [])]
-    assert found == [champion, candidate, retired]
+    policies = [rung.policy for rung in overview.ladder(project, [])]
+    assert policies == [champion, candidate, retired]
 
 
 def test_raters_by_what_they_did(project, rater):
@@ -99,5 +99,5 @@ def test_raters_by_what_they_did(project, rater):
     judge(project, rater)
     judge(project, colleague)
     judge(project, colleague)
-    found = [(row.name, row.today, row.total) for row in overview.raters(project)]
-    assert found == [("colleague", 2, 2), ("rater", 1, 1)]
+    rows = [(row.name, row.today, row.total) for row in overview.raters(project)]
+    assert rows == [("colleague", 2, 2), ("rater", 1, 1)]

@@ -42,22 +42,22 @@ from training.schedule import auto_start
 
 
 def test_shares_by_where_the_pairs_come_from():
-    told = [
+    pairs = [
         ScoredPair(1.0, True, False, ["sums"]),
         ScoredPair(-2.0, True, False, []),
         ScoredPair(0.0, True, False, []),
         ScoredPair(0.5, False, True, ["sums"]),
         ScoredPair(-0.5, False, False, ["sums"]),
     ]
-    found = agreement(told)
-    assert (found.held_out.wins, found.held_out.losses, found.held_out.undecided) == (1, 1, 1)
-    assert (found.trained_on.wins, found.neither.losses) == (1, 1)
-    assert found.steps_held_out
-    assert found.tags == []  # of three pairs nothing is told
+    shares = agreement(pairs)
+    assert (shares.held_out.wins, shares.held_out.losses, shares.held_out.undecided) == (1, 1, 1)
+    assert (shares.trained_on.wins, shares.neither.losses) == (1, 1)
+    assert shares.steps_held_out
+    assert shares.tags == []  # three pairs are too few for figures by tag
 
 
 def test_how_sure_is_told_apart_from_how_right():
-    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one without."""
+    """Three pairs at σ(1) = 0.73, two of them right; one at σ(3) = 0.95, wrong; one at margin 0."""
     steps = calibration([1.0, 1.0, -1.0, -3.0, 0.0])
     assert [(step.share.wins, step.share.decided) for step in steps] == [
         (0, 0),
@@ -67,19 +67,19 @@ def test_how_sure_is_told_apart_from_how_right():
         (0, 1),
     ]
     assert steps[2].expected == pytest.approx(chance(1.0))
-    found = agreement([ScoredPair(m, True, False) for m in (1.0, 1.0, -1.0, -3.0)])
+    shares = agreement([ScoredPair(m, True, False) for m in (1.0, 1.0, -1.0, -3.0)])
     off = (3 * abs(chance(1.0) - 2 / 3) + chance(3.0)) / 4
-    assert found.off_by == pytest.approx(off)
+    assert shares.off_by == pytest.approx(off)
     surprise = (2 * math.log1p(math.exp(-1)) + math.log1p(math.e) + math.log1p(math.exp(3))) / 4
-    assert found.surprise == pytest.approx(surprise)
+    assert shares.surprise == pytest.approx(surprise)
     assert agreement([]).surprise is None
 
 
 def test_a_judge_expects_wins_by_prompt():
-    """Two prompts: σ(1), and the mean of σ(0) and σ(2); a third that the champion left out."""
-    found = judging.expected_wins({1: [1.0], 2: [0.0, 2.0], 3: [9.0]}, {1: [0.0], 2: [0.0]})
-    assert found is not None
-    value, low, high, prompts = found
+    """Two prompts: σ(1), and the mean of σ(0) and σ(2); a third without the champion's answer."""
+    estimate = judging.expected_wins({1: [1.0], 2: [0.0, 2.0], 3: [9.0]}, {1: [0.0], 2: [0.0]})
+    assert estimate is not None
+    value, low, high, prompts = estimate
     assert value == pytest.approx((chance(1) + (0.5 + chance(2)) / 2) / 2)
     assert low < value < high
     assert prompts == 2
@@ -156,7 +156,7 @@ def score(scorer, **rewards):
 
 
 def settle(project, scorer, rater, margins, *, held_out=True, picked=""):
-    """A settled pair for each margin, whose answers ``scorer`` has scored so; A is chosen."""
+    """A settled pair for each margin, with matching scores by ``scorer``; A is chosen."""
     base = project.policies.get(slug="base")
     for margin in margins:
         prompt = make_prompt(project, held_out=held_out)
@@ -201,7 +201,7 @@ def test_a_reward_round_takes_a_rounds_snapshot_and_leaves_the_loop_alone(projec
     assert not usable_pairs(project).filter(frozen_at=None).exists()
     after = lifecycle.plan(project)
     assert (after.new_pairs, after.start) == (before.new_pairs, before.start) == (3, made.policy)
-    assert [one.trigger for one in auto_start.start_due_rounds()] == ["pairs"]
+    assert [round_.trigger for round_ in auto_start.start_due_rounds()] == ["pairs"]
     assert lifecycle.plan(project).new_pairs == 0
     assert project.policies.count() == 2
 
@@ -264,10 +264,10 @@ def test_chosen_pairs_wait_for_rewards_and_stay_out_of_the_ranking(project):
     assert 40 < len(picked) < 60  # each prompt is left to chance with probability 0.1
     assert Comparison.objects.filter(picked="").count() == 60 - len(picked)
     rewards = dict(Score.objects.values_list("completion", "reward"))
-    margins = [abs(rewards[one.a_id] - rewards[one.b_id]) for one in picked]
+    margins = [abs(rewards[comparison.a_id] - rewards[comparison.b_id]) for comparison in picked]
     assert margins == sorted(margins)
     closest = {prompt.pk: 0.5 + place for place, prompt in enumerate(prompts)}
-    assert margins == [closest[one.prompt_id] for one in picked]
+    assert margins == [closest[comparison.prompt_id] for comparison in picked]
     rater = join(project, make_user())
     judge(picked[0], rater, "a")
     assert PreferencePair.objects.count() == 1
@@ -296,17 +296,25 @@ def test_without_a_selection_comparisons_are_as_ever(project):
 
 def test_what_was_scored_once_is_not_worked_out_anew(project):
     made = trained(project)
-    one = make_completion(make_prompt(project), made.start, "Yes.")
+    completion = make_completion(make_prompt(project), made.start, "Yes.")
     Score.objects.create(
-        round=made, completion=one, reward=1, logp=-1, reference_logp=-3, beta=0.5, token_count=2
+        round=made,
+        completion=completion,
+        reward=1,
+        logp=-1,
+        reference_logp=-3,
+        beta=0.5,
+        token_count=2,
     )
-    known = score_cache.known(made, [one.prompt_id])
-    assert known == {(one.prompt_id, "Yes."): {"logp": -1, "reference_logp": -3, "token_count": 2}}
-    other = make_completion(one.prompt, made.policy, "Yes.")
+    known = score_cache.known(made, [completion.prompt_id])
+    assert known == {
+        (completion.prompt_id, "Yes."): {"logp": -1, "reference_logp": -3, "token_count": 2}
+    }
+    other = make_completion(completion.prompt, made.policy, "Yes.")
     line = {"id": f"{other.prompt_id}:{other.policy_id}:{other.seed}", "text": "Yes."}
     assert (
         score_cache.keep(
-            [score_cache.marked(line, made, known[one.prompt_id, "Yes."]), {"id": "1:1:1"}]
+            [score_cache.marked(line, made, known[completion.prompt_id, "Yes."]), {"id": "1:1:1"}]
         )
         == 1
     )
@@ -402,7 +410,7 @@ def test_a_manager_scores_trains_and_downloads(project, client, tmp_path):
     Round.objects.filter(pk=model.pk).update(state="succeeded", reward_adapter=str(tmp_path))
     page = client.get(reverse("round", args=[project.slug, 2])).content.decode()
     assert reverse("reward_adapter", args=[project.slug, 2]) in page
-    assert "/report/" not in page  # it is about answers
+    assert "/report/" not in page  # reports are about answers
     assert client.get(reverse("report", args=[project.slug, 2])).status_code == 404
     assert "side by side" in page
     response = client.get(reverse("reward_adapter", args=[project.slug, 2]))
@@ -444,10 +452,10 @@ def test_the_engine_trains_a_reward_model_and_scores_by_it(
     assert Score.objects.filter(round=made, beta=None).count() == 20
     (ours,) = scored_pairs.side_by_side(project, [made])
     assert ours.share.decided == 2
-    told = made.metrics.filter(name="held_out/reward_margin").order_by("-step").first()
-    margins = [one.margin for one in scored_pairs.told(project, made) if one.is_held_out]
-    assert sum(margins) / 2 == pytest.approx(told.value, abs=1e-4)
-    # The worker dies after some lines: what was stored is stored once, the rest follows.
+    metric = made.metrics.filter(name="held_out/reward_margin").order_by("-step").first()
+    margins = [pair.margin for pair in scored_pairs.told(project, made) if pair.is_held_out]
+    assert sum(margins) / 2 == pytest.approx(metric.value, abs=1e-4)
+    # The worker dies after some lines: stored scores stay stored once, the rest follows.
     with Path(job.run_dir, "scores.jsonl").open() as file:
         lines = file.readlines()
     Path(job.run_dir, "scores.jsonl").write_text("".join(lines[:7]))

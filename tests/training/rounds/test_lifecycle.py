@@ -46,7 +46,7 @@ def judge(project, rater, count=1, held_out=False):
 
 
 def adopt(made, tmp_path):
-    """What a worker does once the engine has written an adapter."""
+    """What a worker does after the engine has written an adapter."""
     _, held = claim(Round, made.pk)
     (tmp_path / "adapter").mkdir(exist_ok=True)
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")

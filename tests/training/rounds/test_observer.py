@@ -1,4 +1,4 @@
-"""What a worker tells of a round under way, and what its page makes of it."""
+"""What a worker reports about a running round, and what the round's page shows of it."""
 
 import json
 
@@ -28,26 +28,26 @@ def line(step, place=0, text="It is green.", **changes):
 
 def write(folder, *lines):
     with (folder / "samples.jsonl").open("a") as file:
-        file.writelines(json.dumps(one) + "\n" for one in lines)
+        file.writelines(json.dumps(row) + "\n" for row in lines)
 
 
 @pytest.fixture
-def found(cast):
+def round_(cast):
     return make_round(cast.project)
 
 
-def test_samples_become_rows_once(found, tmp_path):
-    observer = Observer(found, tmp_path)
+def test_samples_become_rows_once(round_, tmp_path):
+    observer = Observer(round_, tmp_path)
     write(tmp_path, line(0, text="Go\0away."), line(4, finish_reason="length"))
     observer.news(8)
     observer.news(8)
-    Observer(found, tmp_path).news(8)  # a worker that takes over reads from the beginning
+    Observer(round_, tmp_path).news(8)  # a worker that takes over reads from the beginning
     first, second = RoundSample.objects.order_by("step")
     assert (first.text, first.is_cut, second.is_cut) == ("Go\u2400away.", False, True)
 
 
-def test_only_what_is_new_is_told(found, tmp_path):
-    observer = Observer(found, tmp_path)
+def test_only_what_is_new_is_told(round_, tmp_path):
+    observer = Observer(round_, tmp_path)
     assert observer.news(8) == {}
     (tmp_path / "engine.log").write_text("phase: training\n")
     (tmp_path / "checkpoint-4").mkdir()
@@ -56,18 +56,18 @@ def test_only_what_is_new_is_told(found, tmp_path):
     assert observer.news(8) == {}
 
 
-def test_the_time_left_comes_from_the_worker_too(found, tmp_path):
+def test_the_time_left_comes_from_the_worker_too(round_, tmp_path):
     with (tmp_path / "metrics.jsonl").open("w") as file:
         for step in (1, 2):
             row = {"time": 1000.0 * step, "step": step, "split": "train", "values": {}}
             file.write(json.dumps(row) + "\n")
-    assert Observer(found, tmp_path).news(8) == {"seconds_left": 0.0}
+    assert Observer(round_, tmp_path).news(8) == {"seconds_left": 0.0}
 
 
-def test_start_now_and_between_stand_by_place(found, tmp_path):
+def test_start_now_and_between_stand_by_place(round_, tmp_path):
     write(tmp_path, *[line(step, place) for step in (0, 4, 8) for place in (1, 0)])
-    Observer(found, tmp_path).news(8)
-    one, two = samples_of(Round.objects.get(pk=found.pk))
-    assert (one.place, two.place) == (0, 1)
-    assert (one.start.step, one.now.step, [s.step for s in one.between]) == (0, 8, [4])
-    assert one.asked == "What colour is a frog?"
+    Observer(round_, tmp_path).news(8)
+    first, second = samples_of(Round.objects.get(pk=round_.pk))
+    assert (first.place, second.place) == (0, 1)
+    assert (first.start.step, first.now.step, [s.step for s in first.between]) == (0, 8, [4])
+    assert first.asked == "What colour is a frog?"

@@ -1,4 +1,4 @@
-"""Which pairs a round takes, and at which weight."""
+"""Which pairs a round takes, and with which weight."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +15,7 @@ from training.rounds.pair_selection import (
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-ROUNDS = [NOW - 20 * DAY, NOW - 10 * DAY]  # started so long ago
+ROUNDS = [NOW - 20 * DAY, NOW - 10 * DAY]  # when the rounds started
 PAIRS = [
     SelectablePair(1, NOW - 30 * DAY, tags=["code"], agreement=0.6, policies=["base", "base"]),
     SelectablePair(2, NOW - 15 * DAY, tags=["maths"], policies=["base", "round-1"]),
@@ -56,7 +56,7 @@ def test_older_pairs_are_replayed_to_their_share_of_all():
     def draw(seed):
         return set(choose([*old, *new], wish, rounds_at=ROUNDS, now=NOW, seed=seed))
 
-    assert len(draw(1)) == 100  # 80 new are four fifths of it
+    assert len(draw(1)) == 100  # the 80 new pairs are four fifths
     assert draw(1) == draw(1) != draw(2)
 
 

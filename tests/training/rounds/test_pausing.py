@@ -1,4 +1,4 @@
-"""Pausing and taking up: who has the device, what the sweep leaves alone, what is never doubled."""
+"""Pausing and resuming: who has the device, what the sweep ignores, what never happens twice."""
 
 from datetime import timedelta
 
@@ -66,7 +66,7 @@ def at_work(queued, run_dir):
     ("ending", "state"),
     [
         (EngineEnding(75, None, None), S.PAUSED),
-        (EngineEnding(-9, None, None), S.PAUSED),  # it took too long over its checkpoint
+        (EngineEnding(-9, None, None), S.PAUSED),  # it took too long to write its checkpoint
         (EngineEnding(1, None, {"message": "The disk is full."}), S.FAILED),
     ],
 )
@@ -76,10 +76,10 @@ def test_a_running_round_is_paused_once_its_engine_has_stopped(queued, tmp_path,
     pausing.request_pause(round_=queued)
     assert worker.follow(EngineProgress("training", 4, 8)) == "stop"
     worker.record_ending(ending)
-    found = fresh(queued)
-    assert found.state == state
+    round_ = fresh(queued)
+    assert round_.state == state
     if state == S.PAUSED:
-        assert (found.pause_requested_at, found.attempt, found.stops) == (None, 1, 1)
+        assert (round_.pause_requested_at, round_.attempt, round_.stops) == (None, 1, 1)
 
 
 def test_cancelling_wins_over_pausing(queued, tmp_path):
@@ -121,9 +121,9 @@ def test_a_round_is_taken_up_with_its_attempts_counted_anew(queued, state, setti
         run_dir="runs/here",
     )
     pausing.resume(round_=fresh(queued))
-    found = fresh(queued)
-    assert (found.state, found.finished_at, found.cancel_requested_at) == (S.QUEUED, None, None)
-    assert (found.error, found.run_dir) == ("", "runs/here")
+    round_ = fresh(queued)
+    assert (round_.state, round_.finished_at, round_.cancel_requested_at) == (S.QUEUED, None, None)
+    assert (round_.error, round_.run_dir) == ("", "runs/here")
     for _ in range(settings.MAX_ATTEMPTS - 1):
         assert claims.claim(Round, queued.pk) is not None
         age(queued)

@@ -1,4 +1,4 @@
-"""A real round of the tiny model, run again by the command in a process of its own."""
+"""A real round of the tiny model, run again by the command in a separate process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = {
 
 @pytest.fixture
 def trained(base, tmp_path, settings, monkeypatch):  # noqa: F811
-    """A round that has succeeded: all that a worker does, with the engine in this process."""
+    """A round that has succeeded: everything a worker does, with the engine in this process."""
     monkeypatch.setenv("WHETSTONE_CODE_VERSION", reproducing.code_version())
     for kind in ("ADAPTERS_DIR", "RUNS_DIR", "REFERENCE_CACHE_DIR"):
         setattr(settings, kind, tmp_path / kind.lower())
@@ -73,12 +73,12 @@ def test_a_round_is_reproduced_bit_for_bit_from_its_row(trained, settings):
     assert read_json(folder / "provenance.json") == origin
     assert "provenance" not in trained.result
 
-    said = reproduce()
-    assert "The adapter is equal, bit for bit" in said
-    assert "numbers that were measured on the way are equal" in said
-    assert list(settings.RUNS_DIR.iterdir()) == []  # what was made for comparing is gone
+    report = reproduce()
+    assert "The adapter is equal, bit for bit" in report
+    assert "numbers that were measured on the way are equal" in report
+    assert list(settings.RUNS_DIR.iterdir()) == []  # the files made for the comparison are gone
 
-    # The engine refuses what is not what it was, before it trains.
+    # The engine refuses changed inputs before it trains.
     trained.provenance["inputs"]["base"] = "0" * 64
     trained.save()
     with pytest.raises(CommandError, match="base model's weights are not what they were"):
@@ -86,8 +86,8 @@ def test_a_round_is_reproduced_bit_for_bit_from_its_row(trained, settings):
 
 
 def test_what_cannot_be_run_again_is_refused_in_words(trained, tmp_path):
-    for name, words in [("nowhere/1", "There is no round"), ("again/x", "is no round")]:
-        with pytest.raises(CommandError, match=words):
+    for name, message in [("nowhere/1", "There is no round"), ("again/x", "is no round")]:
+        with pytest.raises(CommandError, match=message):
             reproduce(name)
     trained.snapshot.file.write_bytes(b"other pairs")
     with pytest.raises(CommandError, match="absent or damaged"):
@@ -97,17 +97,17 @@ def test_what_cannot_be_run_again_is_refused_in_words(trained, tmp_path):
 def test_how_two_adapters_differ_is_told_by_tensor(trained, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    one = artifacts.local_adapter(trained.policy.adapter_path)
-    tensors = load_file(one / ADAPTER_WEIGHTS)
+    adapter = artifacts.local_adapter(trained.policy.adapter_path)
+    tensors = load_file(adapter / ADAPTER_WEIGHTS)
     name = sorted(tensors)[0]
     tensors[name] = tensors[name] + 0.25
     other = tmp_path / "other"
     other.mkdir()
     save_file(tensors, other / ADAPTER_WEIGHTS)
-    assert differences(one, one) == {"tensors": len(tensors), "different": []}
-    found = differences(one, other)
-    assert [row["name"] for row in found["different"]] == [name]
-    assert found["different"][0]["most"] == pytest.approx(0.25, abs=1e-6)
+    assert differences(adapter, adapter) == {"tensors": len(tensors), "different": []}
+    difference = differences(adapter, other)
+    assert [row["name"] for row in difference["different"]] == [name]
+    assert difference["different"][0]["most"] == pytest.approx(0.25, abs=1e-6)
 
 
 ORIGIN = {
@@ -120,7 +120,7 @@ ORIGIN = {
 
 
 @pytest.mark.parametrize(
-    ("again", "words"),
+    ("again", "warning"),
     [
         (ORIGIN, None),
         ({**ORIGIN, "threads": 2}, "Threads: 1 before, 2 now."),
@@ -131,8 +131,8 @@ ORIGIN = {
         ),
     ],
 )
-def test_what_differs_around_a_run_is_said(again, words):
-    assert reproducing.warnings_after(ORIGIN, again) == ([words] if words else [])
+def test_what_differs_around_a_run_is_said(again, warning):
+    assert reproducing.warnings_after(ORIGIN, again) == ([warning] if warning else [])
 
 
 def test_a_difference_is_told_in_lines():

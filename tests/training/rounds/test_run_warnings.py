@@ -1,4 +1,4 @@
-"""What a round's curves warn of. The demo's own round, as it was trained, warns of nothing."""
+"""Warnings from a round's curves. The demo's own round, as it was trained, has none."""
 
 import json
 from pathlib import Path
@@ -53,11 +53,11 @@ def steps(*values, every=10):
     ],
 )
 def test_each_danger_is_named_with_its_figure_and_advice(change, kind, figures):
-    (found,) = run_warnings(SOUND | change)
-    assert found.kind == kind
+    (warning,) = run_warnings(SOUND | change)
+    assert warning.kind == kind
     for figure in figures:
-        assert figure in found.seen
-    assert found.advice
+        assert figure in warning.seen
+    assert warning.advice
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_each_danger_is_named_with_its_figure_and_advice(change, kind, figures):
         {"held_out/reward_accuracy": steps(0.5, 0.6, 0.49)},  # once is not enough
         {"held_out/logp_chosen": [(0, -30), (10, -34)]},
         {"answers/kl": steps(0, 4, 7, 9, 12), "answers/kl_per_token": steps(0, 0.1, 0.2, 0.3, 0.4)},
-        {"answers/tokens": steps(6, 9, 10, 11)},  # half as long again, but a few words
+        {"answers/tokens": steps(6, 9, 10, 11)},  # half as long again, but only by a few words
         {"answers/tokens": steps(100, 110, 120, 130)},
         {"train/grad_norm": steps(*8 * [0.5], 0.6, 40, 0.5)},  # one unlucky step
         {"train/grad_norm": steps(*5 * [0.5], 40)},
@@ -89,9 +89,9 @@ def test_before_the_first_number_there_is_no_concern():
 
 
 def test_falling_likelihood_offers_dpop_unless_it_is_in_use():
-    (found,) = run_warnings(SOUND | FALLING)
-    assert found.prefill == "loss=dpop"
-    assert found.offer
+    (warning,) = run_warnings(SOUND | FALLING)
+    assert warning.prefill == "loss=dpop"
+    assert warning.offer
     (again,) = run_warnings(SOUND | FALLING, config={"loss": "dpop"})
     assert not again.prefill
 
@@ -109,8 +109,8 @@ def test_falling_likelihood_offers_dpop_unless_it_is_in_use():
 )
 def test_a_remedy_starts_from_the_rounds_own_settings(change, prefill):
     config = {"loss": "ipo", "beta": 0.2, "optimisation": {"epochs": 3}}
-    (found,) = run_warnings(SOUND | change, config=config)
-    assert found.prefill == prefill
+    (warning,) = run_warnings(SOUND | change, config=config)
+    assert warning.prefill == prefill
 
 
 def test_contradicting_verdicts_are_not_called_too_slow_as_well():
@@ -118,4 +118,4 @@ def test_contradicting_verdicts_are_not_called_too_slow_as_well():
         "held_out/reward_margin": steps(0, 0.001, -0.002, 0.003, 0.004),
         "held_out/reward_accuracy": steps(0.5, 0.47, 0.46, 0.45, 0.44),
     }
-    assert [one.kind for one in run_warnings(curves)] == ["contradiction"]
+    assert [warning.kind for warning in run_warnings(curves)] == ["contradiction"]

@@ -24,8 +24,8 @@ def answers(*keys):
 
 def test_the_highest_reward_of_each_draw_is_kept():
     rewards = {"1:2:3#0": -4.0, "1:2:3#1": 0.5, "1:2:4#0": 0.1, "1:2:4#1": 0.1}
-    kept = best_of.best(answers(*rewards), rewards)
-    assert kept == [{"id": "1:2:3", "text": "1:2:3#1"}, {"id": "1:2:4", "text": "1:2:4#0"}]
+    best = best_of.best(answers(*rewards), rewards)
+    assert best == [{"id": "1:2:3", "text": "1:2:3#1"}, {"id": "1:2:4", "text": "1:2:4#0"}]
 
 
 def test_a_draw_that_is_not_wholly_scored_waits():
@@ -53,7 +53,7 @@ def project(db):
 
 
 def trained(project, folder="absent"):
-    """A policy that a round has made of the base, with the adapter in ``folder``."""
+    """A policy that a round has trained from the base, with the adapter in ``folder``."""
     base = make_policy(
         project, "base", kind=Policy.Kind.BASE, base_model=str(MODEL_DIR), state="champion"
     )
@@ -108,15 +108,15 @@ def test_a_manager_adds_it(project, client):
     trained(project)
     client.force_login(join(project, make_user(), "manager"))
     address = reverse("add_best_of", args=[project.slug])
-    for count, said in (("3", "is in the pool"), ("3", "there already"), ("x", "Choose from")):
+    for count, message in (("3", "is in the pool"), ("3", "there already"), ("x", "Choose from")):
         page = client.post(address, {"source": "round-1", "count": count}, follow=True)
-        assert said in page.content.decode()
+        assert message in page.content.decode()
     assert project.policies.filter(kind=Policy.Kind.BEST_OF).count() == 1
 
 
 def make_adapter(folder: Path) -> None:
-    """An adapter on the built-in model that changes what it says."""
-    import torch  # takes seconds, and most tests here need none
+    """An adapter on the built-in model that changes its answers."""
+    import torch  # takes seconds, and most tests here do not need it
 
     from training.engine.model import adapters as engine_policy
 
@@ -157,10 +157,12 @@ def test_the_engine_writes_several_and_the_best_is_stored(project, tmp_path):
         own = [line for line in written if line["id"].startswith(f"{key}#")]
         top = max(own, key=lambda line: scores[line["id"]])
         assert completion.text == top["text"]
-        # The winner's score is kept, and is what a scoring job would have given it.
-        given = Score.objects.get(completion=completion, round=best_of.scoring_round(made))
-        assert given.reward == pytest.approx(given.beta * scores[top["id"]])
+        # The winner's score is stored, and is the one that a scoring job would give it.
+        score = Score.objects.get(completion=completion, round=best_of.scoring_round(made))
+        assert score.reward == pytest.approx(score.beta * scores[top["id"]])
     met = Comparison.objects.filter(a__policy=made) | Comparison.objects.filter(b__policy=made)
-    assert {one.a.policy for one in met} | {one.b.policy for one in met} >= {made, source}
+    assert {comparison.a.policy for comparison in met} | {
+        comparison.b.policy for comparison in met
+    } >= {made, source}
     with pytest.raises(Refused):
         start_sampling(project=project, policies=[made])

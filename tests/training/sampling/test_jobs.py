@@ -32,13 +32,13 @@ def write(job, tmp_path, keep=None):
     asked = [json.loads(line) for line in (tmp_path / "prompts.jsonl").open()]
     lines = [
         {
-            "id": one["id"],
-            "text": f"answer {one['seed']}",
+            "id": request["id"],
+            "text": f"answer {request['seed']}",
             "finish_reason": "stop",
             "token_count": 3,
             "logprob": -1.5,
         }
-        for one in asked[:keep]
+        for request in asked[:keep]
     ]
     assert sampling_jobs.store(job=job, claim=held, lines=lines)
     return held, asked, lines
@@ -49,8 +49,8 @@ def test_every_prompt_is_asked_as_often_as_the_project_wants(project, tmp_path):
     (job,) = sampling_jobs.start_sampling(project=project)
     _, asked, _ = write(job, tmp_path)
     assert len(asked) == 6
-    assert len({one["seed"] for one in asked}) == 6
-    assert {one["messages"][0]["content"] for one in asked} == {
+    assert len({request["seed"] for request in asked}) == 6
+    assert {request["messages"][0]["content"] for request in asked} == {
         prompt.messages[0]["content"] for prompt in prompts
     }
 
@@ -123,7 +123,7 @@ def test_seeds_differ_by_prompt_policy_and_draw():
 
 
 def test_settings_that_came_later_change_no_earlier_draw(project):
-    """At their defaults they are left out, so nothing is written twice after an upgrade."""
+    """Defaults are left out, so that nothing is sampled twice after an upgrade."""
     make_prompt(project)
     before = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 512}
     (job,) = sampling_jobs.start_sampling(project=project)
@@ -189,6 +189,7 @@ def test_answers_come_from_the_base_as_the_last_round_had_it(project, load_in_4b
     asked = ask(
         project=project, asked_by=make_user(), messages=MESSAGES, policies=policies, blind=False
     )
-    assert {one.config["load_in_4bit"] for one in asked.answers.all()} == {load_in_4bit}
+    assert {answer.config["load_in_4bit"] for answer in asked.answers.all()} == {load_in_4bit}
     assert job_of(trained[1])["load_in_4bit"] is load_in_4bit
-    assert job_of(trained[0])["load_in_4bit"] is not load_in_4bit  # a scorer scores as it learnt
+    # A policy is scored with the base it was trained on.
+    assert job_of(trained[0])["load_in_4bit"] is not load_in_4bit

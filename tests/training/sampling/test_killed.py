@@ -1,4 +1,4 @@
-"""Engine and worker killed at random moments: every completion is in the database exactly once."""
+"""Engine and worker are killed at random moments: each completion is stored exactly once."""
 
 import json
 import random
@@ -61,4 +61,4 @@ def test_killed_at_random_moments_every_completion_is_stored_once(tmp_path: Path
     job.refresh_from_db()
     assert job.stored == Completion.objects.count() == len(asked)
     rows = Completion.objects.values_list("prompt_id", "policy_id", "seed")
-    assert sorted(f"{a}:{b}:{c}" for a, b, c in rows) == sorted(one["id"] for one in asked)
+    assert sorted(f"{a}:{b}:{c}" for a, b, c in rows) == sorted(request["id"] for request in asked)

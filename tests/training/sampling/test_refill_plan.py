@@ -72,7 +72,7 @@ def test_prompts_with_fewer_answers_come_first():
 
 def test_a_line_up_takes_its_draws_together():
     draws = planned(count=7, together=3)
-    assert [len(list(group)) for _, group in groupby(draws, key=lambda one: one[0])] == [3, 3, 3]
+    assert [len(list(group)) for _, group in groupby(draws, key=lambda draw: draw[0])] == [3, 3, 3]
 
 
 def test_numbers_go_on_after_what_is_written():
@@ -138,8 +138,8 @@ def asked_in(job, folder):
 
 
 def answer(job, asked):
-    for one in asked:
-        prompt, policy, seed = map(int, one["id"].split(":"))
+    for request in asked:
+        prompt, policy, seed = map(int, request["id"].split(":"))
         row = Completion(
             prompt_id=prompt,
             policy_id=policy,
@@ -155,7 +155,7 @@ def test_what_is_missing_to_the_level_is_written_and_no_more(project, tmp_path):
     (job,) = fill_queue(project=project)
     asked = asked_in(job, tmp_path / "run")
     assert len(asked) == job.total_steps == 2 * (10 - 4)
-    assert len({one["id"] for one in asked}) == len(asked)
+    assert len({request["id"] for request in asked}) == len(asked)
 
 
 def test_a_full_queue_is_left_alone(project):
@@ -199,7 +199,7 @@ def test_what_a_stopped_job_has_written_is_not_asked_again(project, tmp_path):
     first = asked_in(job, tmp_path / "first")
     answer(job, first[::2])
     again = asked_in(job, tmp_path / "again")
-    assert {one["id"] for one in again} == {one["id"] for one in first[1::2]}
+    assert {request["id"] for request in again} == {request["id"] for request in first[1::2]}
 
 
 def test_a_gap_that_a_stopped_job_left_does_not_stall_the_queue(project, tmp_path):
@@ -215,7 +215,7 @@ def test_a_policy_with_no_weight_writes_nothing(project, tmp_path):
     other = make_policy(project, kind=Policy.Kind.BASE, base_model="some/model")
     Policy.objects.filter(pk=other.pk).update(weight=0)
     (job,) = fill_queue(project=project)
-    assert {one["policy"] for one in asked_in(job, tmp_path / "run")} == {base.slug}
+    assert {request["policy"] for request in asked_in(job, tmp_path / "run")} == {base.slug}
 
 
 def test_a_new_policy_and_the_champion_write_what_they_meet_over(project, tmp_path):
@@ -227,8 +227,10 @@ def test_a_new_policy_and_the_champion_write_what_they_meet_over(project, tmp_pa
     )
     (job,) = write_for_gate(policy=made)
     asked = asked_in(job, tmp_path / "run")
-    assert {one["policy"] for one in asked} == {base.slug, "round-1"}
-    assert {one["messages"][0]["content"] for one in asked} == {held_out.messages[0]["content"]}
+    assert {request["policy"] for request in asked} == {base.slug, "round-1"}
+    assert {request["messages"][0]["content"] for request in asked} == {
+        held_out.messages[0]["content"]
+    }
     assert len(asked) == 4
     answer(job, asked)
     with pytest.raises(Refused):
@@ -264,8 +266,8 @@ def test_the_level_can_be_minutes_at_the_raters_pace(project):
 
 
 def test_cards_with_raters_do_not_count_as_waiting(project):
-    one, *_ = open_comparisons(project, 3)
-    Comparison.objects.filter(pk=one.pk).update(judgements_taken=1)
+    comparison, *_ = open_comparisons(project, 3)
+    Comparison.objects.filter(pk=comparison.pk).update(judgements_taken=1)
     assert ready(project) == 2
 
 

@@ -1,4 +1,4 @@
-"""The clock: windows that come once, missed ones made up for once, and the dry run."""
+"""Automatic starts: each window once, missed windows made up for once, and the dry run."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -47,7 +47,7 @@ def judge(project, rater, count=1):
 
 
 def tick(after):
-    """The clock's rounds so long after Monday's window; what runs is ended first."""
+    """Start the rounds due this long after Monday's window; running rounds are ended first."""
     Round.objects.filter(state__in=Round.UNFINISHED).update(state="cancelled")
     return auto_start.start_due_rounds(now=MONDAY + after)
 
@@ -82,7 +82,7 @@ def test_a_window_without_anything_new_passes_and_says_so(project, rater):
 
 
 def test_a_clock_that_died_half_way_starts_no_second_round(project, rater):
-    """The round was queued, and then the lights went out before the window was ticked off."""
+    """The round was queued, then the process died before the window was marked as done."""
     judge(project, rater)
     tick(timedelta(0))
     PlanWindow.objects.update(decided_at=None)
@@ -174,9 +174,9 @@ def test_the_command_says_it_in_words(project, rater):
     judge(project, rater)
     out = StringIO()
     call_command("dry_run", project="sharpen", stdout=out)
-    words = " ".join(out.getvalue().split())
-    assert "No round would start automatically now. 1 new pair of 3." in words
-    assert "- Gold accuracy is high enough: Too few to tell: 0 gold verdicts recently" in words
+    report = " ".join(out.getvalue().split())
+    assert "No round would start automatically now. 1 new pair of 3." in report
+    assert "- Gold accuracy is high enough: Too few to tell: 0 gold verdicts recently" in report
     with pytest.raises(CommandError, match="no project"):
         call_command("dry_run", project="absent")
 

@@ -1,4 +1,4 @@
-"""What starts a round by itself, by table: the rules, the facts, the outcome and what is said."""
+"""What starts a round automatically, by table: the rules, the facts, the outcome, the message."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def test_what_starts_a_round(rules, facts, trigger):
 
 
 @pytest.mark.parametrize(
-    ("rules", "facts", "key", "state", "words"),
+    ("rules", "facts", "key", "state", "message"),
     [
         (PAIRS, FACTS, "pairs", "met", "50 new pairs of 50."),
         (PAIRS, FACTS, "plan", "not required", "no schedule"),
@@ -84,14 +84,16 @@ def test_what_starts_a_round(rules, facts, trigger):
         (PAIRS, replace(FACTS, is_paused=True), "running", "not met", "paused"),
     ],
 )
-def test_each_condition_is_said(rules, facts, key, state, words):
-    (one,) = [one for one in decide(rules, facts).conditions if one.key == key]
-    assert one.state == state
-    assert words in one.words
+def test_each_condition_is_said(rules, facts, key, state, message):
+    (condition,) = [
+        condition for condition in decide(rules, facts).conditions if condition.key == key
+    ]
+    assert condition.state == state
+    assert message in condition.words
 
 
 def test_every_condition_is_always_named():
-    keys = [one.key for one in decide(StartRules(), FACTS).conditions]
+    keys = [condition.key for condition in decide(StartRules(), FACTS).conditions]
     assert keys == [
         "pairs",
         "time",

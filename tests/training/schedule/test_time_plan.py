@@ -1,4 +1,4 @@
-"""Time plans on real calendars, days with 23 and 25 hours among them."""
+"""Time plans on real calendars, including days with 23 and 25 hours."""
 
 from datetime import UTC, datetime, time
 
@@ -24,15 +24,15 @@ def at(text):
         (MON_THU, "2026-07-06T00:00", "2026-07-09T00:00"),
         (Plan((0,), (time(2),), "UTC"), "2026-11-16T03:00", "2026-11-23T02:00"),
         (Plan((0,), (time(2), time(14, 30)), "UTC"), "2026-11-16T03:00", "2026-11-16T14:30"),
-        # Sunday 2026-03-29, 02:30 does not exist in Berlin: as much later, at 03:30
+        # Sunday 2026-03-29, 02:30 does not exist in Berlin: an hour later, at 03:30
         (EARLY, "2026-03-28T12:00", "2026-03-29T01:30"),
-        # Sunday 2026-10-25, 02:30 comes twice: the first, at +2
+        # Sunday 2026-10-25, 02:30 comes twice: the first one counts, at +2
         (EARLY, "2026-10-24T12:00", "2026-10-25T00:30"),
         (EARLY, "2026-10-25T00:30", "2026-11-01T01:30"),
-        # far from Greenwich a day begins elsewhere
+        # far from Greenwich the day begins at another time
         (Plan((0,), (time(0, 15),), "Pacific/Kiritimati"), "2026-11-15T00:00", "2026-11-15T10:15"),
         (Plan((6,), (time(23, 45),), "Pacific/Pago_Pago"), "2026-11-16T00:00", "2026-11-16T10:45"),
-        # half an hour of summer time, midnight that the clocks jump over
+        # half an hour of summer time, and a midnight that the clocks skip
         (Plan((6,), (time(2, 15),), "Australia/Lord_Howe"), "2026-10-03T00:00", "2026-10-03T15:45"),
         (Plan((6,), (time(0, 0),), "America/Santiago"), "2026-09-05T12:00", "2026-09-06T04:00"),
     ],
@@ -47,17 +47,17 @@ def test_the_next_window(plan, now, expected):
         ("2026-11-12T01:00", "2026-11-16T00:59", None),
         ("2026-11-12T01:00", "2026-11-16T01:00", "2026-11-16T01:00"),
         ("2026-11-16T01:00", "2026-11-18T23:00", None),
-        ("2026-01-01T00:00", "2026-11-18T23:00", "2026-11-16T01:00"),  # of many missed, the last
+        ("2026-01-01T00:00", "2026-11-18T23:00", "2026-11-16T01:00"),  # the last of many missed
     ],
 )
 def test_the_latest_window(after, until, expected):
-    found = latest_window(MON_THU, after=at(after), until=at(until))
-    assert found == (at(expected) if expected else None)
+    window = latest_window(MON_THU, after=at(after), until=at(until))
+    assert window == (at(expected) if expected else None)
 
 
 @pytest.mark.parametrize("plan", [EARLY, Plan(tuple(range(7)), (time(2, 30), time(3, 30)), BERLIN)])
 def test_every_window_comes_once_in_a_year_of_minutes_that_jump(plan):
-    """What follows one window by ``next_window`` is what ``latest_window`` finds at that moment."""
+    """The window that ``next_window`` gives is what ``latest_window`` finds at that moment."""
     now = at("2026-01-01T00:00")
     count = 0
     while now < at("2027-01-01T00:00"):
@@ -65,7 +65,7 @@ def test_every_window_comes_once_in_a_year_of_minutes_that_jump(plan):
         assert following > now
         assert latest_window(plan, after=now, until=following) == following
         now, count = following, count + 1
-    # 02:30 on the day that lacks it is 03:30: one moment, not two
+    # 02:30 on the day without it is 03:30: one moment, not two
     assert count == (53 if plan is EARLY else 2 * 365)
 
 

@@ -1,4 +1,4 @@
-"""Strengths from votes whose truth is known."""
+"""Strengths estimated from votes whose true strengths are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.stats.bradley_terry import Votes, fit, inverse_propensity, linked,
 
 
 def votes_of(*rows: tuple[int, int, int], raters: int = 10) -> Votes:
-    """(a, b, outcome) a vote: sides in turn, equal lengths, a prompt each."""
+    """Votes from (a, b, outcome) rows: alternating sides, equal lengths, one prompt each."""
     a, b, outcome = np.array(rows).T
     count = np.arange(len(rows))
     left = np.where(count % 2, -1.0, 1.0)
@@ -40,22 +40,25 @@ def drawn():
 
 def test_strengths_side_length_and_ties_are_found_again(drawn):
     world, votes, _ = drawn
-    found = fit(votes, world.policies)
+    fitted = fit(votes, world.policies)
     truth = world.strengths[0] - world.strengths[0].mean()
-    said = [found.strength(policy) for policy in range(world.policies)]
-    assert np.allclose([one.value for one in said], truth, atol=0.12)
-    assert all(one.low < value < one.high for one, value in zip(said, truth, strict=True))
-    assert found.side.value == pytest.approx(SIDE, abs=0.12)
-    assert found.length.value == pytest.approx(LENGTH, abs=0.15)
-    assert found.tie == pytest.approx(TIE, abs=0.05)
+    strengths = [fitted.strength(policy) for policy in range(world.policies)]
+    assert np.allclose([strength.value for strength in strengths], truth, atol=0.12)
+    assert all(
+        strength.low < value < strength.high
+        for strength, value in zip(strengths, truth, strict=True)
+    )
+    assert fitted.side.value == pytest.approx(SIDE, abs=0.12)
+    assert fitted.length.value == pytest.approx(LENGTH, abs=0.15)
+    assert fitted.tie == pytest.approx(TIE, abs=0.05)
 
 
 def test_without_control_the_wordy_are_overrated(drawn):
     world, votes, _ = drawn
     truth = world.strengths[0] - world.strengths[0].mean()
 
-    def error(found):
-        return np.array([found.strength(one).value for one in range(6)]) - truth
+    def error(fitted):
+        return np.array([fitted.strength(policy).value for policy in range(6)]) - truth
 
     wordiness = world.wordiness - world.wordiness.mean()
     assert error(fit(votes, 6, control_length=False)) @ wordiness > 0.1
@@ -68,8 +71,8 @@ def test_strategies_with_favourites_are_corrected():
     votes, cell = cast_votes(world, biased_chances(world, rng), rng, votes=20_000)
     truth = without_favourites(world)
 
-    def error(found):
-        return max(abs(found.strength(one).value - truth[one]) for one in range(6))
+    def error(fitted):
+        return max(abs(fitted.strength(policy).value - truth[policy]) for policy in range(6))
 
     assert error(fit(votes, 6)) > 0.25
     assert error(fit(corrected(votes, cell), 6)) < 0.15
@@ -77,11 +80,11 @@ def test_strategies_with_favourites_are_corrected():
 
 def test_policies_differ_by_the_same_against_each_other_as_against_the_mean(drawn):
     world, votes, _ = drawn
-    found = fit(votes, world.policies)
-    difference = found.strength(2).value - found.strength(4).value
-    assert found.strength(2, against=4).value == pytest.approx(difference)
-    assert found.strength(2, against=2).low == found.strength(2, against=2).high == 0
-    assert sum(found.strength(one).value for one in range(6)) == pytest.approx(0)
+    fitted = fit(votes, world.policies)
+    difference = fitted.strength(2).value - fitted.strength(4).value
+    assert fitted.strength(2, against=4).value == pytest.approx(difference)
+    assert fitted.strength(2, against=2).low == fitted.strength(2, against=2).high == 0
+    assert sum(fitted.strength(policy).value for policy in range(6)) == pytest.approx(0)
 
 
 def test_votes_told_the_other_way_round_say_the_same(drawn):
@@ -103,9 +106,11 @@ def test_twice_the_same_votes_are_no_surer_where_the_raters_are_the_same(drawn):
     _world, votes, _ = drawn
     once = votes.where(np.arange(len(votes)) < 4000)
     twice = Votes(
-        *(np.concatenate([getattr(once, one.name)] * 2) for one in dataclasses.fields(once))
+        *(np.concatenate([getattr(once, column.name)] * 2) for column in dataclasses.fields(once))
     )
-    width = [one.strength(0).high - one.strength(0).low for one in (fit(once, 6), fit(twice, 6))]
+    width = [
+        fitted.strength(0).high - fitted.strength(0).low for fitted in (fit(once, 6), fit(twice, 6))
+    ]
     assert width[1] == pytest.approx(width[0], rel=0.02)
 
 
@@ -119,7 +124,7 @@ def test_a_weight_of_two_is_two_votes():
 
 
 def test_the_sandwich_is_that_of_statsmodels_where_nothing_is_weighted(drawn):
-    """With one row a vote (no tie band to speak of), by rater alone and without corrections."""
+    """With one row per vote (almost no tie band), clustered by rater only, without corrections."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -142,8 +147,8 @@ def test_the_sandwich_is_that_of_statsmodels_where_nothing_is_weighted(drawn):
 
 @pytest.mark.parametrize("wins", [1, 3, 30])
 def test_who_won_everything_is_ahead_by_something_finite_and_unsure(wins):
-    found = fit(votes_of(*[(0, 1, 1)] * wins), 2)
-    ahead = found.strength(0, against=1)
+    fitted = fit(votes_of(*[(0, 1, 1)] * wins), 2)
+    ahead = fitted.strength(0, against=1)
     assert 0 < ahead.value < 12
     assert ahead.high - ahead.low > 1.5
     assert (ahead.low > 0) == (wins == 30)

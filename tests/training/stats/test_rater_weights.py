@@ -1,4 +1,4 @@
-"""Raters' weights from gold, by table; and that the ranking's page uses them."""
+"""Raters' weights from gold, by table; and that the ranking page uses them."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_the_ranking_takes_them_from_the_projects_gold():
                 expires_at=item.comparison.created_at,
                 decided_at=item.comparison.created_at,
             )
-    assert trusted(project) == {}  # half of all is right: the gold tells nobody apart
+    assert trusted(project) == {}  # half are right: the gold does not separate raters
     Judgement.objects.filter(rater=poor).order_by("pk").last().delete()
     weights = trusted(project)
     assert weights[good.pk] > 1 > weights[poor.pk]

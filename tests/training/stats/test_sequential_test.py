@@ -1,4 +1,4 @@
-"""The betting test: values by hand, and its error rates where it may be looked at all the time."""
+"""The betting test: values by hand, and its error rates when it is checked continuously."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_capital_by_hand():
 
 
 def test_capital_never_grows_in_expectation_where_the_claim_is_true():
-    """Over all 2^8 ways in which a fair coin may fall, the mean capital is 1."""
+    """Over all 2^8 outcomes of eight tosses of a fair coin, the mean capital is 1."""
     total = sum(
         math.comb(8, wins) * math.exp(log_capital({1.0: wins, 0.0: 8 - wins}, 0.5))
         for wins in range(9)
@@ -62,4 +62,4 @@ def test_who_looks_after_every_observation_is_wrong_one_time_in_twenty_at_most(m
                 wrong += 1
                 break
     assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
-    assert wrong > 0  # or it would be no test at all
+    assert wrong > 0  # otherwise the test would show nothing

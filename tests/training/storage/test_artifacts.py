@@ -1,4 +1,4 @@
-"""Artifacts: whole or not at all, in one shared storage and the folders of two machines."""
+"""Artifacts: complete or not at all, in one shared storage and the folders of two machines."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ WEIGHTS = ADAPTER_WEIGHTS
 
 @pytest.fixture
 def shared(tmp_path, settings):
-    """A storage that is nobody's own folder."""
+    """A storage that is no machine's own folder."""
     where = tmp_path / "shared"
     settings.STORAGES = {**settings.STORAGES, "artifacts": backend(str(where))}
     storages.__dict__.pop("backends", None)
@@ -31,7 +31,7 @@ def shared(tmp_path, settings):
 
 @pytest.fixture
 def machine(tmp_path, settings):
-    """Be the machine of that name, with folders of its own."""
+    """``machine(name)`` makes the settings those of that machine, with its own folders."""
 
     def become(name):
         for kind in ("ADAPTERS_DIR", "SNAPSHOTS_DIR", "RUNS_DIR", "REFERENCE_CACHE_DIR"):
@@ -72,10 +72,10 @@ def test_what_is_torn_in_the_storage_is_not_used(shared, machine, made, file, ho
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1])
-    here = machine("two") / "adapters"
+    adapters = machine("two") / "adapters"
     with pytest.raises((ArtifactError, OSError, ValueError)):
         local("adapters/demo-1")
-    assert not here.exists() or list(here.iterdir()) == []
+    assert not adapters.exists() or list(adapters.iterdir()) == []
 
 
 def test_a_damaged_copy_is_fetched_again(shared, machine, made):
@@ -104,10 +104,10 @@ def test_where_there_is_one_folder_damage_is_an_error_with_its_reason(
 
 
 def test_a_folder_that_is_not_what_was_made_is_not_published(shared, machine, made):
-    here = machine("one")
+    folder = machine("one")
     with pytest.raises(ArtifactError, match=WEIGHTS):
         publish(made, "adapters/demo-1", expected={WEIGHTS: "0" * 64})
-    assert list((here / "adapters").iterdir()) == []
+    assert list((folder / "adapters").iterdir()) == []
     assert not (shared / "adapters").exists()
 
 
@@ -154,7 +154,7 @@ def test_a_run_goes_on_on_another_machine_from_its_newest_checkpoint(shared, mac
     assert [path.name for path in run.iterdir()] == ["checkpoint-20"]
     assert fault(run / "checkpoint-20") is None
     checkpoint(run, 30)
-    fetch_checkpoint(run)  # what is here is newer
+    fetch_checkpoint(run)  # the local checkpoint is newer
     assert newest_checkpoint(run) == "checkpoint-30"
     drop_checkpoints("round-1")
     assert not [path for path in (shared / "runs").rglob("*") if path.is_file()]
@@ -195,11 +195,11 @@ def test_a_job_gets_the_paths_of_the_machine_that_runs_it(shared, machine, made,
     publish(made, "adapters/demo-1")
     two = machine("two")
     path = "/srv/one/adapters/demo-1"
-    found = artifacts.localised(
+    localised = artifacts.localised(
         {"start_adapter": path, "reference_adapter": None, "reference_cache": "/srv/one/cache"}
     )
-    assert found["start_adapter"] == str(two / "adapters" / "demo-1")
-    assert found["reference_cache"] == str(settings.REFERENCE_CACHE_DIR)
+    assert localised["start_adapter"] == str(two / "adapters" / "demo-1")
+    assert localised["reference_cache"] == str(settings.REFERENCE_CACHE_DIR)
     assert artifacts.localised({"adapters": {"a": path, "b": None}})["adapters"] == {
         "a": str(two / "adapters" / "demo-1"),
         "b": None,
@@ -216,8 +216,8 @@ def test_a_job_gets_the_paths_of_the_machine_that_runs_it(shared, machine, made,
     ],
 )
 def test_a_storage_is_named_by_a_folder_or_a_bucket(where, options):
-    found = backend(where)["OPTIONS"]
-    assert {name: found[name] for name in options} == options
+    storage_options = backend(where)["OPTIONS"]
+    assert {name: storage_options[name] for name in options} == options
 
 
 def test_an_object_storage_is_as_good(machine, made, settings, monkeypatch):
@@ -237,9 +237,9 @@ def test_an_object_storage_is_as_good(machine, made, settings, monkeypatch):
         for step in (10, 20):
             checkpoint(run, step)
             publish_checkpoint(run, f"checkpoint-{step}")
-        kept = [one["Key"] for one in client.list_objects_v2(Bucket="whetstone")["Contents"]]
-        assert "rounds/adapters/demo-1/manifest.json" in kept
-        assert not [key for key in kept if "checkpoint-10" in key]
+        keys = [entry["Key"] for entry in client.list_objects_v2(Bucket="whetstone")["Contents"]]
+        assert "rounds/adapters/demo-1/manifest.json" in keys
+        assert not [key for key in keys if "checkpoint-10" in key]
 
         two = machine("two")
         assert (local("adapters/demo-1") / WEIGHTS).read_bytes() == b"weights"

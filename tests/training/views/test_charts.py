@@ -80,6 +80,6 @@ def test_an_estimate_shows_its_interval_and_a_gap_stays_a_gap():
 
 def test_thinning_keeps_the_last_point():
     points = [Point(x, 0, "") for x in range(1000)]
-    kept = thinned(points, 100)
-    assert len(kept) == 100
-    assert kept[-1] is points[-1]
+    shown = thinned(points, 100)
+    assert len(shown) == 100
+    assert shown[-1] is points[-1]

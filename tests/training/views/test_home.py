@@ -1,4 +1,4 @@
-"""The project's home, the projects and the guidelines: who sees them, and what they say."""
+"""The project's home page, the projects and the guidelines: who sees them, what they show."""
 
 import pytest
 from django.urls import reverse

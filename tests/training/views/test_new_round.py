@@ -1,4 +1,4 @@
-"""Setting up a round: the form, its presets, what is refused, and what comes of it."""
+"""Setting up a round: the form, its presets, what is refused, and the resulting round."""
 
 import json
 
@@ -46,7 +46,7 @@ def pairs(cast):
 
 
 def sent(client, preset="", **changes):
-    """What the form sends when it is filled from a preset and changed a little."""
+    """What the form sends when it is filled from a preset and slightly changed."""
     form = client.get(NEW, {"preset": preset}).context["form"]
     data = dict(form.untouched().lists()) | changes
     return {name: value for name, value in data.items() if value is not None}
@@ -66,7 +66,7 @@ def test_it_opens_with_what_the_project_says(manager, pairs):
     form, page = response.context["form"], text(response)
     assert form["learning_rate"].value() == 5e-4
     assert (form["beta"].value(), form["lora_r"].value(), form["kind"].value()) == (0.3, 16, "dpo")
-    for field in form:  # an explanation beside every one
+    for field in form:  # every field has an explanation
         assert f'id="{field.auto_id}_helptext"' in page, field.name
 
 
@@ -102,11 +102,11 @@ def test_a_preset_fills_the_form_and_what_it_fills_in_is_valid(manager, pairs, p
 def test_a_warnings_remedy_is_filled_in(manager, pairs):
     page = manager.get(NEW + "?loss=dpop&beta=0.4").context["form"]
     assert (page["loss"].value(), page["beta"].value()) == ("dpop", "0.4")
-    assert manager.get(NEW + "?beta=tight&nothing=1").status_code == 200  # what somebody typed
+    assert manager.get(NEW + "?beta=tight&nothing=1").status_code == 200  # a hand-typed address
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "words"),
+    ("changes", "field", "message"),
     [
         ({"learning_rate": 0}, "learning_rate", "above 0"),
         ({"loss": "ipo", "label_smoothing": 0.1}, "label_smoothing", "does not use it"),
@@ -117,10 +117,10 @@ def test_a_warnings_remedy_is_filled_in(manager, pairs):
         ({"start": "nobody"}, "start", "nobody"),
     ],
 )
-def test_what_is_wrong_is_said_beside_its_field(manager, pairs, changes, field, words):
+def test_what_is_wrong_is_said_beside_its_field(manager, pairs, changes, field, message):
     Machine.objects.create(name="worker", report=REPORT)
     response = start(manager, **changes)
-    assert words in " ".join(response.context["form"].errors[field])
+    assert message in " ".join(response.context["form"].errors[field])
     assert "No round was started" in text(response)
     assert not Round.objects.exists()
     assert not PreferencePair.objects.exclude(frozen_at=None).exists()
@@ -223,7 +223,7 @@ def test_a_worker_that_is_asked_says_what_its_machine_is(manager, pairs, monkeyp
     assert seen.memory.available == Machine.objects.get().report["free_memory"] > 0
     assert "every 4s" not in text(response)
     Machine.objects.update(name="another")
-    tasks.measure_machine()  # it is known now
+    tasks.measure_machine()  # the machine is known now
     assert Machine.objects.get().name == "another"
 
 

@@ -1,4 +1,4 @@
-"""The ranking's page and files: who sees them, and that they say the same."""
+"""The ranking page and its downloads: who sees them, and that they agree."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def test_numbers_inside_drawings_are_numbers_in_german_too(cast, judged, client_
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(84.4, "+84"), (-84.6, "−85"), (0, "0"), (-0.2, "0"), (0.3, "0")]
+    ("value", "text"), [(84.4, "+84"), (-84.6, "−85"), (0, "0"), (-0.2, "0"), (0.3, "0")]
 )
-def test_points_in_words(value, words):
-    assert points(value) == words
+def test_points_in_words(value, text):
+    assert points(value) == text
 
 
 @pytest.mark.parametrize(("text", "safe"), [("-x", "'-x"), ("=1", "'=1"), ("round-1", "round-1")])

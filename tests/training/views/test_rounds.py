@@ -1,4 +1,4 @@
-"""Rounds, completions, pairs and settings as a manager meets them."""
+"""Rounds, completions, pairs and settings as a manager sees them."""
 
 import pytest
 from django.urls import reverse
@@ -76,17 +76,17 @@ def test_without_pairs_the_reason_is_said(manager):
 
 
 def test_a_running_round_is_asked_to_stop(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     manager.post(reverse("cancel_round", args=["sharpen", 1]))
-    found.refresh_from_db()
-    assert found.cancel_requested_at is not None
+    round_.refresh_from_db()
+    assert round_.cancel_requested_at is not None
 
 
 def test_a_finished_round_stays_as_it_is(manager, cast):
-    found = succeed(cast.project)
+    round_ = succeed(cast.project)
     manager.post(reverse("cancel_round", args=["sharpen", 1]))
-    found.refresh_from_db()
-    assert (found.state, found.cancel_requested_at) == (Round.State.SUCCEEDED, None)
+    round_.refresh_from_db()
+    assert (round_.state, round_.cancel_requested_at) == (Round.State.SUCCEEDED, None)
 
 
 def test_another_projects_round_is_not_found(manager):
@@ -97,9 +97,9 @@ def test_another_projects_round_is_not_found(manager):
 
 
 def test_the_page_shows_progress_and_curves(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     for step, value in ((1, 0.69), (2, 0.61)):
-        Metric.objects.create(round=found, step=step, name="train/loss", value=value)
+        Metric.objects.create(round=round_, step=step, name="train/loss", value=value)
     page = text(manager.get(ROUND))
     assert '<progress max="8" value="2">' in page
     assert "Step 2: 0.610 · Training pairs" in page
@@ -114,20 +114,20 @@ def test_before_the_first_step_the_page_says_so(manager, cast):
 
 
 def test_polling_brings_something_only_when_something_changed(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     seen = manager.get(LIVE).context["seen"]
     assert manager.get(LIVE, {"seen": seen}).status_code == 204
-    Round.objects.filter(pk=found.pk).update(step=3)
+    Round.objects.filter(pk=round_.pk).update(step=3)
     assert manager.get(LIVE, {"seen": seen}).status_code == 200
 
 
 def test_only_the_parts_that_changed_are_sent(manager, cast):
-    """A new step brings charts' contents and progress; frames, buttons and warnings stay."""
-    found = make_round(cast.project)
-    Metric.objects.create(round=found, step=1, name="train/loss", value=0.69)
+    """A new step updates the charts' contents and progress; frames, buttons and warnings stay."""
+    round_ = make_round(cast.project)
+    Metric.objects.create(round=round_, step=1, name="train/loss", value=0.69)
     seen = manager.get(LIVE).context["seen"]
-    Metric.objects.create(round=found, step=2, name="train/loss", value=0.61)
-    Round.objects.filter(pk=found.pk).update(step=3)
+    Metric.objects.create(round=round_, step=2, name="train/loss", value=0.61)
+    Round.objects.filter(pk=round_.pk).update(step=3)
     body = text(manager.get(LIVE, {"seen": seen}))
     assert '<div id="plot-loss" hx-swap-oob="innerHTML"><svg' in body
     assert 'id="round-progress"' in body
@@ -140,15 +140,15 @@ def test_only_the_parts_that_changed_are_sent(manager, cast):
         "round-log",
     ):
         assert f'id="{part}"' not in body
-    Round.objects.filter(pk=found.pk).update(total_steps=8000)
+    Round.objects.filter(pk=round_.pk).update(total_steps=8000)
     seen = manager.get(LIVE).context["seen"]
-    Round.objects.filter(pk=found.pk).update(step=4)
-    Metric.objects.create(round=found, step=3, name="train/loss", value=0.6)
+    Round.objects.filter(pk=round_.pk).update(step=4)
+    Metric.objects.create(round=round_, step=3, name="train/loss", value=0.6)
     body = text(manager.get(LIVE, {"seen": seen}))
     assert "4 of 8,000" in body
-    assert "plot-loss" not in body  # a step of so long a round would not be seen in a chart
+    assert "plot-loss" not in body  # one step of such a long round would not be visible in a chart
     RoundSample.objects.create(
-        round=found,
+        round=round_,
         step=0,
         place=0,
         messages=[{"content": "<b>Why?"}],
@@ -162,33 +162,33 @@ def test_only_the_parts_that_changed_are_sent(manager, cast):
 
 
 def test_a_warning_comes_with_its_figure_and_a_way_out(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     for name, values in {"logp_chosen": (-30, -42), "logp_rejected": (-30, -70)}.items():
         for step, value in zip((0, 2), values, strict=True):
-            Metric.objects.create(round=found, step=step, name=f"held_out/{name}", value=value)
+            Metric.objects.create(round=round_, step=step, name=f"held_out/{name}", value=value)
     page = text(manager.get(ROUND))
     assert "by 12.0 nats since the start" in page
     assert 'href="/p/sharpen/rounds/new/?loss=dpop"' in page
 
 
 def test_a_figure_has_its_values_as_a_table(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     for step in (0, 2):
-        Metric.objects.create(round=found, step=step, name="held_out/loss", value=0.7 - step / 10)
-    Metric.objects.create(round=found, step=2, name="train/loss", value=0.44)
+        Metric.objects.create(round=round_, step=step, name="held_out/loss", value=0.7 - step / 10)
+    Metric.objects.create(round=round_, step=2, name="train/loss", value=0.44)
     (loss,) = [f for f in manager.get(ROUND).context["figures"]() if f.key == "loss"]
     assert [name for name, _look, _change in loss.legend] == ["Training pairs", "Held-out pairs"]
     assert loss.rows == [(0, ["–", "0.700"]), (2, ["0.440", "0.500"])]
 
 
 def test_of_a_long_round_not_every_step_is_read(manager, cast):
-    found = make_round(cast.project, step=4001, total_steps=9000)
+    round_ = make_round(cast.project, step=4001, total_steps=9000)
     Metric.objects.bulk_create(
-        Metric(round=found, step=step, name=name, value=0.5)
+        Metric(round=round_, step=step, name=name, value=0.5)
         for step in range(3502, 4002)
         for name in ("train/loss", "held_out/loss")
     )
-    curves = curves_of(found)
+    curves = curves_of(round_)
     assert len(curves["held_out/loss"]) == 500
     assert [step for step, _ in curves["train/loss"]][-2:] == [3991, 4001]
 
@@ -215,23 +215,23 @@ def test_a_round_that_ended_without_a_model_is_taken_up_and_not_paused(manager, 
 
 
 def test_pausing_and_resuming_by_button(manager, cast):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     manager.post(reverse("pause_round", args=["sharpen", 1]))
-    found.refresh_from_db()
-    assert found.pause_requested_at is not None
+    round_.refresh_from_db()
+    assert round_.pause_requested_at is not None
     assert "Asked to pause" in text(manager.get(ROUND))
-    Round.objects.filter(pk=found.pk).update(state=Round.State.PAUSED)
+    Round.objects.filter(pk=round_.pk).update(state=Round.State.PAUSED)
     manager.post(reverse("resume_round", args=["sharpen", 1]))
-    found.refresh_from_db()
-    assert (found.state, found.pause_requested_at) == (Round.State.QUEUED, None)
+    round_.refresh_from_db()
+    assert (round_.state, round_.pause_requested_at) == (Round.State.QUEUED, None)
 
 
 @pytest.mark.parametrize("name", ["pause_round", "resume_round"])
 def test_raters_can_neither_pause_nor_resume(cast, client_of, name):
-    found = make_round(cast.project)
+    round_ = make_round(cast.project)
     assert client_of(cast.rater).post(reverse(name, args=["sharpen", 1])).status_code == 403
-    found.refresh_from_db()
-    assert (found.state, found.pause_requested_at) == (Round.State.RUNNING, None)
+    round_.refresh_from_db()
+    assert (round_.state, round_.pause_requested_at) == (Round.State.RUNNING, None)
 
 
 def test_polling_ends_with_the_round(manager, cast):
@@ -257,9 +257,9 @@ def test_a_failed_round_says_why_and_shows_the_log(manager, cast):
 
 
 def test_a_finished_round_reports_what_it_learnt_and_where_it_lies(manager, cast):
-    found = succeed(cast.project)
+    round_ = succeed(cast.project)
     for step, value in ((0, 0.5), (8, 0.82)):
-        Metric.objects.create(round=found, step=step, name="held_out/reward_accuracy", value=value)
+        Metric.objects.create(round=round_, step=step, name="held_out/reward_accuracy", value=value)
     page = text(manager.get(ROUND))
     assert "prefers the chosen answer" in page
     assert "/adapters/one" in page
@@ -272,12 +272,12 @@ def test_a_report_says_why_prompts_could_not_be_shared(manager, cast):
 
 
 def test_answers_before_and_now_stand_side_by_side(manager, cast):
-    found = succeed(cast.project)
+    round_ = succeed(cast.project)
     prompt = make_prompt(cast.project, "How are you?", held_out=True)
-    make_completion(prompt, found.start, "Go away.")
-    make_completion(prompt, found.policy, "Fine, thank you.")
+    make_completion(prompt, round_.start, "Go away.")
+    make_completion(prompt, round_.policy, "Fine, thank you.")
     trained_on = make_prompt(cast.project, "Seen in training?", held_out=False)
-    for policy in (found.start, found.policy):
+    for policy in (round_.start, round_.policy):
         make_completion(trained_on, policy, "Yes.")
     page = text(manager.get(ROUND))
     assert page.index("How are you?") < page.index("Go away.") < page.index("Fine, thank you.")

@@ -139,7 +139,7 @@ def test_the_token_budget_does_not_change_the_result(
 
 
 def test_a_weight_of_zero_takes_a_pair_out(base: Path, new_run: NewRun) -> None:
-    """Two pairs in one step, the second without weight: half the first one's gradient alone."""
+    """Two pairs in one step, the second with weight 0: half the gradient of the first alone."""
     once = Optimisation(learning_rate=1e-3, epochs=1, batch_size=2, warmup_fraction=0.0)
     norms = []
     for name, count, weights in (("one", 1, [1.0]), ("two", 2, [1.0, 0.0])):

@@ -1,4 +1,4 @@
-"""A round that is interrupted again and again is the round that was not, bit for bit."""
+"""A round that is interrupted repeatedly ends bit for bit like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from training.engine.config import (
 )
 from training.engine.runtime.process import StopRequest
 
-AT = (3, 7, 8, 21, 34)  # steps of forty, two of them side by side, one just after a checkpoint
+AT = (3, 7, 8, 21, 34)  # of forty steps; two are adjacent, one is just after a checkpoint
 
 
 def stopping_at(folder: Path, step: int) -> StopRequest:
-    """A request that comes, as SIGTERM does, somewhere inside of this step."""
+    """A stop request that comes, like SIGTERM, somewhere within this step."""
 
     class AtStep(StopRequest):
         def __bool__(self) -> bool:
@@ -45,20 +45,24 @@ def test_interrupted_five_times_it_ends_the_same(base: Path, new_run: Callable[.
         ),
     )
     pairs = make_pairs(64, held_out=8)
-    whole, cut = (new_run(name, job, pairs=pairs) for name in ("whole", "cut"))
-    assert run_engine("dpo", whole) == EXIT_DONE
+    uninterrupted, interrupted = (new_run(name, job, pairs=pairs) for name in ("whole", "cut"))
+    assert run_engine("dpo", uninterrupted) == EXIT_DONE
     for step in AT:
-        assert run_job("dpo", cut, stopping_at(cut, step)) == EXIT_STOPPED
-        assert not (cut / "result.json").exists()
-    assert run_engine("dpo", cut) == EXIT_DONE
-    assert (cut / "engine.log").read_text().count("going on from checkpoint-") == len(AT)
+        assert run_job("dpo", interrupted, stopping_at(interrupted, step)) == EXIT_STOPPED
+        assert not (interrupted / "result.json").exists()
+    assert run_engine("dpo", interrupted) == EXIT_DONE
+    assert (interrupted / "engine.log").read_text().count("going on from checkpoint-") == len(AT)
 
-    first, again = (folder / "adapter" / "adapter_model.safetensors" for folder in (whole, cut))
+    first, again = (
+        folder / "adapter" / "adapter_model.safetensors" for folder in (uninterrupted, interrupted)
+    )
     assert first.read_bytes() == again.read_bytes()
-    assert losses(whole) == losses(cut)
-    results = [read_json(folder / "result.json") for folder in (whole, cut)]
+    assert losses(uninterrupted) == losses(interrupted)
+    results = [read_json(folder / "result.json") for folder in (uninterrupted, interrupted)]
     assert results[0]["adapter_sha256"] == results[1]["adapter_sha256"]
-    origins = [read_json(folder / "adapter" / "provenance.json") for folder in (whole, cut)]
+    origins = [
+        read_json(folder / "adapter" / "provenance.json") for folder in (uninterrupted, interrupted)
+    ]
     assert origins[0] == origins[1] == results[0]["provenance"]
 
 

@@ -1,4 +1,4 @@
-"""An adapter trained here is plain peft, and merged it is plain transformers: same logits."""
+"""An adapter trained here loads in plain peft, and merged in plain transformers: same logits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def logits_of(model: torch.nn.Module, asked: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def ours(base: Path, talker: Path) -> torch.Tensor:
-    """What the engine itself computes with the adapter."""
+    """The logits that the engine itself computes with the adapter."""
     from training.engine.model import adapters
 
     model = adapters.load_base(Model(base=str(base)), torch.float32, torch.device("cpu"))
@@ -72,8 +72,8 @@ def test_the_merged_model_loads_in_plain_transformers_with_the_same_logits(
     folder = merged / "merged"
     theirs = logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), ids(base))
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-4)
-    there = AutoTokenizer.from_pretrained(folder)
-    assert there.chat_template == AutoTokenizer.from_pretrained(base).chat_template
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base).chat_template
 
 
 def test_it_is_safetensors_in_shards_with_every_hash(merged: Path) -> None:
@@ -85,8 +85,8 @@ def test_it_is_safetensors_in_shards_with_every_hash(merged: Path) -> None:
     assert not list(folder.glob("*.bin"))
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert set(index["weight_map"].values()) == set(shards)
-    told = read_json(merged / "result.json")["files"]
-    assert told == {
+    hashes = read_json(merged / "result.json")["files"]
+    assert hashes == {
         path.relative_to(folder).as_posix(): sha256_of(path)
         for path in folder.rglob("*")
         if path.is_file()

@@ -1,4 +1,4 @@
-"""Reward models: equal to a padded plain-transformers computation, learnt, resumed and read."""
+"""Reward models: equal to a padded plain-transformers computation, trained, resumed and loaded."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def classifier(kind: str) -> Any:
 
 
 def plainly(model: Any, trees: list[Tree]) -> Tensor:
-    """The rewards [S] as transformers' own forward pass gives them, a padded row a branch."""
+    """The rewards [S] from transformers' own forward pass, with one padded row per branch."""
     rows = [row for tree in trees for row in tree.rows]
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
@@ -93,7 +93,7 @@ def plainly(model: Any, trees: list[Tree]) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
 def test_loss_and_gradient_are_those_of_plain_transformers(kind: str) -> None:
-    """Trees of three micro-batches against padded rows in one; their tokens are never padding."""
+    """Trees in three micro-batches against padded rows in one batch; no token is the padding id."""
     trees = random_trees(9)
     objective = Reward(RewardJob(model=Model(base=""), margin=0.3, label_smoothing=0.1))
 
@@ -131,12 +131,12 @@ def test_a_model_that_cannot_share_is_padded_and_equal() -> None:
 
 
 def easy_pairs(count: int, held_out: int) -> list[dict[str, Any]]:
-    """Whatever is asked, an answer with "yes" in it is better than the same without."""
+    """Whatever the question, an answer with "yes" in it is better than the same without."""
     rows = make_pairs(count, seed=4, held_out=held_out)
     for row in rows:
-        said = row["chosen"][0]["content"]
-        row["rejected"] = [{"role": "assistant", "content": f"{said} sorry no"}]
-        row["chosen"] = [{"role": "assistant", "content": f"{said} good yes"}]
+        answer = row["chosen"][0]["content"]
+        row["rejected"] = [{"role": "assistant", "content": f"{answer} sorry no"}]
+        row["chosen"] = [{"role": "assistant", "content": f"{answer} good yes"}]
     return rows
 
 
@@ -165,7 +165,7 @@ def test_it_begins_knowing_nothing_and_learns_an_easy_preference(done: Path) -> 
 def test_plain_peft_loads_the_adapter_and_gives_the_same_rewards(
     done: Path, base: Path, new_run: NewRun
 ) -> None:
-    """And a judge gives them too; the held-out accuracy is the one that training reported."""
+    """A judge job gives the same rewards; held-out accuracy is the one that training reported."""
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -180,27 +180,27 @@ def test_plain_peft_loads_the_adapter_and_gives_the_same_rewards(
         expected = plainly(model, trees).tolist()
 
     rows = [
-        {"id": f"{pair.id} {which}", "messages": pair.prompt, "text": said[0]["content"]}
+        {"id": f"{pair.id} {which}", "messages": pair.prompt, "text": answer[0]["content"]}
         for pair in pairs
-        for which, said in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        for which, answer in (("chosen", pair.chosen), ("rejected", pair.rejected))
     ]
     judge = JudgeJob(model=Model(base=str(base)), adapter=str(done / "adapter"))
     folder = new_run("judged", judge, completions=rows)
     assert run_engine("judge", folder) == EXIT_DONE
-    found = {line["id"]: line["reward"] for line in read_lines(folder / "scores.jsonl")}
-    assert [found[row["id"]] for row in rows] == pytest.approx(expected, abs=1e-5)
-    right = [found[f"{p.id} chosen"] > found[f"{p.id} rejected"] for p in pairs]
-    told = values(done, "held_out", "reward_accuracy")[-1]
-    assert sum(right) / len(right) == pytest.approx(told)
+    rewards = {line["id"]: line["reward"] for line in read_lines(folder / "scores.jsonl")}
+    assert [rewards[row["id"]] for row in rows] == pytest.approx(expected, abs=1e-5)
+    right = [rewards[f"{p.id} chosen"] > rewards[f"{p.id} rejected"] for p in pairs]
+    reported = values(done, "held_out", "reward_accuracy")[-1]
+    assert sum(right) / len(right) == pytest.approx(reported)
 
-    # Stopped after a few lines, it goes on with the rest and writes nothing twice.
+    # Stopped after a few lines, the job continues with the rest and writes nothing twice.
     again = new_run("half-judged", judge, completions=rows)
     lines = (folder / "scores.jsonl").read_text().splitlines(keepends=True)
     (again / "scores.jsonl").write_text("".join(lines[:5]) + '{"id": "to')
     assert run_engine("judge", again) == EXIT_DONE
     second = {line["id"]: line["reward"] for line in read_lines(again / "scores.jsonl")}
     assert len(read_lines(again / "scores.jsonl")) == len(rows)
-    assert second == pytest.approx(found, abs=1e-5)
+    assert second == pytest.approx(rewards, abs=1e-5)
 
 
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(
@@ -284,10 +284,10 @@ def test_scores_are_the_training_engines_own_numbers(base: Path, new_run: NewRun
         "score", ScoreJob(model=dpo.model, adapters=adapters), completions=completions
     )
     assert run_engine("score", scoring) == EXIT_DONE
-    found = {line["id"]: line for line in read_lines(scoring / "scores.jsonl")}
+    scores = {line["id"]: line for line in read_lines(scoring / "scores.jsonl")}
 
     def mean(which: str, value: Callable[[dict[str, Any]], float]) -> float:
-        own = [value(line) for name, line in found.items() if name.endswith(which)]
+        own = [value(line) for name, line in scores.items() if name.endswith(which)]
         return sum(own) / len(own)
 
     def reward(line: dict[str, Any]) -> float:

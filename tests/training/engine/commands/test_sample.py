@@ -1,4 +1,4 @@
-"""Sampling: seeds decide, neighbours do not, and a stopped job goes on where it was."""
+"""Sampling: texts depend on seeds, not on the batch, and a stopped job continues where it was."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_text_in_any_company(
         assert run_engine("sample", folder) == 0
     assert texts(together) == texts(alone)
     assert len(texts(together)) == 14
-    assert texts(together)["base-1"] != texts(together)["v1.0-1"]  # the adapter speaks
+    assert texts(together)["base-1"] != texts(together)["v1.0-1"]  # the adapter makes a difference
     assert texts(together)["base-0"] != texts(together)["base-5"]  # same prompt, other seed
 
 
@@ -71,16 +71,16 @@ def test_rows_have_what_the_contract_says(base: Path, talker: Path, new_run: New
 
 
 def test_a_stopped_job_goes_on_where_it_was(base: Path, new_run: NewRun) -> None:
-    whole = new_run("whole", job(base, batch_size=2), prompts=prompts(6))
-    assert run_engine("sample", whole) == 0
-    lines = (whole / "completions.jsonl").read_text().splitlines(keepends=True)
+    uninterrupted = new_run("whole", job(base, batch_size=2), prompts=prompts(6))
+    assert run_engine("sample", uninterrupted) == 0
+    lines = (uninterrupted / "completions.jsonl").read_text().splitlines(keepends=True)
     part = new_run("part", job(base, batch_size=2), prompts=prompts(6))
     (part / "completions.jsonl").write_text("".join(lines[:3]) + lines[3][:20])
     assert run_engine("sample", part) == 0
-    assert texts(part) == texts(whole)
+    assert texts(part) == texts(uninterrupted)
     rows = read_lines(part / "completions.jsonl")
     assert len(rows) == 6
-    assert rows[:3] == read_lines(whole / "completions.jsonl")[:3]
+    assert rows[:3] == read_lines(uninterrupted / "completions.jsonl")[:3]
 
 
 def test_a_job_killed_just_before_its_end_only_ends(base: Path, new_run: NewRun) -> None:
@@ -128,7 +128,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
 ) -> None:
     """At temperature 1 the sampler's distribution is the model's own.
 
-    Compared are texts that ended by themselves and whose tokens come out the same when read
+    The texts compared ended by themselves, and their tokens are the same when tokenised
     again. ChatML has a line break after the end token, which scoring counts and no sampler
     writes: a job with a template without it is compared.
     """
@@ -143,14 +143,16 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
     run = new_run("s", job(folder, talker, sampling={"max_new_tokens": 60}), prompts=asked)
     assert run_engine("sample", run) == 0
     drawn = {row["id"]: row for row in read_lines(run / "completions.jsonl")}
-    given = [
+    completions = [
         {"id": r["id"], "messages": r["messages"], "policy": "v1.0", "text": drawn[r["id"]]["text"]}
         for r in asked
         if drawn[r["id"]]["finish_reason"] == "stop"
     ]
     adapters = {"v1.0": str(talker)}
     scoring = new_run(
-        "scores", ScoreJob(model=Model(base=str(folder)), adapters=adapters), completions=given
+        "scores",
+        ScoreJob(model=Model(base=str(folder)), adapters=adapters),
+        completions=completions,
     )
     assert run_engine("score", scoring) == 0
     scores = read_lines(scoring / "scores.jsonl")
@@ -158,7 +160,7 @@ def test_sampled_log_probabilities_are_those_that_scoring_gives(
     assert len(same) >= 3
     for row in same:
         assert row["logp"] == pytest.approx(drawn[row["id"]]["logprob"], abs=1e-3)
-        assert row["logp"] > row["reference_logp"]  # the base would hardly have said this
+        assert row["logp"] > row["reference_logp"]  # the base is unlikely to write this
 
 
 def test_greedy_is_the_most_likely_token(base: Path, new_run: NewRun) -> None:
@@ -199,7 +201,7 @@ def test_the_noise_draws_from_the_shaped_distribution() -> None:
 def test_without_a_template_an_answer_ends_before_an_invented_turn(
     base: Path, tmp_path: Path, new_run: NewRun
 ) -> None:
-    """The model is made to like the characters of a next turn, so that it writes some."""
+    """The model is biased towards the characters of a next turn, so that it writes some."""
     from tests.training.engine.conftest import make_tokenizer
     from training.engine.model.adapters import load_tokenizer
 
@@ -220,7 +222,7 @@ def test_without_a_template_an_answer_ends_before_an_invented_turn(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "draw", steered)
-        patch.setattr(decoder, "trial", lambda *_: None)  # it would notice
+        patch.setattr(decoder, "trial", lambda *_: None)  # it would notice the steering
         folder = new_run("plain", job(plain, sampling={"max_new_tokens": 40}), prompts=prompts(3))
         assert run_engine("sample", folder) == 0
     for row in read_lines(folder / "completions.jsonl"):
@@ -237,9 +239,9 @@ def test_who_watches_sees_what_is_under_way(
     settings = job(base, talker, show_partial=True)
     folder = new_run("watched", settings, prompts=prompts(2, ("v1.0",)))
     assert run_engine("sample", folder) == 0
-    whole = texts(folder)
+    final = texts(folder)
     assert len(shown) > 2
     for before, after in pairwise(shown):
         assert all(len(after[key]) >= len(before[key]) for key in before.keys() & after.keys())
-    assert all(whole[key].startswith(text.rstrip()) for some in shown for key, text in some.items())
+    assert all(final[key].startswith(text.rstrip()) for some in shown for key, text in some.items())
     assert any(text for some in shown for text in some.values())

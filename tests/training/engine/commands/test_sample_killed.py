@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of sampling: at the end every completion exists exactly once."""
+"""SIGKILL at random moments of sampling: in the end every completion exists exactly once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.engine.config import Model, SampleJob, Sampling
 
 NewRun = Callable[..., Path]
 KILLS = 4
-"""More of them, through the database, in ``tests/training/sampling/test_killed.py``."""
+"""``tests/training/sampling/test_killed.py`` has more kills, with the database involved."""
 
 
 @pytest.mark.slow
@@ -33,20 +33,20 @@ def test_killed_at_random_moments_every_completion_exists_once(
         sampling=Sampling(max_new_tokens=60),
         batch_size=16,
     )
-    whole, part = (new_run(name, job, prompts=asked) for name in ("whole", "part"))
-    assert live(whole) == 0
+    uninterrupted, interrupted = (new_run(name, job, prompts=asked) for name in ("whole", "part"))
+    assert live(uninterrupted) == 0
     chance = random.Random(0)
     grown = []
     for _ in range(KILLS):
-        killed = live_until(part, chance.random())
-        file = part / "completions.jsonl"
+        killed = live_until(interrupted, chance.random())
+        file = interrupted / "completions.jsonl"
         grown.append(file.read_bytes().count(b"\n") if file.exists() else 0)
         if not killed:
             break
     assert len(grown) >= 3, "the job must be long enough to be killed many times"
     assert len(set(grown)) >= 2, "the kills must meet the writing"
-    assert live(part) == 0
-    rows = read_lines(part / "completions.jsonl")
+    assert live(interrupted) == 0
+    rows = read_lines(interrupted / "completions.jsonl")
     assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in asked)
-    expected = {row["id"]: row["text"] for row in read_lines(whole / "completions.jsonl")}
+    expected = {row["id"]: row["text"] for row in read_lines(uninterrupted / "completions.jsonl")}
     assert {row["id"]: row["text"] for row in rows} == expected

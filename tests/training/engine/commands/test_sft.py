@@ -1,4 +1,4 @@
-"""SFT jobs: the chosen answers become likelier, and DPO can start from the result."""
+"""SFT jobs: the chosen answers become more likely, and DPO can start from the result."""
 
 from __future__ import annotations
 

@@ -50,21 +50,21 @@ def test_plain_lines_show_earlier_turns(tmp_path: Path) -> None:
 
 def test_too_long_a_prompt_loses_its_beginning(tmp_path: Path) -> None:
     chat = Chat(make_tokenizer(tmp_path))
-    (whole,) = chat.pair_trees([pair()], 100)
-    longest = max(map(len, whole.branches))
+    (full,) = chat.pair_trees([pair()], 100)
+    longest = max(map(len, full.branches))
     (cut,) = chat.pair_trees([pair()], longest + 5)
-    assert cut.branches == whole.branches
-    assert cut.prompt == whole.prompt[-5:]
+    assert cut.branches == full.branches
+    assert cut.prompt == full.prompt[-5:]
 
 
 def test_too_long_a_completion_loses_its_end_and_keeps_some_prompt(tmp_path: Path) -> None:
     chat = Chat(make_tokenizer(tmp_path))
     long = pair(rejected="yes no " * 50)
-    (whole,) = chat.pair_trees([long], 1000)
+    (full,) = chat.pair_trees([long], 1000)
     (cut,) = chat.pair_trees([long], 16)
-    assert cut.prompt == whole.prompt[-4:]
-    assert cut.branches[1] == whole.branches[1][:12]
-    assert cut.branches[0] == whole.branches[0]  # it is short enough
+    assert cut.prompt == full.prompt[-4:]
+    assert cut.branches[1] == full.branches[1][:12]
+    assert cut.branches[0] == full.branches[0]  # it is short enough
 
 
 def test_a_template_that_refuses_names_the_line(tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_an_invented_next_turn_is_cut_off(tmp_path: Path) -> None:
         return list(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     row = ids(" tea, please\nUser: what else\nAssistant: water<|im_end|>")
-    kept = chat.before(row, chat.stop_strings)
-    assert chat.text(kept) == "tea, please"
-    assert row[: len(kept)] == kept
+    answer = chat.before(row, chat.stop_strings)
+    assert chat.text(answer) == "tea, please"
+    assert row[: len(answer)] == answer
     harmless = ids("User: is a word\nUse r:")
     assert chat.before(harmless, chat.stop_strings) == harmless
 

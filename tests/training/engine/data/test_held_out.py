@@ -1,4 +1,4 @@
-"""What the last evaluation says of every held-out pair."""
+"""What the last evaluation reports about every held-out pair."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def test_ties_count_half() -> None:
         row("b", policy=0, reference=1, margin=0),
         row("c", policy=-1, reference=0, margin=-1),
     ]
-    told = summary(rows)
-    assert (told["pairs"], told["ranked"], told["reference_ranked"]) == (3, 1.5, 1.5)
-    assert told["rewarded"] == 1.5
-    assert told["margin_quantiles"]["50"] == 0
+    figures = summary(rows)
+    assert (figures["pairs"], figures["ranked"], figures["reference_ranked"]) == (3, 1.5, 1.5)
+    assert figures["rewarded"] == 1.5
+    assert figures["margin_quantiles"]["50"] == 0
 
 
 def test_without_pairs_there_is_nothing_to_tell(tmp_path: Path) -> None:
@@ -46,17 +46,19 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_a_run_tells_every_held_out_pair_and_what_it_comes_to(done: Path) -> None:  # noqa: F811
     rows = read(done)
-    assert [one.id for one in rows] == [f"p{number}" for number in range(24, 30)]
-    told = read_json(done / "result.json")["held_out"]
-    assert told == summary(rows)
-    assert told["pairs"] == 6
-    margin = sum(one.margin for one in rows) / 6
+    assert [pair.id for pair in rows] == [f"p{number}" for number in range(24, 30)]
+    figures = read_json(done / "result.json")["held_out"]
+    assert figures == summary(rows)
+    assert figures["pairs"] == 6
+    margin = sum(pair.margin for pair in rows) / 6
     assert margin == pytest.approx(metrics(done, "held_out", "reward_margin")[-1])
     beta = 0.1
-    for one in rows:
-        assert one.reward_chosen == pytest.approx(beta * (one.logp_chosen - one.reference_chosen))
-    # Before the first step the policy is its reference, in ranking as in all else.
+    for pair in rows:
+        assert pair.reward_chosen == pytest.approx(
+            beta * (pair.logp_chosen - pair.reference_chosen)
+        )
+    # Before the first step the policy equals its reference, so their rankings do too.
     first = metrics(done, "held_out", "ranking_accuracy")[0]
     assert first == metrics(done, "held_out", "reference_ranking_accuracy")[0]
-    assert told["reference_ranked"] == pytest.approx(6 * first)
-    assert told["ranked"] == pytest.approx(6 * metrics(done, "held_out", "ranking_accuracy")[-1])
+    assert figures["reference_ranked"] == pytest.approx(6 * first)
+    assert figures["ranked"] == pytest.approx(6 * metrics(done, "held_out", "ranking_accuracy")[-1])

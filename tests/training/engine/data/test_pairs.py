@@ -1,4 +1,4 @@
-"""Data files are read strictly, and wrong lines are named."""
+"""Data files are read strictly, and bad lines are named."""
 
 from __future__ import annotations
 

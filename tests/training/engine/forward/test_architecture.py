@@ -1,4 +1,4 @@
-"""Which models share prompts, and that every other falls back with its reason."""
+"""Which models share prompts, and that all others fall back and give a reason."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_what_cannot_be_shared_is_seen(changes: dict[str, Any], reason: str) -> 
 
 
 def test_a_model_that_attends_in_its_own_way_is_caught_by_the_probe() -> None:
-    """It says it is a Llama and passes all checks, but its layers look at half of the scale."""
+    """A model that claims to be a Llama and passes all checks, but uses another scale."""
     model = adapted("llama")
     inner = tree_attention.tree_attention
     for layer in model.get_base_model().model.layers:
-        layer.self_attn.scaling *= 0.5  # both layouts know of this: not enough to be caught
+        layer.self_attn.scaling *= 0.5  # in both layouts alike: not caught
     assert choose_layout(model, 0)[1] is None
 
     def other(*arguments: Any, **named: Any) -> Any:

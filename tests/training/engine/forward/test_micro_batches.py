@@ -55,7 +55,7 @@ def test_other_errors_and_single_trees_are_not_retried() -> None:
 def test_a_run_goes_on_with_less_and_tells(
     base: Path, new_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """Memory runs out in the middle of the backward pass: what it left must not be counted."""
+    """Memory runs out during the backward pass: the partial gradient must not be counted."""
     job = DpoJob(
         model=Model(base=str(base)),
         lora=Lora(r=4),
@@ -67,10 +67,10 @@ def test_a_run_goes_on_with_less_and_tells(
     original = torch.autograd.grad
 
     def grad(outputs: Any, inputs: Any, **named: Any) -> Any:
-        found = original(outputs, inputs, **named)
+        gradients = original(outputs, inputs, **named)
         if sizes[-1] > limit:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return found
+        return gradients
 
     sizes: list[int] = []
     logps = PackedLayout.logps
@@ -89,17 +89,21 @@ def test_a_run_goes_on_with_less_and_tells(
     assert run_engine("dpo", short) == EXIT_DONE
     assert read_json(short / "result.json")["memory_splits"] >= 2
     assert "did not fit into memory" in (short / "engine.log").read_text()
-    for one, two in zip(*(read_lines(f / "metrics.jsonl") for f in (plain, short)), strict=True):
-        assert two["values"]["loss"] == pytest.approx(one["values"]["loss"], abs=1e-5)
-        assert two["values"]["grad_norm"] == pytest.approx(one["values"]["grad_norm"], rel=1e-3)
+    for expected, actual in zip(
+        *(read_lines(f / "metrics.jsonl") for f in (plain, short)), strict=True
+    ):
+        assert actual["values"]["loss"] == pytest.approx(expected["values"]["loss"], abs=1e-5)
+        assert actual["values"]["grad_norm"] == pytest.approx(
+            expected["values"]["grad_norm"], rel=1e-3
+        )
 
 
 @pytest.mark.parametrize(
     ("longest", "available", "expected"),
     [
-        (500, 10**9, (8192, False)),  # all fits
-        (500, 3_000_000, (2100, False)),  # less at once
-        (500, 1_000_000, (8192, True)),  # less would be too little: recompute
+        (500, 10**9, (8192, False)),  # everything fits
+        (500, 3_000_000, (2100, False)),  # a smaller budget
+        (500, 1_000_000, (8192, True)),  # a smaller budget would not be enough: recompute
         (3000, 3_000_000, (8192, True)),  # one tree alone does not fit
     ],
 )

@@ -1,4 +1,4 @@
-"""Shared prompts give what padded rows give, however trees are ordered, packed or split."""
+"""Shared prompts give the same results as padded rows, however trees are ordered or split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def llama() -> Any:
 
 
 def test_what_a_packed_tree_is() -> None:
-    """Prompt 5 6 7, branches 8 9 and 4: the last token of each branch is computed by nobody."""
+    """Prompt 5 6 7, branches 8 9 and 4: the last token of each branch is never computed."""
     packed = pack(
         [Tree("a", [5, 6, 7], ([8, 9], [4])), Tree("b", [3], ([2, 2, 2],))], torch.device("cpu")
     )
@@ -37,11 +37,11 @@ def test_what_a_packed_tree_is() -> None:
     assert packed.segments == [[3, 1, 0], [1, 2]]
 
 
-@pytest.mark.parametrize("whole", [0, 10_000], ids=["in segments", "as a whole"])
+@pytest.mark.parametrize("limit", [0, 10_000], ids=["in segments", "as a whole"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_as_the_padded_computation(kind: str, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_the_padded_computation(kind: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways of attending to a tree; windows of 6 are shorter than prompts and branches."""
-    monkeypatch.setattr(tree_attention, "WHOLE", whole)
+    monkeypatch.setattr(tree_attention, "WHOLE", limit)
     model = adapted(kind)
     trees = random_trees(5, seed=3)
     expected = logps_and_gradient(PaddedLayout(0), model, [trees])
@@ -81,11 +81,11 @@ def test_order_packing_and_splitting_do_not_matter(llama: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "gpt-oss"])
-@pytest.mark.parametrize("whole", [0, 10_000])
+@pytest.mark.parametrize("limit", [0, 10_000])
 def test_rejected_tokens_do_not_touch_the_chosen_answer(
-    kind: str, whole: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree_attention, "WHOLE", whole)
+    monkeypatch.setattr(tree_attention, "WHOLE", limit)
     model = adapted(kind)
     shared = PackedLayout(model)
     trees = random_trees(4, seed=6)
@@ -113,7 +113,7 @@ def test_recomputing_activations_changes_nothing(llama: Any) -> None:
     trees = random_trees(4, seed=8)
     shared = PackedLayout(llama)
     values, gradient = logps_and_gradient(shared, llama, [trees])
-    llama.train()  # transformers recomputes in training alone
+    llama.train()  # transformers only recomputes in training mode
     llama.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
     again, other = logps_and_gradient(shared, llama, [trees])
     llama.get_base_model().gradient_checkpointing_disable()

@@ -1,4 +1,4 @@
-"""Reference values are found again where nothing has changed, and only there."""
+"""Cached reference values are reused if nothing has changed, and only then."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def job(base: Path, cache: Path, **changes: Any) -> DpoJob:
     return dataclasses.replace(settings, **changes)
 
 
-def kept(folder: Path) -> int:
+def cached(folder: Path) -> int:
     return int(read_json(folder / "result.json")["reference_cached"])
 
 
@@ -57,10 +57,10 @@ def test_the_next_round_finds_them_and_ends_the_same(
     first: tuple[Path, Path], base: Path, new_run: NewRun
 ) -> None:
     folder, cache = first
-    assert kept(folder) == 0
+    assert cached(folder) == 0
     again = new_run("again", job(base, cache), pairs=make_pairs(12, held_out=2))
     assert run_engine("dpo", again) == EXIT_DONE
-    assert kept(again) == 24
+    assert cached(again) == 24
     sha = read_json(again / "result.json")["adapter_sha256"]
     assert sha == read_json(folder / "result.json")["adapter_sha256"]
     row = read_lines(again / "metrics.jsonl")[-1]["values"]
@@ -70,7 +70,7 @@ def test_the_next_round_finds_them_and_ends_the_same(
 def test_only_what_is_new_is_scored(first: tuple[Path, Path], base: Path, new_run: NewRun) -> None:
     more = new_run("more", job(base, first[1]), pairs=make_pairs(15))
     assert run_engine("dpo", more) == EXIT_DONE
-    assert kept(more) == 24
+    assert cached(more) == 24
 
 
 def change_adapter(base: Path, tmp_path: Path, first: Path) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_a_changed_setting_misses(
     changed = job(base, first[1], **change(base, tmp_path, first[0]))
     folder = new_run("changed", changed, pairs=make_pairs(12, held_out=2))
     assert run_engine("dpo", folder) == EXIT_DONE
-    assert kept(folder) == 0
+    assert cached(folder) == 0
 
 
 def test_a_changed_layout_version_misses(
@@ -121,7 +121,7 @@ def test_a_changed_layout_version_misses(
     monkeypatch.setattr(versions, "LAYOUT_VERSION", -1)
     folder = new_run("version", job(base, first[1]), pairs=make_pairs(12, held_out=2))
     assert run_engine("dpo", folder) == EXIT_DONE
-    assert kept(folder) == 0
+    assert cached(folder) == 0
 
 
 def test_tokens_and_the_prompts_end_are_in_the_key() -> None:

@@ -1,4 +1,4 @@
-"""The fused head: values, gradients in fp64, tiles, soft-capping, and what it refuses."""
+"""The fused head: values, gradients in fp64, tiling, soft-capping, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU's sequences, on paper and by a plain computation; the kernel where there is a GPU."""
+"""The GPU's sequences by hand and against a plain computation; the kernel if there is a GPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_sequences_of_two_trees() -> None:
 
 
 def by_hand(q: Tensor, k: Tensor, v: Tensor, *cu: object, **named: object) -> Tensor:
-    """What the kernel promises, sequence by sequence, aligned at the bottom right."""
+    """What the kernel must compute, sequence by sequence, with the mask aligned bottom right."""
     begins_q, begins_k = (x.tolist() for x in cu[:2] if isinstance(x, Tensor))
     window = named["window_size"][0]  # type: ignore[index]
     parts = []

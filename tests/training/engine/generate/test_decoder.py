@@ -1,4 +1,4 @@
-"""Our own batch: the same texts as single-policy sampling, in whatever company."""
+"""Our batched decoder: the same texts as single-policy sampling, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAIN = Sampling()
 
 @pytest.fixture
 def model(base: Path, tmp_path: Path) -> Iterator[Any]:
-    """The base with two adapters of uneven rank and reach, random enough to speak differently."""
+    """The base with two random adapters of different rank and modules, whose texts differ."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -94,7 +94,7 @@ def test_adapters_mixed_in_a_batch_write_what_each_writes_alone(model: Any, rows
 
 
 def test_answers_may_all_end_with_their_first_token(model: Any) -> None:
-    """Then no key of any answer is kept, and the last row still takes a finished one's place."""
+    """Then no answer's keys are cached, and the last row still takes a finished row's place."""
     writer = Decoder(model, PLAIN, 4, lambda _: True)
     try:
         rows = list(writer.write(questions(["policy_0"], samples=2)))
@@ -118,7 +118,7 @@ def test_greedy_is_what_generate_writes_for_one_policy(model: Any) -> None:
 
 
 def test_both_ways_write_the_same_texts(model: Any, base: Path) -> None:
-    """Every setting at once: the two ways share seeds, shaping and what ends a text."""
+    """All settings at once: both ways share seeds, logit shaping and stop rules."""
     chat = Chat(load_tokenizer(Model(base=str(base))))
     sampling = Sampling(
         temperature=0.8,
@@ -143,7 +143,7 @@ def test_out_of_memory_takes_fewer_rows_and_loses_nothing(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = questions(["policy_0"], samples=2)
-    whole = written(model, asked, 8)
+    expected = written(model, asked, 8)
     inner = Decoder._hidden
 
     def tight(self: Decoder, ids: Any, positions: Any) -> Any:
@@ -152,7 +152,7 @@ def test_out_of_memory_takes_fewer_rows_and_loses_nothing(
         return inner(self, ids, positions)
 
     monkeypatch.setattr(Decoder, "_hidden", tight)
-    assert written(model, asked, 8) == whole
+    assert written(model, asked, 8) == expected
 
 
 def test_a_request_to_stop_is_heard_between_tokens(model: Any) -> None:
@@ -175,7 +175,7 @@ def test_a_request_to_stop_is_heard_between_tokens(model: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_known_architecture_passes_its_trial(kind: str) -> None:
-    """Sliding windows, soft-capping and sinks as each has them; answers longer than a window."""
+    """Each model's sliding windows, soft-capping and sinks; answers longer than a window."""
     model = bare(kind)
     assert decoder.obstacle(model) is None
     assert decoder.trial(model, [None]) is None
@@ -318,7 +318,7 @@ class Recorder:
     ("rows", "sampling"), [(1, PLAIN), (3, Sampling(temperature=0)), (10, PLAIN), (64, PLAIN)]
 )
 def test_recorded_steps_write_the_same(model: Any, rows: int, sampling: Sampling) -> None:
-    """Rows that fill up, rounded lengths, memory that moves and adapters that change."""
+    """Rows that fill up, rounded lengths, buffers that move and adapters that change."""
     asked = questions(["policy_0", None, "policy_1"], samples=2, limit=60)
     recorder = Recorder()
     assert written(model, asked, rows, sampling, record=recorder) == written(

@@ -1,4 +1,4 @@
-"""Shaping against transformers' own processors, and the noise that draws are made with."""
+"""Logit shaping against transformers' own processors, and the noise used for sampling."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def ids() -> torch.Tensor:
     return torch.randint(0, VOCABULARY, (ROWS, 40), generator=torch.Generator().manual_seed(1))
 
 
-def ours(sampling: Sampling, given: torch.Tensor) -> torch.Tensor:
+def ours(sampling: Sampling, logits: torch.Tensor) -> torch.Tensor:
     shaper = Shaper(sampling)
     seen = shaper.fresh(ROWS, VOCABULARY, CPU)
     for row, tokens in zip(seen, ids().tolist(), strict=True):
         shaper.note(row, tokens)
-    return shaper.shape(given, seen)
+    return shaper.shape(logits, seen)
 
 
 CASES: list[tuple[Sampling, list[LogitsProcessor]]] = [
@@ -63,7 +63,7 @@ CASES: list[tuple[Sampling, list[LogitsProcessor]]] = [
 ]
 
 
-@pytest.mark.parametrize("spread", [0.05, 3.0])  # nearly flat, and as models are
+@pytest.mark.parametrize("spread", [0.05, 3.0])  # nearly flat, and like a real model's
 @pytest.mark.parametrize(("sampling", "theirs"), CASES)
 def test_shaping_is_what_transformers_processors_do(
     sampling: Sampling, theirs: list[LogitsProcessor], spread: float
@@ -75,9 +75,9 @@ def test_shaping_is_what_transformers_processors_do(
 
 
 def test_a_flat_distribution_needs_more_than_the_likeliest_few() -> None:
-    """So the case above that sorts a row whole is really reached."""
-    kept = ours(Sampling(top_p=0.9), scores(0.05)).isfinite().sum(-1)
-    assert int(kept.min()) > LIKELIEST
+    """So the case above really reaches the code that sorts a whole row."""
+    remaining = ours(Sampling(top_p=0.9), scores(0.05)).isfinite().sum(-1)
+    assert int(remaining.min()) > LIKELIEST
 
 
 def test_greedy_keeps_the_penalty_and_nothing_else() -> None:
@@ -124,9 +124,9 @@ def test_the_same_seed_draws_the_same_in_every_version() -> None:
 
 
 def test_a_token_without_a_chance_is_never_drawn() -> None:
-    given = torch.full((2000, 5), float("-inf"))
-    given[:, 3] = 0.0
-    taken, logp = draw(given, Race(5, CPU), list(range(2000)), [0] * 2000)
+    logits = torch.full((2000, 5), float("-inf"))
+    logits[:, 3] = 0.0
+    taken, logp = draw(logits, Race(5, CPU), list(range(2000)), [0] * 2000)
     assert set(taken.tolist()) == {3}
     assert logp.tolist() == [0.0] * 2000
 
@@ -141,7 +141,7 @@ def test_padding_is_no_word_that_was_said() -> None:
     sampling = Sampling(temperature=0.0, repetition_penalty=2.0)
     noise = RowNoise(sampling, [0, 0], CPU, prompts)
     padded = torch.tensor([[5, 6, 7], [0, 6, 7]])
-    given = torch.tensor([[9.0, 0, 0, 0, 0, 1, 1, 1]] * 2)
-    assert noise(padded, given).argmax(-1).tolist() == [0, 0]
+    logits = torch.tensor([[9.0, 0, 0, 0, 0, 1, 1, 1]] * 2)
+    assert noise(padded, logits).argmax(-1).tolist() == [0, 0]
     expected = torch.log_softmax(torch.tensor([9.0, 0, 0, 0, 0, 1, 0.5, 0.5]), -1)[0]
     assert float(noise.chosen[0][1]) == pytest.approx(float(expected), abs=1e-6)

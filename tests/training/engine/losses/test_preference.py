@@ -1,4 +1,4 @@
-"""Each loss against a number worked out on paper."""
+"""Each loss against a number worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer is the oracle: same weights, same batch, same reference, fp32."""
+"""Compared with TRL's DPOTrainer: same weights, same batch, same reference, fp32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""QLoRA: a base in 4 bits, really quantised by bitsandbytes, here on the CPU."""
+"""QLoRA: a base in 4 bits, quantised by the real bitsandbytes, here on the CPU."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NewRun = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wide enough for bitsandbytes, which packs 32 outputs together where a CPU has AMX."""
+    """Wide enough for bitsandbytes, which packs 32 outputs together on a CPU with AMX."""
     folder = tmp_path_factory.mktemp("wide")
     tokenizer = make_tokenizer(folder)
     make_model(folder, len(tokenizer), hidden_size=128, intermediate_size=192)
@@ -72,17 +72,17 @@ def test_it_trains(base: Path, new_run: NewRun) -> None:
 
 def test_the_weights_are_in_four_bits(base: Path) -> None:
     device = torch.device("cpu")
-    whole = policy.load_base(Model(base=str(base)), torch.float32, device)
+    full = policy.load_base(Model(base=str(base)), torch.float32, device)
     small = policy.load_base(Model(base=str(base)), torch.float32, device, four_bit=True)
     name = "model.layers.0.mlp.up_proj"
     packed = small.get_submodule(name).weight
     assert packed.dtype == torch.uint8
-    assert packed.numel() * 2 == whole.get_submodule(name).weight.numel()
+    assert packed.numel() * 2 == full.get_submodule(name).weight.numel()
     assert small.get_output_embeddings().weight.dtype == torch.float32
 
 
 def test_its_gradient_is_that_of_the_weights_that_it_stands_for(base: Path) -> None:
-    """After a pass without gradients, too, in which bitsandbytes may pack weights anew."""
+    """Also after a pass without gradients, in which bitsandbytes may repack weights."""
     from bitsandbytes.functional import dequantize_4bit
 
     def gradient_of(four_bit: bool) -> Tensor:
@@ -109,9 +109,9 @@ def test_a_reference_of_the_whole_base_is_not_taken_for_it(base: Path, new_run: 
     cache = str(base.parent / "four-bit-cache")
     four = dataclasses.replace(job(base), reference_cache=cache)
     pairs = make_pairs(4)
-    whole = dataclasses.replace(four, load_in_4bit=False)
-    for name, one in (("whole", whole), ("four", four)):
-        folder = new_run(name, one, pairs=pairs)
+    full = dataclasses.replace(four, load_in_4bit=False)
+    for name, variant in (("whole", full), ("four", four)):
+        folder = new_run(name, variant, pairs=pairs)
         assert run_engine("dpo", folder) == EXIT_DONE
         assert read_json(folder / "result.json")["reference_cached"] == 0
 
@@ -132,7 +132,7 @@ def test_without_the_library_it_is_refused_in_words(
 
 
 def test_sampling_scoring_and_judging_use_it_too(base: Path, new_run: NewRun) -> None:
-    """One base throughout: what is drawn from four bits is scored as it was drawn."""
+    """The same base everywhere: what is sampled in four bits is also scored in four bits."""
     model = Model(base=str(base))
     trained = new_run("trained", job(base), pairs=make_pairs(16))
     assert run_engine("dpo", trained) == EXIT_DONE

@@ -1,4 +1,4 @@
-"""The fused LoRA layer is peft's own function, and steps aside where it would not be."""
+"""The fused LoRA layer computes what peft's does, and is not used where it could not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def outcome(model: Any, x: torch.Tensor) -> list[torch.Tensor]:
     "settings", [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_bias": True}]
 )
 def test_values_and_gradients_are_pefts(settings: dict[str, Any]) -> None:
-    """In fp64, LoRA's own weights too; DoRA and LoRA with a bias are left to peft."""
+    """In fp64, including LoRA's own weights; DoRA and LoRA with a bias are left to peft."""
     model = layers_of(**settings).double()
     plain = copy.deepcopy(model)
     assert fused_lora.install(model) == 2

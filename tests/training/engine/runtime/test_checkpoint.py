@@ -1,4 +1,4 @@
-"""Only whole checkpoints count."""
+"""Only complete checkpoints count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One engine a run directory, and turns on a device: real processes, without torch."""
+"""One engine per run directory, and turns on a device: real processes, without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ time.sleep(600)
 
 @contextmanager
 def holder(folder: Path, token: int, how: str = "obedient") -> Iterator[subprocess.Popen[str]]:
-    """A process that has ``folder`` for the attempt ``token``."""
+    """A process that holds ``folder`` for the attempt ``token``."""
     command = [sys.executable, "-c", HOLD, str(folder), str(token), how]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -75,7 +75,7 @@ def test_one_that_does_not_react_is_killed(
 
 
 def test_no_other_process_is_taken_for_the_holder(tmp_path: Path) -> None:
-    """A process id is given out again: what began at another time is left alone."""
+    """Process ids are reused: a process that began at another time is left alone."""
     with holder(tmp_path, 1) as first:
         lock = tmp_path / "engine.lock"
         lock.write_text(lock.read_text().replace('"started": "', '"started": "9'))
@@ -87,12 +87,12 @@ def test_no_other_process_is_taken_for_the_holder(tmp_path: Path) -> None:
 
 
 def tickets(lock: Path) -> list[Path]:
-    """Who waits for a device."""
+    """The tickets of the processes that wait for a device."""
     return sorted(lock.with_name(f"{lock.name}.queue").glob("[0-9]*"))
 
 
 def test_turns_are_taken_in_the_order_of_asking(tmp_path: Path) -> None:
-    """Short work that asks again and again does not keep long work from its turn."""
+    """Short jobs that keep asking do not keep a long job from its turn."""
     lock = tmp_path / "device.lock"
     order: list[str] = []
     mine = Device(lock)
@@ -153,7 +153,7 @@ def test_who_waits_for_the_device_can_be_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("how", "number"), [("SIG_DFL", 15), ("SIG_IGN", 9)])
 def test_without_its_lease_a_process_ends(tmp_path: Path, how: str, number: int) -> None:
-    """Renewed, it goes on; not renewed, it is asked to end, and then ended."""
+    """While the lease is renewed, it goes on; if not, it is asked to end, then killed."""
     script = (
         "import signal, sys, time; from pathlib import Path;"
         "from training.engine.runtime import process;"

@@ -39,7 +39,7 @@ NewRun = Callable[..., Path]
 
 
 def long_job(base: Path) -> DpoJob:
-    """Forty steps, a checkpoint every tenth, LoRA dropout so that random state matters."""
+    """Forty steps, a checkpoint every ten, LoRA dropout so that random state matters."""
     return DpoJob(
         model=Model(base=str(base)),
         lora=Lora(r=4, dropout=0.1),
@@ -67,7 +67,7 @@ def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wait_until(condition: Callable[[], bool], seconds: float = 280) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "gave up waiting"
         time.sleep(0.01)
 
 
@@ -92,7 +92,7 @@ def test_asked_to_stop_and_started_again_it_ends_the_same(
 def test_killed_and_started_again_it_ends_the_same(
     base: Path, new_run: NewRun, undisturbed: Path, damaged: bool
 ) -> None:
-    """Also where the newest checkpoint has been damaged since: then from the one before."""
+    """Also if the newest checkpoint has been damaged since: then from the one before."""
     folder = new_run("cut", long_job(base), pairs=make_pairs(64, held_out=8))
     engine = start_life("dpo", folder)
     wait_until(lambda: len(list(folder.glob("checkpoint-*"))) >= 2 or engine.poll() is not None)
@@ -164,9 +164,9 @@ def test_it_does_not_start_for_a_parent_that_is_gone(base: Path, new_run: NewRun
     dead.wait(60)
     folder = new_run("late", long_job(base), pairs=make_pairs(4))
     engine = start_engine("dpo", folder, WHETSTONE_PARENT_PID=str(dead.pid))
-    _, words = engine.communicate(timeout=280)
+    _, stderr = engine.communicate(timeout=280)
     assert engine.returncode == 1
-    assert "already gone" in words
+    assert "already gone" in stderr
     assert not (folder / "heartbeat").exists()
 
 

@@ -1,4 +1,4 @@
-"""Two gloo processes that train together, with the base whole or spread, end as one does."""
+"""Two gloo processes, with the base replicated or sharded, get the same result as one process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHARDED = {"ACCELERATE_USE_FSDP": "true"}  # what ``accelerate launch --use_fsdp
 
 
 def job(base: Path) -> DpoJob:
-    """An odd batch, and a last step of one pair: the second process then has nothing to do."""
+    """An odd batch, and a last step of one pair, in which the second process has nothing to do."""
     return DpoJob(
         model=Model(base=str(base)),
         lora=Lora(r=4, alpha=8),
@@ -102,9 +102,9 @@ def pair_of_runs(
 
 
 def test_every_step_is_the_same(pair_of_runs: tuple[Path, Path]) -> None:
-    one, two = (read_lines(folder / "metrics.jsonl") for folder in pair_of_runs)
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
+    expected, actual = (read_lines(folder / "metrics.jsonl") for folder in pair_of_runs)
+    assert len(expected) == len(actual)
+    for a, b in zip(expected, actual, strict=True):
         assert (a["step"], a["split"]) == (b["step"], b["split"])
         for name in ("loss", "reward_margin", "logp_chosen", "logp_reference_rejected"):
             assert b["values"][name] == pytest.approx(a["values"][name], abs=1e-4, rel=1e-5)
@@ -114,9 +114,14 @@ def test_every_step_is_the_same(pair_of_runs: tuple[Path, Path]) -> None:
 
 
 def test_the_adapter_is_the_same(pair_of_runs: tuple[Path, Path]) -> None:
-    one, two = (load_file(f / "adapter" / "adapter_model.safetensors") for f in pair_of_runs)
-    for name in one:
-        assert float((one[name] - two[name]).norm()) <= 1e-3 * float(one[name].norm()) + 1e-5
+    expected, actual = (
+        load_file(f / "adapter" / "adapter_model.safetensors") for f in pair_of_runs
+    )
+    for name in expected:
+        assert (
+            float((expected[name] - actual[name]).norm())
+            <= 1e-3 * float(expected[name].norm()) + 1e-5
+        )
     assert read_json(pair_of_runs[1] / "result.json")["processes"] == 2
 
 
@@ -134,12 +139,12 @@ def test_a_spread_base_is_not_held_whole(pair_of_runs: tuple[Path, Path]) -> Non
 
 @pytest.mark.parametrize("pair_of_runs", ["sharded"], indirect=True)
 def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path: Path) -> None:
-    """SIGTERM to one of them stops both at a step's end; they go on to the same bits."""
-    whole = pair_of_runs[1]
+    """SIGTERM to one process stops both after a step; resumed, they end with the same bits."""
+    uninterrupted = pair_of_runs[1]
     folder = tmp_path / "cut"
     folder.mkdir()
     for name in ("job.json", "pairs.jsonl"):
-        (folder / name).write_bytes((whole / name).read_bytes())
+        (folder / name).write_bytes((uninterrupted / name).read_bytes())
     processes = start_two(folder, **SHARDED)
     wait_for(
         lambda: (folder / "metrics.jsonl").exists() or processes[0].poll() is not None,
@@ -156,7 +161,7 @@ def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path
             (row["split"], row["step"]): row["values"]["loss"]
             for row in read_lines(f / "metrics.jsonl")
         }
-        for f in (folder, whole)
+        for f in (folder, uninterrupted)
     ]
     assert losses[0] == losses[1]
 
@@ -164,22 +169,24 @@ def test_stopped_together_and_going_on(pair_of_runs: tuple[Path, Path], tmp_path
 def test_the_others_wait_for_the_first_ones_turn_on_the_device(
     alone: Path, new_folder: NewFolder, tmp_path: Path
 ) -> None:
-    """While somebody else has the device, no process of the group is in an exchange that ends."""
+    """While the group waits for the device, no process is in a collective that could time out."""
     lock = tmp_path / "device"
     device = Device(lock)
     device.take(StopRequest(), lambda: None)
     folder = new_folder("waiting")
     processes = start_two(folder, WHETSTONE_DEVICE_LOCK=str(lock))
-    wait_for(lambda: "waiting for the device" in said(folder), "the first process in the queue")
+    wait_for(lambda: "waiting for the device" in log_of(folder), "the first process in the queue")
     assert all(process.poll() is None for process in processes)
-    assert "device cpu" not in said(folder)
+    assert "device cpu" not in log_of(folder)
     device.give_back()
     assert [process.wait() for process in processes] == [EXIT_DONE, EXIT_DONE]
-    one, two = (read_json(f / "result.json")["final"]["train"]["loss"] for f in (alone, folder))
-    assert two == pytest.approx(one, abs=1e-4)
+    expected, actual = (
+        read_json(f / "result.json")["final"]["train"]["loss"] for f in (alone, folder)
+    )
+    assert actual == pytest.approx(expected, abs=1e-4)
 
 
-def said(folder: Path) -> str:
+def log_of(folder: Path) -> str:
     log = folder / "engine.log"
     return log.read_text() if log.exists() else ""
 
@@ -206,8 +213,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_base_whose_weights_another_process_reads_has_its_shape_alone(base: Path) -> None:
     model = Model(base=str(base))
     shape = adapters.load_base(model, torch.bfloat16, torch.device("meta"))
-    whole = adapters.load_base(model, torch.bfloat16, torch.device("cpu"))
+    full = adapters.load_base(model, torch.bfloat16, torch.device("cpu"))
     assert all(parameter.is_meta for parameter in shape.parameters())
     assert {n: (p.shape, p.dtype) for n, p in shape.named_parameters()} == {
-        n: (p.shape, p.dtype) for n, p in whole.named_parameters()
+        n: (p.shape, p.dtype) for n, p in full.named_parameters()
     }

@@ -1,4 +1,4 @@
-"""Files appear whole, grow by lines, and survive a torn end."""
+"""Files appear complete, grow by lines, and survive a torn end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_heartbeat_tells_phase_and_step(tmp_path: Path) -> None:
 
 
 def test_stopped_is_the_last_word_of_a_run(tmp_path: Path) -> None:
-    """The thread that leaves and the work that still goes on may speak in any order."""
+    """The thread that ends and the work still running may report in any order."""
     run = RunDir(tmp_path)
     run.phase("loading libraries")
     run.phase("stopped")

@@ -54,7 +54,7 @@ def test_the_margin_is_watched_or_else_the_loss() -> None:
 
 
 class StopAfter(StopRequest):
-    """Asks to stop once it has been asked so often."""
+    """A stop request that is set once it has been checked this many times."""
 
     def __init__(self, asked: int) -> None:
         super().__init__()
@@ -131,9 +131,9 @@ def test_interrupted_again_and_again_it_ends_the_same(
     assert ends[-1] == EXIT_DONE
     assert list(folder.glob("checkpoint-*"))
     assert margins(folder) == margins(patient)
-    one, other = (read_json(path / "result.json") for path in (patient, folder))
+    uninterrupted, interrupted = (read_json(path / "result.json") for path in (patient, folder))
     for name in ("adapter_sha256", "best_step", "steps", "planned_steps"):
-        assert one[name] == other[name]
+        assert uninterrupted[name] == interrupted[name]
 
 
 def test_without_patience_the_last_adapter_is_published(

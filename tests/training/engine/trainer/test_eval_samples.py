@@ -1,4 +1,4 @@
-"""What the policy writes while it is trained: it moves nothing, comes once, is measured right."""
+"""Answers written during training: no effect on training, written once, measured correctly."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def samples_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def runs(base: Path, talker: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same round watched and unwatched: an adapter trained on, against itself."""
+    """The same round with and without samples; the adapter it starts from is also its reference."""
 
     from tests.training.engine.conftest import write_lines
 
@@ -112,14 +112,14 @@ def test_a_run_stopped_and_taken_up_writes_the_same_once(
 
         def phase(
             self: RunDir,
-            words: str,
+            name: str,
             *,
             stop: StopRequest = stop,
             wanted: tuple[str, int] = wanted,
             **named: Any,
         ) -> None:
-            say(self, words, **named)
-            if (words, named.get("step")) == wanted:
+            say(self, name, **named)
+            if (name, named.get("step")) == wanted:
                 stop.set()
 
         monkeypatch.setattr(RunDir, "phase", phase)
@@ -169,7 +169,7 @@ def test_without_held_out_pairs_trained_ones_are_answered() -> None:
 def test_the_divergence_is_exact_on_the_usual_path_too(
     base: Path, talker: Path, new_run: NewRun, monkeypatch: Any
 ) -> None:
-    """Padded rows, ``generate`` and dropout: nothing moves; one token's divergence is exact.
+    """Padded rows, ``generate``, dropout: training is unaffected; one token's divergence is exact.
 
     With answers of one token the estimate does not depend on what was drawn: it is the mean over
     the prompts of KL(π(·|x) ‖ π_ref(·|x)), here worked out with plain peft.
@@ -182,10 +182,10 @@ def test_the_divergence_is_exact_on_the_usual_path_too(
     from training.engine.model.adapters import load_tokenizer
 
     monkeypatch.setattr("training.engine.forward.architecture.KNOWN", set())
-    one = EvalSamples(answers=6, shown=1, max_new_tokens=1)
+    watch = EvalSamples(answers=6, shown=1, max_new_tokens=1)
     own = {"reference_adapter": str(talker)}
     rows = make_pairs(30, held_out=6)
-    folder = new_run("exact", job(base, watch=one, **own), pairs=rows)
+    folder = new_run("exact", job(base, watch=watch, **own), pairs=rows)
     assert run_engine("dpo", folder) == EXIT_DONE
     alone = new_run("alone", job(base, watch=EvalSamples(), **own), pairs=rows)
     assert run_engine("dpo", alone) == EXIT_DONE

@@ -1,4 +1,4 @@
-"""Who is told of a run's metrics: files for TensorBoard always, trackers at their own risk."""
+"""Where a run's metrics go: always to TensorBoard files, and to trackers, which may fail."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ JOB = DpoJob(model=Model(base="some/model"))
 
 def events(folder: Path, split: str) -> list[tuple[int, str, float]]:
     """(step, name, value) of every event of a split, in TFRecord's framing."""
-    found = []
+    scalars = []
     for path in sorted((folder / "tensorboard" / split).iterdir()):
         data, at = path.read_bytes(), 0
         while at < len(data):
             size = int.from_bytes(data[at : at + 8], "little")
             event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
             at += 12 + size + 4
-            found += [(event.step, v.tag, round(v.simple_value, 4)) for v in event.summary.value]
-    return found
+            scalars += [(event.step, v.tag, round(v.simple_value, 4)) for v in event.summary.value]
+    return scalars
 
 
 class Patient:
-    """A tracker that listens."""
+    """A tracker that records what it is sent."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -74,7 +74,7 @@ def test_event_files_have_every_step_once_though_the_run_was_interrupted(tmp_pat
     for step in (1, 2, 3):
         run.metrics(step, 4, "train", {"loss": 0.7 - step / 10})
     run.metrics(2, 4, "held_out", {"loss": 0.65})
-    first.close(succeeded=False)  # as it is when it was killed, but for the last second
+    first.close(succeeded=False)  # like a killed run, except for the last second
     run.close()
 
     again = RunDir(tmp_path)  # goes on from the checkpoint of step 2
@@ -93,10 +93,10 @@ def test_trackers_hear_each_line_once_and_how_it_ended(tmp_path: Path) -> None:
     heard = []
     for steps in ((1, 2), (2, 3)):
         run, listener = RunDir(tmp_path), Patient()
-        told = Tracking(run, JOB, makers={"patient": lambda one=listener: one})  # type: ignore[misc]
+        tracking = Tracking(run, JOB, makers={"patient": lambda tracker=listener: tracker})  # type: ignore[misc]
         for step in steps:
             run.metrics(step, 3, "train", {"loss": 0.5})
-        told.close(succeeded=3 in steps)
+        tracking.close(succeeded=3 in steps)
         run.close()
         heard.append((listener.heard, listener.succeeded))
     assert heard == [([(1, "train"), (2, "train")], False), ([(3, "train")], True)]
@@ -107,10 +107,10 @@ def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on(
     tmp_path: Path, kind: type[Patient], caplog: pytest.LogCaptureFixture
 ) -> None:
     run, patient = RunDir(tmp_path), Patient()
-    told = Tracking(run, JOB, makers={"bad": kind, "good": lambda: patient})
+    tracking = Tracking(run, JOB, makers={"bad": kind, "good": lambda: patient})
     for step in (1, 2):
         run.metrics(step, 2, "train", {"loss": 0.5})
-    told.close(succeeded=True)
+    tracking.close(succeeded=True)
     run.close()
     assert len(patient.heard) == 2
     assert "bad is not told any more" in caplog.text
@@ -121,9 +121,9 @@ def test_a_tracker_that_hangs_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(trackers, "PATIENCE_SECONDS", 0.1)
     run, stuck = RunDir(tmp_path), Hanging()
-    told = Tracking(run, JOB, makers={"stuck": lambda: stuck})
+    tracking = Tracking(run, JOB, makers={"stuck": lambda: stuck})
     run.metrics(1, 1, "train", {"loss": 0.5})
-    told.close(succeeded=True)
+    tracking.close(succeeded=True)
     run.close()
     assert "stuck has not taken all metrics" in caplog.text
     stuck.let_go.set()
