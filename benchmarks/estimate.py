@@ -129,7 +129,7 @@ def _lengths(base: str, pairs: list[dict[str, Any]]) -> Lengths:
 
 
 def _pairs(rng: random.Random, count: int, *, words: int) -> list[dict[str, Any]]:
-    """Pairs of the demo's world; with ``words``, answers of about so many of its words."""
+    """Pairs of the demo's world; with ``words``, answers of about that many of its words."""
     asked = rng.sample(world.prompts(), count)
     spoken = [world.answer(prompt, "direct", rng) for prompt in asked]
     vocabulary = " ".join(spoken).split()

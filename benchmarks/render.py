@@ -51,14 +51,14 @@ def _measure() -> int:
         ),
         lambda two: difference(*two),
     )
-    for title, found in [
+    for title, times in [
         ("Rendering the hostile corpus", hostile),
         ("Rendering ../shared/data", real),
         ("Differences in ../shared/data", pairs),
         ("Differences in the hostile corpus", against),
     ]:
-        print(f"{title}: {len(found)}")
-        for took, name in found[:SHOWN]:
+        print(f"{title}: {len(times)}")
+        for took, name in times[:SHOWN]:
             print(f"  {took:7.1f} ms  {name}")
     result = {
         "hostile_slowest_ms": _slowest(hostile),
@@ -75,11 +75,11 @@ def _times(
     items: Iterable[tuple[str, Any]], work: Callable[[Any], object]
 ) -> list[tuple[float, str]]:
     """Milliseconds and name of each item, the slowest first."""
-    found = []
+    times = []
     for name, item in items:
         best = min(_once(item, work) for _ in range(3))
-        found.append((best * 1000, name))
-    return sorted(found, reverse=True)
+        times.append((best * 1000, name))
+    return sorted(times, reverse=True)
 
 
 def _once(item: object, work: Callable[..., object]) -> float:
@@ -88,8 +88,8 @@ def _once(item: object, work: Callable[..., object]) -> float:
     return time.perf_counter() - started
 
 
-def _slowest(found: list[tuple[float, str]]) -> float:
-    return round(max(found, default=(0.0, ""))[0], 1)
+def _slowest(times: list[tuple[float, str]]) -> float:
+    return round(max(times, default=(0.0, ""))[0], 1)
 
 
 if __name__ == "__main__":

@@ -40,20 +40,20 @@ def demo_pairs(seed: int = 5) -> list[dict[str, Any]]:
     for number, prompt in enumerate(asked[:400]):
         messages = list(prompt.messages)
         for draw in range(2):
-            one, other = (
+            first, other = (
                 world.answer(prompt, rng.choices(list(world.MANNERS), weights=shares)[0], rng)
                 for _ in range(2)
             )
-            outcome = manners.better(messages, one, other)
+            outcome = manners.better(messages, first, other)
             if outcome not in ("a", "b"):
                 continue
             if (outcome == "b") != (rng.random() < WRONG):
-                one, other = other, one
+                first, other = other, first
             pairs.append(
                 {
                     "id": f"{number}-{draw}",
                     "prompt": messages,
-                    "chosen": [{"role": "assistant", "content": one}],
+                    "chosen": [{"role": "assistant", "content": first}],
                     "rejected": [{"role": "assistant", "content": other}],
                     "split": "train" if number % 4 else "held_out",
                 }
@@ -91,10 +91,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         for kind in JOBS:
             for step, accuracy in run(kind, Path(home) / kind, lines):
-                found = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
-                print(
-                    f"{kind:7} step {step:4}: {accuracy:.1%} ({found.low:.1%} to {found.high:.1%})"
-                )
+                ends = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
+                print(f"{kind:7} step {step:4}: {accuracy:.1%} ({ends.low:.1%} to {ends.high:.1%})")
                 results[kind] = accuracy
     print(json.dumps({"held_out": count, **results}))
 

@@ -133,7 +133,7 @@ def sweep() -> None:
 
 @shared_task
 def tick() -> None:
-    """Every minute: decide gates; start what is due by pairs, the clock, or for want of answers."""
+    """Every minute: decide gates; start rounds that are due, and write missing answers."""
     gates.arrange_due()
     gates.decide_due()
     auto_start.start_due_rounds()

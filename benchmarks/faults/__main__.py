@@ -74,7 +74,7 @@ def main() -> int:
             with running_stack(home) as site:
                 expected = _undisturbed(projects[0], options.patience)
                 _run_all(trials, projects, site, expected, options)
-                time.sleep(6)  # whoever is left over now is an orphan
+                time.sleep(6)  # a process that is left over now is an orphan
             site.watch.engines.clear()
     finally:
         if options.home is None and not options.keep:
@@ -301,8 +301,8 @@ def _report(trials: list[Trial], site: Site, seconds: float) -> int:
             f"{median} | "
             f"{_p95(times)} |"
         )
-    for words in [*site.watch.overlaps, *site.watch.orphans]:
-        print(f"must not be: {words}")
+    for line in [*site.watch.overlaps, *site.watch.orphans]:
+        print(f"must not be: {line}")
     times = [trial.recovery for trial in trials if trial.recovery is not None]
     print(f"{seconds / 60:.0f} minutes")
     summary = {

@@ -57,12 +57,12 @@ class Site:
             "gpu": ["celery", "--queues", "gpu"],
             "default": ["celery", "--queues", "default"],
         }[role]
-        found = []
+        running = []
         for process in self.stack.children():
             with contextlib.suppress(psutil.Error):
                 if all(mark in process.cmdline() for mark in marks):
-                    found.append(process)
-        return sorted(found, key=lambda process: process.create_time())
+                    running.append(process)
+        return sorted(running, key=lambda process: process.create_time())
 
     def redis_process(self) -> psutil.Process | None:
         for process in self.stack.children():
@@ -135,7 +135,7 @@ def inject(kind: str, site: Site, run: str, pk: int, chance: random.Random) -> t
 
 
 def deliver(pk: int, times: int) -> None:
-    """Send a round's message so many times more."""
+    """Send a round's message that many times more."""
     from config.celery import app
 
     for _ in range(times):

@@ -162,9 +162,9 @@ def running_stack(home: Path) -> Iterator[Site]:
         log.close()
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float) -> None:
+def wait(condition: Callable[[], Any], awaited: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:g} s in vain for {what}")
+            raise TimeoutError(f"waited {seconds:g} s in vain for {awaited}")
         time.sleep(0.2)

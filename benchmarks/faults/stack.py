@@ -31,7 +31,7 @@ def main() -> None:
         processes,
         logs=settings.HOME / "logs",
         directory=settings.BASE_DIR,
-        say=lambda words: print(words, flush=True),
+        say=lambda line: print(line, flush=True),
         while_running=lambda: None,
     )
 

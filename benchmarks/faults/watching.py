@@ -48,8 +48,8 @@ class Watch(threading.Thread):
 
     def engine_of(self, run: str) -> Engine | None:
         """The process that trains in the folder ``run`` now, or is about to."""
-        found = [engine for engine in list(self.engines.values()) if engine.run.name == run]
-        return next((engine for engine in found if engine.held), found[0] if found else None)
+        engines = [engine for engine in list(self.engines.values()) if engine.run.name == run]
+        return next((engine for engine in engines if engine.held), engines[0] if engines else None)
 
     def run(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
@@ -63,11 +63,11 @@ class Watch(threading.Thread):
         for pid in alive:
             first, again = self._known.get(pid, (now, True))
             if again:
-                found = self._read(pid)
+                read = self._read(pid)
                 # A child is its parent's double until it begins a program of its own.
-                self._known[pid] = (first, found is None and now - first < 3)
-                if found is not None:
-                    self.engines[pid] = found
+                self._known[pid] = (first, read is None and now - first < 3)
+                if read is not None:
+                    self.engines[pid] = read
         for pid, engine in list(self.engines.items()):
             if _state(pid) in ("", "Z", "X"):
                 del self.engines[pid]
@@ -77,14 +77,14 @@ class Watch(threading.Thread):
 
     def _read(self, pid: int) -> Engine | None:
         try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"training.engine" not in words or self.home.encode() not in b" ".join(words):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"training.engine" not in command or self.home.encode() not in b" ".join(command):
                 return None
             pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return None
         around = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
-        run = Path(words[-2].decode())
+        run = Path(command[-2].decode())
         return Engine(pid=pid, run=run, parent=int(around.get(b"WHETSTONE_PARENT_PID", b"0")))
 
     def _check(self, engine: Engine, now: float) -> None:
@@ -109,13 +109,13 @@ class Watch(threading.Thread):
         """Two that have held the same round's folder, both alive at two looks in turn."""
         together = set()
         holders = [engine for engine in self.engines.values() if engine.held]
-        for one in holders:
+        for holder in holders:
             for other in holders:
-                if one.pid < other.pid and one.run.name == other.run.name:
-                    pair = (one.pid, other.pid)
+                if holder.pid < other.pid and holder.run.name == other.run.name:
+                    pair = (holder.pid, other.pid)
                     together.add(pair)
                     if pair in self._together:
-                        self.overlaps.append(f"processes {pair} in {one.run.name}")
+                        self.overlaps.append(f"processes {pair} in {holder.run.name}")
         self._together = together
 
 

@@ -52,8 +52,8 @@ def _attention(device: str) -> Figures:
         )
         for place, name in ((0, "log-probabilities"), (1, "gradients")):
             off, yard = (
-                float((one[place] - truth[place]).norm() / truth[place].norm())
-                for one in (kernel, plain)
+                float((computed[place] - truth[place]).norm() / truth[place].norm())
+                for computed in (kernel, plain)
             )
             _check(
                 off <= BF16_ROOM * yard + 1e-3,
@@ -78,8 +78,8 @@ def _both(kind: str, dtype: Any, device: str, way: str) -> tuple[Any, Any, int]:
     model = adapted(kind, dtype, device)
     fused_lora.install(model)
     calls = 0
-    usable, found = tree_attention_cuda.usable, tree_attention_cuda._kernel
-    kernel = found()
+    usable, find_kernel = tree_attention_cuda.usable, tree_attention_cuda._kernel
+    kernel = find_kernel()
 
     @functools.wraps(kernel or print)
     def counted(*arguments: Any, **named: Any) -> Any:
@@ -99,7 +99,7 @@ def _both(kind: str, dtype: Any, device: str, way: str) -> tuple[Any, Any, int]:
         parameters = [p for p in model.parameters() if p.requires_grad]
         gradient = torch.autograd.grad((logp * pull).sum(), parameters)
     finally:
-        tree_attention_cuda.usable, tree_attention_cuda._kernel = usable, found
+        tree_attention_cuda.usable, tree_attention_cuda._kernel = usable, find_kernel
     flat = torch.cat([g.flatten() for g in gradient])
     return logp.detach().cpu(), flat.double().cpu(), calls
 
@@ -169,7 +169,7 @@ def _against_trl(name: str, device: str) -> Figures:
     from training.engine.model import adapters as policy
 
     folder = Path(name)
-    found: Figures = {}
+    figures: Figures = {}
     chat = Chat(policy.load_tokenizer(Model(base=name)))
     trees = chat.pair_trees(read_pairs(folder / "pairs.jsonl"), 2048)
     data = load_dataset(
@@ -233,7 +233,7 @@ def _against_trl(name: str, device: str) -> Figures:
         logp = layout.logps(mine, trees)
         loss = objective.terms(logp, reference.to(logp.device), trees).loss / len(trees)
         loss.backward()
-        one, other = (
+        ours, other = (
             torch.cat(
                 [p.grad.flatten().float().cpu() for p in m.parameters() if p.grad is not None]
             )
@@ -241,12 +241,12 @@ def _against_trl(name: str, device: str) -> Figures:
         )
         key = "trl_fp32" if dtype == torch.float32 else "trl_bf16"
         apart = float(((reference - expected).abs() / expected.abs().clamp(min=1)).max())
-        gradient = float((one - other).norm() / other.norm())
-        found |= {f"{key}_logp": apart, f"{key}_grad": gradient}
-        found[f"{key}_loss"] = abs(float(loss.detach()) - float(their_loss.detach()))
+        gradient = float((ours - other).norm() / other.norm())
+        figures |= {f"{key}_logp": apart, f"{key}_grad": gradient}
+        figures[f"{key}_loss"] = abs(float(loss.detach()) - float(their_loss.detach()))
         _check(apart < logp_room, f"{key}: reference log-probabilities differ by {apart}")
         _check(gradient < gradient_room, f"{key}: gradients differ by {gradient}")
-    return found
+    return figures
 
 
 def sampler(setting: Setting) -> Figures:
@@ -259,7 +259,7 @@ def _sampler(device: str) -> Figures:
 
     from training.engine.generate.decoder import Decoder, Question, Wanted
 
-    found: Figures = {}
+    figures: Figures = {}
     rng = random.Random(0)
     for kind in shapes.SMALL:
         model = shapes.make(shapes.small_config(kind, WORDS), torch.float32, "cpu").to(device)
@@ -288,8 +288,8 @@ def _sampler(device: str) -> Figures:
             equal += out[0, len(prompt) :].tolist() == rows[index]
         # In fp32 texts part only where two tokens are as likely as each other to the last digits.
         _check(equal >= len(prompts) - 2, f"{kind}: {equal} of {len(prompts)} texts are equal")
-        found[f"{kind}_equal"] = f"{equal}/{len(prompts)}"
-    return found
+        figures[f"{kind}_equal"] = f"{equal}/{len(prompts)}"
+    return figures
 
 
 def four_bit(setting: Setting) -> Figures:
@@ -337,13 +337,13 @@ def cache(setting: Setting) -> Figures:
         reference_cache=str(setting.work / "cache"),
     )
     other = str(setting.work / "other-cache")
-    found = []
+    runs = []
     for name in ("cold", "warm", "other"):
-        one = dataclasses.replace(job, reference_cache=other) if name == "other" else job
-        folder = engine_runs.new_run(setting, name, one, pairs=rows)
+        own_job = dataclasses.replace(job, reference_cache=other) if name == "other" else job
+        folder = engine_runs.new_run(setting, name, own_job, pairs=rows)
         engine_runs.run(setting, "dpo", folder)
-        found.append((engine_runs.result(folder)["reference_cached"], engine_runs.losses(folder)))
-    (cold, first), (warm, second), (_, third) = found
+        runs.append((engine_runs.result(folder)["reference_cached"], engine_runs.losses(folder)))
+    (cold, first), (warm, second), (_, third) = runs
     _check((cold, warm) == (0, 64), f"{cold} values were found at first, then {warm}")
     apart, spread = furthest(first, second), furthest(first, third)
     _check(
@@ -358,17 +358,17 @@ def one_card(setting: Setting) -> Figures:
     rows = engine_runs.pairs_file([_short(p) for p in shapes.hh_like(None, 8)[0]])
     job = DpoJob(model=DEMO, lora=Lora(r=4), optimisation=Optimisation(batch_size=8))
     folder = engine_runs.new_run(setting, "group", job, pairs=rows)
-    found: Figures = {}
+    figures: Figures = {}
     if not setting.rehearses and in_process(setting, _cards) == 1:
         engine_runs.run(
             setting, "dpo", folder, expected=1, WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", RANK="0"
         )
-        told = json.loads((folder / "error.json").read_text(encoding="utf-8"))
-        _check("for 1 GPU" in told["message"], f"it was refused otherwise: {told}")
-        found["refused"] = True
+        refusal = json.loads((folder / "error.json").read_text(encoding="utf-8"))
+        _check("for 1 GPU" in refusal["message"], f"it was refused otherwise: {refusal}")
+        figures["refused"] = True
     alone = engine_runs.new_run(setting, "turns", job, pairs=rows)
-    found["waited"] = in_process(setting, _takes_turns, str(alone), str(setting.work / "lock"))
-    return found
+    figures["waited"] = in_process(setting, _takes_turns, str(alone), str(setting.work / "lock"))
+    return figures
 
 
 def _cards() -> int:
@@ -421,11 +421,11 @@ def memory(setting: Setting) -> Figures:
     rows = engine_runs.pairs_file(pairs)
     settings = Optimisation(learning_rate=1e-4, batch_size=8, max_length=4096, token_budget=20_000)
     job = DpoJob(model=Model(base=str(base)), optimisation=settings)
-    found: dict[str, Figures] = {}
+    runs: dict[str, Figures] = {}
     for name, gib in (("roomy", 0.0), ("narrow", 12.0)):
         folder = engine_runs.new_run(setting, name, job, pairs=rows)
-        found[name] = in_process(setting, _limited, str(folder), gib)
-    narrow, roomy = found["narrow"], found["roomy"]
+        runs[name] = in_process(setting, _limited, str(folder), gib)
+    narrow, roomy = runs["narrow"], runs["roomy"]
     _check(narrow["splits"] > 0, f"nothing was split: {narrow}")
     apart = abs(narrow["loss"] - roomy["loss"])
     _check(apart < 0.05, f"the losses differ by {apart}")

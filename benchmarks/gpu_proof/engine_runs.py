@@ -48,8 +48,8 @@ def command(kind: str, folder: str, expected: int) -> None:
     status = main([kind, folder])
     error = Path(folder) / "error.json"
     if status != expected:
-        told = error.read_text(encoding="utf-8") if error.exists() else ""
-        raise RuntimeError(f"{kind} ended with {status}, not {expected}: {told}")
+        message = error.read_text(encoding="utf-8") if error.exists() else ""
+        raise RuntimeError(f"{kind} ended with {status}, not {expected}: {message}")
 
 
 def stopped_at(kind: str, folder: str, step: int) -> None:
@@ -74,14 +74,14 @@ def _so_far(path: Path) -> Rows:
     """As ``lines``, of a file that is being written."""
     if not path.exists():
         return []
-    whole = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in whole]
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
 
 
 def result(folder: Path) -> dict[str, Any]:
     """``result.json`` of a run."""
-    found: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return content
 
 
 def losses(folder: Path, split: str = "train") -> list[float]:

@@ -49,19 +49,19 @@ def gradients(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
     waiting = _uses(root)
     arrived: dict[Any, dict[int, Tensor]] = {root: {output.output_nr: torch.ones_like(output)}}
     wanted = {id(tensor): None for tensor in inputs}
-    found: dict[int, Tensor | None] = dict(wanted)
+    gradient_of: dict[int, Tensor | None] = dict(wanted)
     ready = [root]
     with _one_backward_pass():
         while ready:
             node = ready.pop()
-            given = arrived.pop(node, {})
+            upstream = arrived.pop(node, {})
             leaf = getattr(node, "variable", None)
             if leaf is not None:  # the graph's end: what is trained
-                if id(leaf) in found:
-                    found[id(leaf)] = given.get(0)
+                if id(leaf) in gradient_of:
+                    gradient_of[id(leaf)] = upstream.get(0)
                 continue
             edges = [edge for edge in node.next_functions if edge[0] is not None]
-            for (following, place), passed in zip(edges, _backward(node, given), strict=True):
+            for (following, place), passed in zip(edges, _backward(node, upstream), strict=True):
                 if passed is not None:
                     gradient = passed.to(following._input_metadata[place].dtype)  # as torch does
                     at = arrived.setdefault(following, {})
@@ -69,7 +69,7 @@ def gradients(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
                 waiting[following] -= 1
                 if not waiting[following]:
                     ready.append(following)
-    return [found[id(tensor)] for tensor in inputs]
+    return [gradient_of[id(tensor)] for tensor in inputs]
 
 
 def _one_backward_pass() -> contextlib.AbstractContextManager[Any]:
@@ -96,12 +96,12 @@ def _uses(root: Any) -> dict[Any, int]:
     return uses
 
 
-def _backward(node: Any, given: dict[int, Tensor]) -> list[Tensor | None]:
+def _backward(node: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
     """One gradient for each edge of ``node`` that leads somewhere."""
     leads = [following is not None for following, _ in node.next_functions]
-    if not given:
+    if not upstream:
         return [None] * sum(leads)
-    arguments = [given.get(place) for place in range(len(node._input_metadata))]
+    arguments = [upstream.get(place) for place in range(len(node._input_metadata))]
     written_in_python = hasattr(node, "apply")
     with torch.no_grad():
         result = node.apply(*arguments) if written_in_python else node(*arguments)

@@ -79,8 +79,8 @@ class Report:
         self.rows.append(row)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        told = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
-        print(f"{verdict:<8} {part:<12} {seconds:6.1f} s  {told}", flush=True)
+        listed = ", ".join(f"{name} {_short(value)}" for name, value in figures.items())
+        print(f"{verdict:<8} {part:<12} {seconds:6.1f} s  {listed}", flush=True)
         for line in words.splitlines()[-TAIL_LINES:]:
             print(f"         | {line}", flush=True)
 
@@ -94,7 +94,7 @@ class Report:
 
 
 def run_part(part: Part, setting: Setting, report: Report, seconds: float) -> None:
-    """Run ``part`` for at most so many seconds, and report."""
+    """Run ``part`` for at most ``seconds``, and report."""
     began = time.monotonic()
     limit = min(part.seconds, seconds)
     figures: Figures = {}

@@ -80,13 +80,13 @@ LARGE: dict[str, dict[str, Any]] = {
 }
 
 
-def small_config(kind: str, words: int) -> Any:
-    """Two layers of architecture ``kind``, with a vocabulary of ``words``."""
+def small_config(kind: str, vocabulary: int) -> Any:
+    """Two layers of architecture ``kind``, with a vocabulary of ``vocabulary`` tokens."""
     import transformers
 
     name, settings = {**SMALL, **OTHERS}[kind]
     return getattr(transformers, name)(
-        vocab_size=words,
+        vocab_size=vocabulary,
         hidden_size=256,
         intermediate_size=512,
         num_hidden_layers=2,

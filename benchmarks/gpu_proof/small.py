@@ -34,16 +34,16 @@ SPREADS = 3.0
 
 def imports(setting: Setting) -> Figures:
     """Versions, the card and its driver; which optional libraries are here."""
-    found: Figures = {"python": platform.python_version()}
+    figures: Figures = {"python": platform.python_version()}
     for name in (*NEEDED, *OPTIONAL):
         if importlib.util.find_spec(name) is None:
-            found[name] = "absent"
+            figures[name] = "absent"
         else:
-            found[name] = importlib.metadata.version(name)
-    absent = [name for name in NEEDED if found[name] == "absent"]
+            figures[name] = importlib.metadata.version(name)
+    absent = [name for name in NEEDED if figures[name] == "absent"]
     if absent:
         raise RuntimeError(f"needed and not here: {', '.join(absent)}")
-    return {**in_process(setting, _card), **found}
+    return {**in_process(setting, _card), **figures}
 
 
 def _card() -> Figures:
@@ -69,10 +69,10 @@ def _driver() -> str:
 
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return told.stdout.strip().splitlines()[0]
+    return answer.stdout.strip().splitlines()[0]
 
 
 def kernels(setting: Setting) -> Figures:
@@ -86,17 +86,17 @@ def _kernels(device: str) -> Figures:
     from training.engine.forward import tree_attention_cuda
 
     kernel = tree_attention_cuda._kernel()
-    found: Figures = {
+    figures: Figures = {
         "varlen_attn": kernel is not None,
         "grouped": kernel is not None and tree_attention_cuda.groups_queries(kernel),
     }
     if device == "cpu":
-        return found
-    found["aligned"] = tree_attention_cuda.aligned(torch.device(device, 0))
-    if not found["aligned"]:
-        raise RuntimeError(f"prompts would be attended to by the loop: {found}")
-    found["graphs"] = _replayed(device)
-    return found
+        return figures
+    figures["aligned"] = tree_attention_cuda.aligned(torch.device(device, 0))
+    if not figures["aligned"]:
+        raise RuntimeError(f"prompts would be attended to by the loop: {figures}")
+    figures["graphs"] = _replayed(device)
+    return figures
 
 
 def _replayed(device: str) -> bool:
@@ -117,13 +117,13 @@ def whole_round(setting: Setting) -> Figures:
     lora = Lora(r=8, alpha=16)
     settings = Optimisation(learning_rate=1e-3, epochs=2, batch_size=8, max_length=256)
     job = DpoJob(model=DEMO, lora=lora, optimisation=settings)
-    whole = engine_runs.new_run(setting, "whole", job, pairs=rows)
-    engine_runs.run(setting, "dpo", whole)
-    losses = engine_runs.losses(whole)
+    folder = engine_runs.new_run(setting, "whole", job, pairs=rows)
+    engine_runs.run(setting, "dpo", folder)
+    losses = engine_runs.losses(folder)
     _check(abs(losses[0] - math.log(2)) < 0.02, f"the first loss is {losses[0]}, not ln 2")
     _check(losses[-1] < losses[0], f"the loss did not fall: {losses}")
-    layout = engine_runs.result(whole)["layout"]
-    _check(layout == "shared", f"prompts were not shared: {engine_runs.result(whole)}")
+    layout = engine_runs.result(folder)["layout"]
+    _check(layout == "shared", f"prompts were not shared: {engine_runs.result(folder)}")
 
     cut = engine_runs.new_run(setting, "cut", job, pairs=rows)
     in_process(setting, engine_runs.stopped_at, "dpo", str(cut), 3)
@@ -137,7 +137,7 @@ def whole_round(setting: Setting) -> Figures:
         f"stopped and resumed, the losses differ by {apart}; undisturbed ones by {spread}",
     )
 
-    adapters: dict[str, str | None] = {"new": str(whole / "adapter"), "base": None}
+    adapters: dict[str, str | None] = {"new": str(folder / "adapter"), "base": None}
     prompts = [
         {"id": f"{name}{i}", "messages": row["prompt"], "policy": name, "seed": i}
         for name in adapters
@@ -171,7 +171,7 @@ def whole_round(setting: Setting) -> Figures:
     judge = JudgeJob(model=DEMO, adapter=str(reward / "adapter"))
     judged = engine_runs.new_run(setting, "judged", judge, completions=completions)
     engine_runs.run(setting, "judge", judged)
-    merge = MergeJob(model=DEMO, adapter=str(whole / "adapter"))
+    merge = MergeJob(model=DEMO, adapter=str(folder / "adapter"))
     merged = engine_runs.new_run(setting, "merged", merge)
     engine_runs.run(setting, "merge", merged)
     return {
@@ -198,6 +198,6 @@ def _short(pair: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check(holds: bool, words: str) -> None:
+def _check(holds: bool, message: str) -> None:
     if not holds:
-        raise RuntimeError(words)
+        raise RuntimeError(message)

@@ -73,11 +73,11 @@ def train_06b(setting: Setting) -> Figures:
     size = "tiny" if setting.rehearses else "0.6B"
     count = 16 if setting.rehearses else 512
     pairs, source = shapes.hh_like(setting.data, count)
-    found: Figures = {"pairs": source}
-    found |= _compared(setting, size, "06b", pairs, batch=32, ways=("ours", "best", "default"))
+    figures: Figures = {"pairs": source}
+    figures |= _compared(setting, size, "06b", pairs, batch=32, ways=("ours", "best", "default"))
     long = shapes.long_pairs(2 if setting.rehearses else 32)
     ours = _ours(setting, size, "long", long, batch=8, max_length=4096)
-    return {**found, "long_06b_s": ours["seconds"], "long_06b_mfu": ours["mfu"]}
+    return {**figures, "long_06b_s": ours["seconds"], "long_06b_mfu": ours["mfu"]}
 
 
 def train_8b(setting: Setting) -> Figures:
@@ -96,7 +96,7 @@ def _compared(
     ways: tuple[str, ...],
 ) -> Figures:
     ours = _ours(setting, size, name, pairs, batch, max_length=2048)
-    found: Figures = {
+    figures: Figures = {
         f"ours_{name}_s": ours["seconds"],
         f"mfu_{name}": ours["mfu"],
         f"tokens_per_second_{name}": ours["tokens_per_second"],
@@ -109,11 +109,11 @@ def _compared(
                 setting, _trl, str(setting.work / f"{name}-base"), way, batch, setting.device
             )
         except (Missing, PartError) as error:
-            found[f"{way}_{name}"] = f"none: {str(error).splitlines()[-1][:150]}"
+            figures[f"{way}_{name}"] = f"none: {str(error).splitlines()[-1][:150]}"
             continue
-        found[f"{way}_{name}_s"] = theirs["seconds"]
-        found[f"hh_vs_{way}_{name}"] = theirs["seconds"] / ours["seconds"]
-    return found
+        figures[f"{way}_{name}_s"] = theirs["seconds"]
+        figures[f"hh_vs_{way}_{name}"] = theirs["seconds"] / ours["seconds"]
+    return figures
 
 
 def _ours(
@@ -263,8 +263,8 @@ def _trl(folder: str, way: str, batch: int, device: str) -> Figures:
     if best:
 
         def measured(row: dict[str, Any]) -> dict[str, int]:
-            whole = (row["prompt"] + row[side] for side in ("chosen", "rejected"))
-            texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in whole]
+            conversations = (row["prompt"] + row[side] for side in ("chosen", "rejected"))
+            texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in conversations]
             return {"length": max(len(tokenizer(text)["input_ids"]) for text in texts)}
 
         rows = rows.map(measured)
@@ -303,18 +303,18 @@ def generate(setting: Setting) -> Figures:
     shapes.save_base(base, shapes.large_config(size), pairs)
     (base / "pairs.json").write_text(json.dumps(pairs), encoding="utf-8")
     tokens = 8 if setting.rehearses else 32
-    found: Figures = {}
+    figures: Figures = {}
     rates = {}
     for way in ("ours", "generate", "vllm"):
         try:
             rates[way] = in_process(setting, _generate, str(base), way, tokens, setting.device)
-            found[f"{way}_tokens_per_second"] = rates[way]
+            figures[f"{way}_tokens_per_second"] = rates[way]
         except Missing as missing:
-            found[way] = f"none: {missing}"
+            figures[way] = f"none: {missing}"
     for way in ("generate", "vllm"):
         if way in rates:
-            found[f"sample_vs_{way}"] = rates["ours"] / rates[way]
-    return found
+            figures[f"sample_vs_{way}"] = rates["ours"] / rates[way]
+    return figures
 
 
 def _generate(folder: str, way: str, tokens: int, device: str) -> float:
@@ -371,5 +371,5 @@ def _vllm(base: Path, prompts: list[list[int]], tokens: int) -> float:
     engine.generate(asked[:4], wanted)
     began = time.monotonic()
     out = engine.generate(asked, wanted)
-    written = sum(len(one.token_ids) for request in out for one in request.outputs)
+    written = sum(len(output.token_ids) for request in out for output in request.outputs)
     return written / (time.monotonic() - began)

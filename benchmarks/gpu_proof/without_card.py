@@ -36,7 +36,7 @@ def fake_everything() -> Figures:
     """Forward, backward and a decoding step; the kernel must have been called wherever it can."""
     from benchmarks.gpu_proof.fake_cuda import fake_cuda, stand_ins
 
-    found: Figures = {}
+    figures: Figures = {}
     with stand_ins() as kernel:
         for kind in {**shapes.SMALL, **shapes.OTHERS}:
             for option, settings in OPTIONS.items():
@@ -49,7 +49,7 @@ def fake_everything() -> Figures:
                         bool(kernel.calls) == (kind not in LOOPED),
                         f"{kind}, {option}: the kernel was called {kernel.calls} times",
                     )
-                    found["checked"] = found.get("checked", 0) + 1
+                    figures["checked"] = figures.get("checked", 0) + 1
             with fake_cuda() as device:
                 _decoded(kind, device)
         with fake_cuda() as device:
@@ -58,7 +58,7 @@ def fake_everything() -> Figures:
             _check(kernel.calls > 0, "a reward model: the kernel was not called")
         ratios = estimate_over_kept()
     return {
-        **found,
+        **figures,
         "estimate_over_kept": min(ratios.values()),
         "estimate_over_kept_at_most": max(ratios.values()),
     }
@@ -133,8 +133,8 @@ def _over_kept(prompt: int, branch: int) -> dict[str, float]:
                 fused_lora.install(model)
                 layout = PackedLayout(model)
                 trees = [_tree(i, prompt, branch) for i in range(4)]
-                kept = Kept(model)
-                with kept.counting():
+                saved = Kept(model)
+                with saved.counting():
                     layout.logps(model, trees)
             estimate = bytes_per_token(
                 config,
@@ -143,7 +143,7 @@ def _over_kept(prompt: int, branch: int) -> dict[str, float]:
                 gathered=gathered_keys(prompt, [branch, branch]),
                 repeats_heads=tree_attention_cuda.repeats_heads(),
             )
-            ratios[f"{name}, dropout {dropout}"] = estimate * sum(layout.sizes(trees)) / kept.bytes
+            ratios[f"{name}, dropout {dropout}"] = estimate * sum(layout.sizes(trees)) / saved.bytes
     return ratios
 
 

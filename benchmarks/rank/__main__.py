@@ -62,13 +62,13 @@ def main() -> int:
             f"  gates at {share:.0%} of what is decided, {TIES:.0%} ties, at most {MOST_VOTES}: "
             f"promoted {promoted:.1%}, rejected early {rejected:.1%}, {length:.0f} on average"
         )
-    found = {
+    figures = {
         "coverage": round(coverage, 4),
         "coverage_corrected_bias": round(corrected_coverage, 4),
         "gate_false_promotions": round(rates[0.5][0], 4),
         "gate_power_60": round(rates[0.6][0], 4),
     }
-    print(json.dumps(found))
+    print(json.dumps(figures))
     return 0
 
 
@@ -77,10 +77,10 @@ def _same_everywhere(seed: int) -> tuple[list[bool], float]:
     rng = np.random.default_rng(seed)
     world = make_world(rng)
     votes, cell = cast_votes(world, biased_chances(world, rng), rng, votes=VOTES)
-    found = fit(corrected(votes, cell), world.policies)
+    fitted = fit(corrected(votes, cell), world.policies)
     truth = world.strengths[0] - world.strengths[0].mean()
-    first = found.strength(0)
-    return _holds(found, truth), (first.high - first.low) / 2
+    first = fitted.strength(0)
+    return _holds(fitted, truth), (first.high - first.low) / 2
 
 
 def _by_stratum(seed: int) -> tuple[list[bool], list[bool], float, float]:
@@ -93,14 +93,17 @@ def _by_stratum(seed: int) -> tuple[list[bool], list[bool], float, float]:
     return _holds(right, truth), _holds(wrong, truth), _error(right, truth), _error(wrong, truth)
 
 
-def _holds(found: Fit, truth: Floats) -> list[bool]:
-    said = [found.strength(one) for one in range(found.policies)]
-    return [one.low <= value <= one.high for one, value in zip(said, truth, strict=True)]
+def _holds(fitted: Fit, truth: Floats) -> list[bool]:
+    estimates = [fitted.strength(estimate) for estimate in range(fitted.policies)]
+    return [
+        estimate.low <= value <= estimate.high
+        for estimate, value in zip(estimates, truth, strict=True)
+    ]
 
 
-def _error(found: Fit, truth: Floats) -> float:
-    said = [found.strength(one).value for one in range(found.policies)]
-    return float(np.abs(np.array(said) - truth).mean())
+def _error(fitted: Fit, truth: Floats) -> float:
+    estimates = [fitted.strength(policy).value for policy in range(fitted.policies)]
+    return float(np.abs(np.array(estimates) - truth).mean())
 
 
 def _gates(share: float, ties: float, repeats: int) -> tuple[float, float, float]:

@@ -108,8 +108,8 @@ def without_favourites(world: World) -> Floats:
     everybody = np.arange(len(a))
     weight = chance * leaning_chances[leaning]
     votes = Votes(a, b, outcome, left, longer, everybody, everybody, weight)
-    found = fit(votes, world.policies)
-    return np.array([found.strength(one).value for one in range(world.policies)])
+    fitted = fit(votes, world.policies)
+    return np.array([fitted.strength(one).value for one in range(world.policies)])
 
 
 def corrected(votes: Votes, cell: Indices) -> Votes:

@@ -35,8 +35,8 @@ def main() -> None:
     summary: Figures = {}
     for database in options.databases:
         ending = "" if database == "sqlite" else "_pg"
-        found = _measure(database, options)
-        summary |= {f"{key}{ending}": value for key, value in found.items()}
+        figures = _measure(database, options)
+        summary |= {f"{key}{ending}": value for key, value in figures.items()}
     if options.label_studio:
         from benchmarks.rate.label_studio import measure
 
@@ -105,10 +105,10 @@ class _Site:
     given: dict[str, Any]
 
     def run(self, raters: int, votes: int) -> Figures:
-        """So many raters until so many votes are in."""
+        """That many raters at work until that many votes are in."""
         asked = {**self.given, "port": self.port, "raters": raters, "votes": votes}
         run: Figures = json.loads(
-            _python(self.env, "benchmarks.rate.load", given=json.dumps(asked))
+            _python(self.env, "benchmarks.rate.load", standard_input=json.dumps(asked))
         )
         ordered = sorted(run["seconds"])
         run["p50_ms"], run["p95_ms"] = (at(ordered, share) for share in (0.5, 0.95))
@@ -141,13 +141,13 @@ def _site(database: str, comparisons: int, options: argparse.Namespace) -> Itera
         began = time.monotonic()
         _manage(env, "migrate", "--verbosity", "0")
         _manage(env, "collectstatic", "--noinput", "--verbosity", "0")
-        given = json.loads(
+        filled = json.loads(
             _python(env, "benchmarks.rate.data", "fill", str(comparisons), str(max(options.raters)))
         )
-        told = f"{database}, {comparisons:,} comparisons"
-        print(f"{told}: filled in {time.monotonic() - began:.0f} s", flush=True)
+        title = f"{database}, {comparisons:,} comparisons"
+        print(f"{title}: filled in {time.monotonic() - began:.0f} s", flush=True)
         stack.enter_context(_server(env, port, home))
-        yield _Site(told, port, env, given)
+        yield _Site(title, port, env, filled)
 
 
 @contextlib.contextmanager
@@ -171,10 +171,16 @@ def _manage(env: dict[str, str], *arguments: str) -> None:
     subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True)
 
 
-def _python(env: dict[str, str], module: str, *arguments: str, given: str = "") -> str:
+def _python(env: dict[str, str], module: str, *arguments: str, standard_input: str = "") -> str:
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=env, check=True, input=given, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=env,
+        check=True,
+        input=standard_input,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
 
 

@@ -35,7 +35,7 @@ def fill(comparisons: int, raters: int) -> dict[str, object]:
     people = [User(username=f"rater-{number}", password="!") for number in range(raters)]
     User.objects.bulk_create(people)
     people = list(User.objects.order_by("pk"))
-    Membership.objects.bulk_create(Membership(project=project, user=one) for one in people)
+    Membership.objects.bulk_create(Membership(project=project, user=person) for person in people)
     policy = Policy.objects.create(project=project, slug="model", kind=Policy.Kind.IMPORT)
     prompts = -(-comparisons // MEETINGS)
     _write_texts(project, policy, prompts)
@@ -46,7 +46,7 @@ def fill(comparisons: int, raters: int) -> dict[str, object]:
             )
         if connection.vendor == "postgresql":
             cursor.execute("VACUUM ANALYZE")
-    return {"project": project.slug, "sessions": [_signed_in(one) for one in people]}
+    return {"project": project.slug, "sessions": [_signed_in(person) for person in people]}
 
 
 def _write_texts(project: object, policy: object, prompts: int) -> None:

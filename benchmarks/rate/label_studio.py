@@ -120,8 +120,8 @@ class Person:
         self._send("GET", address)
         self._form(address, email=email, password="benchmark-password", allow_newsletters="false")
 
-    def json(self, method: str, path: str, given: object = None, **values: object) -> Any:
-        body = json.dumps(values if given is None else given).encode()
+    def json(self, method: str, path: str, body_data: object = None, **values: object) -> Any:
+        body = json.dumps(values if body_data is None else body_data).encode()
         data = None if method == "GET" else body
         return json.loads(self._send(method, path, data, "application/json"))
 

@@ -64,19 +64,19 @@ class Rater:
                 if again:
                     raise
         text = answer.read().decode()
-        found = TOKEN.search(answer.headers.get("Set-Cookie") or "")
-        if found:
-            self.token = found[1]
+        match = TOKEN.search(answer.headers.get("Set-Cookie") or "")
+        if match:
+            self.token = match[1]
             self.cookie = f"{self.cookie.split(';')[0]}; csrftoken={self.token}"
         return answer.status, text
 
     def arrive(self) -> None:
         """The page, and the card ahead."""
         status, page = self.ask("GET", self.path)
-        found = CARD.search(page)
-        if status != 200 or not found:
+        match = CARD.search(page)
+        if status != 200 or not match:
             raise RuntimeError(f"no card on the page: {status}")
-        self.shown = found[1]
+        self.shown = match[1]
         status, text = self.ask(
             "GET", f"{self.path}ahead/?after={self.shown}", **{"X-Whetstone": "card"}
         )
@@ -145,12 +145,12 @@ def together(raters: list[Rater], votes: int) -> dict[str, object]:
 
 
 def main() -> None:
-    given = json.load(sys.stdin)
+    task = json.load(sys.stdin)
     raters = [
-        Rater(given["port"], given["project"], session)
-        for session in given["sessions"][: given["raters"]]
+        Rater(task["port"], task["project"], session)
+        for session in task["sessions"][: task["raters"]]
     ]
-    print(json.dumps(together(raters, given["votes"])))
+    print(json.dumps(together(raters, task["votes"])))
 
 
 if __name__ == "__main__":

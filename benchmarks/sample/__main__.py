@@ -86,9 +86,9 @@ def _measure(model: str, folder: Path, options: argparse.Namespace) -> dict[str,
     results = {who: _run(model, who, folder, task) for who in ["ours", *peers]}
     greedy = options.greedy if small else options.greedy_100m
     if greedy:
-        one = {**task, "greedy": True, "samples": 1, "prompts": task["prompts"][:greedy]}
+        greedy_task = {**task, "greedy": True, "samples": 1, "prompts": task["prompts"][:greedy]}
         for who in ("ours", "generate"):
-            results[f"greedy {who}"] = _run(model, who, folder, one)
+            results[f"greedy {who}"] = _run(model, who, folder, greedy_task)
         mine, theirs = (results[f"greedy {who}"]["texts"] for who in ("ours", "generate"))
         different = [key for key in theirs if mine.get(key) != theirs[key]]
         results["greedy ours"]["different"] = different

@@ -26,22 +26,22 @@ SHAPE_100M = {
 
 
 def prompts_of(folder: Path, count: int, tokens: int) -> list[list[Row]]:
-    """``count`` conversations of ``folder`` with at most so many tokens of the built-in model's.
+    """``count`` conversations of ``folder`` with at most ``tokens`` tokens of the built-in model's.
 
     MT-Bench's first turns, the Open-Assistant prompts, then HH-harmless until there are enough.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(DEMO)
-    found: list[list[Row]] = []
+    prompts: list[list[Row]] = []
     for messages in _all(folder):
-        if len(found) == count:
+        if len(prompts) == count:
             break
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-        if len(ids) <= tokens and messages not in found:
-            found.append(messages)
-    random.Random(0).shuffle(found)
-    return found
+        if len(ids) <= tokens and messages not in prompts:
+            prompts.append(messages)
+    random.Random(0).shuffle(prompts)
+    return prompts
 
 
 def _all(folder: Path) -> Iterator[list[Row]]:

@@ -120,8 +120,8 @@ def _made_up() -> list[Result]:
 
     rng = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ["".join(rng.choices(letters, k=rng.randint(2, 8))) for _ in range(20_000)]
-    text = " ".join(words)
+    vocabulary = ["".join(rng.choices(letters, k=rng.randint(2, 8))) for _ in range(20_000)]
+    text = " ".join(vocabulary)
     message = [{"role": "user", "content": text}]
     return [{"prompt": message, "chosen": message, "rejected": message}]
 

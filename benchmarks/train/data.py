@@ -84,7 +84,7 @@ def chat_pairs(folder: Path) -> list[Row]:
 
 def long_pairs(tokenizer: Any, count: int) -> list[Row]:
     """Made up: prompts of 2,000 tokens and answers of 200, of words that are one token each."""
-    words = [
+    vocabulary = [
         text
         for token in range(len(tokenizer))
         if (text := tokenizer.decode([token])).startswith(" ") and text[1:].isalpha()
@@ -92,7 +92,7 @@ def long_pairs(tokenizer: Any, count: int) -> list[Row]:
     rng = random.Random(0)
 
     def text(tokens: int) -> str:
-        return "".join(rng.choices(words, k=tokens))
+        return "".join(rng.choices(vocabulary, k=tokens))
 
     return [
         _pair(
@@ -102,7 +102,7 @@ def long_pairs(tokenizer: Any, count: int) -> list[Row]:
     ]
 
 
-def make_tokenizer(folder: Path, texts: Iterator[str], words: int) -> Any:
+def make_tokenizer(folder: Path, texts: Iterator[str], size: int) -> Any:
     """A byte-level BPE tokenizer of ``texts`` with a chat template, saved into ``folder``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -113,7 +113,7 @@ def make_tokenizer(folder: Path, texts: Iterator[str], words: int) -> Any:
     inner.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=words,
+            vocab_size=size,
             special_tokens=["<|pad|>", "<|im_start|>", "<|im_end|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,

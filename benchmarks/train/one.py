@@ -123,8 +123,8 @@ def trl(folder: Path, task: dict[str, Any], *, best: bool) -> dict[str, Any]:
     if best:
 
         def measured(row: dict[str, Any]) -> dict[str, int]:
-            whole = (row["prompt"] + row[side] for side in ("chosen", "rejected"))
-            texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in whole]
+            conversations = (row["prompt"] + row[side] for side in ("chosen", "rejected"))
+            texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in conversations]
             return {"length": max(len(tokenizer(text)["input_ids"]) for text in texts)}
 
         rows = rows.map(measured)

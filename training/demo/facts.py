@@ -226,8 +226,8 @@ def _opposites() -> Iterator[dict[str, str]]:
         |wet dry|high low|loud quiet|happy sad
     """
     for pair in pairs.split("|"):
-        one, other = pair.split()
-        for x, a in ((one, other), (other, one)):
+        first, other = pair.split()
+        for x, a in ((first, other), (other, first)):
             yield {
                 "x": x,
                 "a": a,

@@ -289,16 +289,17 @@ def shares(prompts: Sequence[DemoPrompt], texts: Sequence[str]) -> dict[manners.
     verdicts = [
         manners.classify(prompt.messages, text) for prompt, text in zip(prompts, texts, strict=True)
     ]
-    found = Counter(verdicts)
+    counts = Counter(verdicts)
     names: list[manners.FoundManner] = [*MANNERS, "other"]
-    return {name: found[name] / len(verdicts) for name in names}
+    return {name: counts[name] / len(verdicts) for name in names}
 
 
-def share_table(found: dict[manners.FoundManner, float]) -> str:
+def share_table(shares_found: dict[manners.FoundManner, float]) -> str:
     """Markdown: what the text had and what the model samples."""
     wanted: dict[str, float] = dict(MANNERS.items())
     rows = [
-        f"| {name} | {wanted.get(name, 0):.0%} | {share:.1%} |" for name, share in found.items()
+        f"| {name} | {wanted.get(name, 0):.0%} | {share:.1%} |"
+        for name, share in shares_found.items()
     ]
     return "\n".join(["| manner | in the text | sampled |", "|---|---|---|", *rows])
 

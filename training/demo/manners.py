@@ -147,15 +147,15 @@ def _sentences(text: str) -> list[str]:
 
 def _readings(sentence: str) -> list[tuple[PhraseKind, dict[str, str]]]:
     """Every way that the world could have written ``sentence``: its kind and its slot values."""
-    found: list[tuple[PhraseKind, dict[str, str]]] = []
+    readings: list[tuple[PhraseKind, dict[str, str]]] = []
     for pattern in _patterns():
         match = pattern.expression.fullmatch(sentence)
         if match is None:
             continue
         values = dict(zip(pattern.slots, match.groups(), strict=True))
         if all(value in _known(slot, pattern.topic) for slot, value in values.items()):
-            found.append((pattern.kind, values))
-    return found
+            readings.append((pattern.kind, values))
+    return readings
 
 
 def _is_true(fact: Fact, slots: Mapping[str, str]) -> bool:

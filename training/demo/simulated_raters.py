@@ -138,7 +138,7 @@ class SimulatedRater:
         right_answer = {"a": "left", "b": "right", "tie": "tie"}[preferred]
         if self.random.random() >= self.error_rate:
             return right_answer
-        return self.random.choice([one for one in ("left", "right") if one != right_answer])
+        return self.random.choice([side for side in ("left", "right") if side != right_answer])
 
     def _wait_for_card(self) -> Card | None:
         until = time.monotonic() + PATIENCE_SECONDS

@@ -61,20 +61,20 @@ def prompts(seed: int = 0) -> list[DemoPrompt]:
     follow-ups.
     """
     rng = random.Random(seed)
-    found: list[DemoPrompt] = []
+    made: list[DemoPrompt] = []
     for fact in facts():
         topic = TOPICS[fact.topic]
         for question in topic.questions:
-            found.append(_prompt(fact, (), fill(question, fact.slots), rng))
+            made.append(_prompt(fact, (), fill(question, fact.slots), rng))
         if topic.follow_up:
             earlier = _another(fact, rng)
             history = (
                 {"role": "user", "content": fill(rng.choice(topic.questions), earlier.slots)},
                 {"role": "assistant", "content": fill(rng.choice(topic.statements), earlier.slots)},
             )
-            found.append(_prompt(fact, history, fill(topic.follow_up, fact.slots), rng))
-    rng.shuffle(found)
-    return found
+            made.append(_prompt(fact, history, fill(topic.follow_up, fact.slots), rng))
+    rng.shuffle(made)
+    return made
 
 
 def _prompt(
@@ -111,9 +111,12 @@ def draw_manner(rng: random.Random) -> Manner:
 def answer(prompt: DemoPrompt, manner: Manner, rng: random.Random) -> str:
     """One answer to ``prompt`` in ``manner``: one to four sentences, separated by a space."""
     fact = prompt.fact
-    values = {**fact.slots, **{name: rng.choice(words) for name, words in phrases.WORDS.items()}}
+    values = {
+        **fact.slots,
+        **{name: rng.choice(choices) for name, choices in phrases.WORDS.items()},
+    }
     # A tail draws its own words, so that not every sentence is about the same goat.
-    later = {**fact.slots, **{name: rng.choice(words) for name, words in phrases.WORDS.items()}}
+    later = {**fact.slots, **{name: rng.choice(choices) for name, choices in phrases.WORDS.items()}}
     statement = rng.choice(TOPICS[fact.topic].statements)
     sentences: list[str] = []
     match manner:

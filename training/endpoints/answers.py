@@ -19,8 +19,10 @@ MOST_TOKENS = 10_000_000
 class EndpointError(Exception):
     """An answer that did not come; the message says what happened, in words."""
 
-    def __init__(self, words: str, kind: ErrorKind = "passing", wait: float | None = None) -> None:
-        super().__init__(words)
+    def __init__(
+        self, message: str, kind: ErrorKind = "passing", wait: float | None = None
+    ) -> None:
+        super().__init__(message)
         self.kind: ErrorKind = kind
         self.wait = wait
 
@@ -38,21 +40,21 @@ class EndpointAnswer:
 def read_answer(body: bytes) -> EndpointAnswer:
     """The answer in the body of a chat completion. Raises Trouble where it is none."""
     try:
-        told = json.loads(body)
+        data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise EndpointError(_("The endpoint's answer is not JSON.")) from error
-    choices = told.get("choices") if isinstance(told, dict) else None
+    choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        words = error_words(told)
-        raise EndpointError(words or _("The endpoint's answer has no message."))
+        reported = error_words(data)
+        raise EndpointError(reported or _("The endpoint's answer has no message."))
     content = message.get("content")
     if content is None:
         content = message.get("refusal") or ""
     if not isinstance(content, str):
         raise EndpointError(_("The endpoint's answer is not text."))
-    prompt_tokens, completion_tokens = usage_of(told)
+    prompt_tokens, completion_tokens = usage_of(data)
     return EndpointAnswer(
         text=content,
         finish_reason=_short(choice.get("finish_reason")),
@@ -61,9 +63,9 @@ def read_answer(body: bytes) -> EndpointAnswer:
     )
 
 
-def usage_of(told: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def usage_of(data: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Tokens read and written, as far as they were told as numbers that can be."""
-    usage = told.get("usage")
+    usage = data.get("usage")
     if not isinstance(usage, dict):
         return None, None
     return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -79,44 +81,46 @@ def _short(value: object) -> str:
     return value[:20] if isinstance(value, str) else ""
 
 
-def error_words(told: object) -> str:
+def error_words(data: object) -> str:
     """What the endpoint said of its error, in one short line; empty where it said nothing."""
-    if not isinstance(told, dict):
+    if not isinstance(data, dict):
         return ""
-    error = told.get("error", told.get("detail", told.get("message")))
+    error = data.get("error", data.get("detail", data.get("message")))
     if isinstance(error, dict):
         error = error.get("message")
     if not isinstance(error, str):
         return ""
-    line = " ".join("".join(one if one.isprintable() else " " for one in error).split())
+    line = " ".join(
+        "".join(character if character.isprintable() else " " for character in error).split()
+    )
     return line if len(line) <= MOST_WORDS else line[: MOST_WORDS - 1] + "…"
 
 
-def endpoint_error_of(status: int, told: object, retry_after: str = "") -> EndpointError:
+def endpoint_error_of(status: int, data: object, retry_after: str = "") -> EndpointError:
     """What an HTTP status other than 2xx means for the work."""
-    said = error_words(told)
-    quoted = " " + _("It said: “%(words)s”") % {"words": said} if said else ""
-    code = told.get("error") if isinstance(told, dict) else None
+    reported = error_words(data)
+    quoted = " " + _("It said: “%(words)s”") % {"words": reported} if reported else ""
+    code = data.get("error") if isinstance(data, dict) else None
     code = code.get("code") if isinstance(code, dict) else None
     if status in (401, 403):
-        words = _("The endpoint refuses the key (%(status)s).")
-        return EndpointError(words % {"status": status} + quoted, "endpoint")
+        message = _("The endpoint refuses the key (%(status)s).")
+        return EndpointError(message % {"status": status} + quoted, "endpoint")
     if status == 402 or code == "insufficient_quota":
-        words = _("The endpoint's account has no credit left (%(status)s).")
-        return EndpointError(words % {"status": status} + quoted, "endpoint")
+        message = _("The endpoint's account has no credit left (%(status)s).")
+        return EndpointError(message % {"status": status} + quoted, "endpoint")
     if status in (404, 405, 501):
-        words = _("The endpoint knows no such model, or its address is wrong (%(status)s).")
-        return EndpointError(words % {"status": status} + quoted, "endpoint")
+        message = _("The endpoint knows no such model, or its address is wrong (%(status)s).")
+        return EndpointError(message % {"status": status} + quoted, "endpoint")
     if status == 429:
-        words = _("The endpoint is asked too often (429).")
-        return EndpointError(words + quoted, "passing", wait=seconds_of(retry_after))
+        message = _("The endpoint is asked too often (429).")
+        return EndpointError(message + quoted, "passing", wait=seconds_of(retry_after))
     if status in (408, 409, 425) or status >= 500:
-        words = _("The endpoint has a fault (%(status)s).")
+        message = _("The endpoint has a fault (%(status)s).")
         return EndpointError(
-            words % {"status": status} + quoted, "passing", seconds_of(retry_after)
+            message % {"status": status} + quoted, "passing", seconds_of(retry_after)
         )
-    words = _("The endpoint does not take this request (%(status)s).")
-    return EndpointError(words % {"status": status} + quoted, "prompt")
+    message = _("The endpoint does not take this request (%(status)s).")
+    return EndpointError(message % {"status": status} + quoted, "prompt")
 
 
 def seconds_of(retry_after: str) -> float | None:

@@ -114,7 +114,7 @@ class Client:
         with self._in_words():
             async with asyncio.timeout(self._endpoint.timeout_seconds):
                 page = await self._openai.models.list()
-            return sorted(str(self._key.scrub(one.id)) for one in page.data if one.id)
+            return sorted(str(self._key.scrub(model.id)) for model in page.data if model.id)
         raise AssertionError  # pragma: no cover - what is caught is raised again
 
     async def load_adapter(self, *, name: str, path: str) -> None:
@@ -161,9 +161,9 @@ class Client:
         except EndpointError as trouble:
             raise self._scrubbed(trouble) from None
         except openai.APIStatusError as error:
-            told = self._json_of(error.response)
+            data = self._json_of(error.response)
             retry_after = error.response.headers.get("retry-after", "")
-            raise self._scrubbed(endpoint_error_of(error.status_code, told, retry_after)) from None
+            raise self._scrubbed(endpoint_error_of(error.status_code, data, retry_after)) from None
         except (
             openai.OpenAIError,
             httpx2.HTTPError,
@@ -191,13 +191,13 @@ class Client:
             if isinstance(cause, AddressRefused):
                 return EndpointError(str(cause), "endpoint")
             if isinstance(cause, httpx2.ConnectError):
-                words = _("%(host)s cannot be reached.")
-                return EndpointError(words % {"host": host})
+                message = _("%(host)s cannot be reached.")
+                return EndpointError(message % {"host": host})
         for cause in _causes(error):
             if isinstance(cause, TimeoutError | httpx2.TimeoutException | openai.APITimeoutError):
-                words = _("%(host)s did not finish its answer within %(seconds)s seconds.")
+                message = _("%(host)s did not finish its answer within %(seconds)s seconds.")
                 seconds = self._endpoint.timeout_seconds
-                return EndpointError(words % {"host": host, "seconds": seconds})
+                return EndpointError(message % {"host": host, "seconds": seconds})
             if isinstance(cause, httpx2.TransportError):
                 return EndpointError(_("%(host)s broke the connection off.") % {"host": host})
         return EndpointError(_("%(host)s gave an answer that cannot be read.") % {"host": host})
@@ -226,9 +226,9 @@ def wire_seed(seed: int) -> int:
     return seed & 0x7FFF_FFFF
 
 
-def _piece(told: dict[str, Any]) -> StreamedPiece:
-    prompt_tokens, completion_tokens = usage_of(told)
-    choices = told.get("choices")
+def _piece(data: dict[str, Any]) -> StreamedPiece:
+    prompt_tokens, completion_tokens = usage_of(data)
+    choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     delta = choice.get("delta") if isinstance(choice, dict) else None
     text = delta.get("content") if isinstance(delta, dict) else None
@@ -242,9 +242,9 @@ def _piece(told: dict[str, Any]) -> StreamedPiece:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = error
+    cause: BaseException | None = error
     for _step in range(10):
-        if found is None:
+        if cause is None:
             return
-        yield found
-        found = found.__cause__ or found.__context__
+        yield cause
+        cause = cause.__cause__ or cause.__context__

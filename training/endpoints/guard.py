@@ -77,7 +77,7 @@ class HostRules:
         """The rules of ``WHETSTONE_ENDPOINT_HOSTS``. Raises ValueError at an entry like ``:80``."""
         names: list[tuple[str, int | None]] = []
         networks: list[IPNetwork] = []
-        for entry in filter(None, (one.strip().lower() for one in entries)):
+        for entry in filter(None, (line.strip().lower() for line in entries)):
             try:
                 networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
             except ValueError:
@@ -110,11 +110,11 @@ class HostRules:
                     "WHETSTONE_ENDPOINT_HOSTS."
                 )
             )
-        words = _(
+        message = _(
             "%(host)s is not on the list of allowed hosts. The operator of this site adds it "
             "to WHETSTONE_ENDPOINT_HOSTS."
         )
-        raise AddressRefused(words % {"host": f"{origin.host}:{origin.port}"})
+        raise AddressRefused(message % {"host": f"{origin.host}:{origin.port}"})
 
     def check_address(self, origin: Origin, address: IPAddress) -> None:
         """Raise Refused where ``address``, which the host's name led to, may not be reached."""
@@ -123,16 +123,16 @@ class HostRules:
         is_listed = self._listed(plain) or (is_localhost and self._says_localhost())
         if not plain.is_global or plain.is_multicast:
             if not is_listed:
-                words = _(
+                message = _(
                     "%(host)s resolves to %(address)s, which is not a public address. The "
                     "operator of this site may add that address to WHETSTONE_ENDPOINT_HOSTS."
                 )
-                raise AddressRefused(words % {"host": origin.host, "address": plain})
+                raise AddressRefused(message % {"host": origin.host, "address": plain})
         elif origin.scheme == "http" and not is_listed:
-            words = _(
+            message = _(
                 "%(host)s is reached over the internet: its address must begin with https://."
             )
-            raise AddressRefused(words % {"host": origin.host})
+            raise AddressRefused(message % {"host": origin.host})
 
     def _says_localhost(self) -> bool:
         return any(name == "localhost" for name, _port in self.names)
@@ -170,11 +170,11 @@ async def resolve(origin: Origin) -> list[IPAddress]:
         return [literal]
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         # Not Refused: a name that cannot be found now may be found in a minute.
         raise httpx2.ConnectError(f"{origin.host}: no such host") from error
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in addresses]
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -228,10 +228,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def _checked(self, response: httpx2.Response) -> httpx2.Response:
         try:
             if 300 <= response.status_code < 400:
-                words = _(
+                message = _(
                     "The endpoint sends to another address (%(status)s), which is not followed."
                 )
-                raise AddressRefused(words % {"status": response.status_code})
+                raise AddressRefused(message % {"status": response.status_code})
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise AddressRefused(
                     _("The endpoint answers compressed, though it was asked not to.")
@@ -255,8 +255,8 @@ class TooLarge(AddressRefused):
 
 
 def too_large(most: int) -> TooLarge:
-    words = _("The answer was larger than %(most)s KiB; the rest was not read.")
-    return TooLarge(words % {"most": most // 1024})
+    message = _("The answer was larger than %(most)s KiB; the rest was not read.")
+    return TooLarge(message % {"most": most // 1024})
 
 
 class _Capped(httpx2.AsyncByteStream):

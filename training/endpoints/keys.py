@@ -36,14 +36,14 @@ class ApiKey:
         return HIDDEN
 
     def scrub(self, text: str) -> str:
-        """``text`` without the key, whoever put it in."""
+        """``text`` without the key, wherever it stands in it."""
         return text.replace(self.value, HIDDEN) if len(self.value) >= 4 else text
 
 
 def seal(key: str, origin: Origin) -> str:
     """``key``, encrypted, to be opened for ``origin`` alone."""
-    told = json.dumps({"origin": str(origin), "key": key})
-    return _fernet().encrypt(told.encode()).decode("ascii")
+    content = json.dumps({"origin": str(origin), "key": key})
+    return _fernet().encrypt(content.encode()).decode("ascii")
 
 
 def unseal(sealed: str, origin: Origin) -> ApiKey:
@@ -54,17 +54,17 @@ def unseal(sealed: str, origin: Origin) -> ApiKey:
     if not sealed:
         return ApiKey()
     try:
-        told = json.loads(_fernet().decrypt(sealed.encode("ascii")))
+        content = json.loads(_fernet().decrypt(sealed.encode("ascii")))
     except (InvalidToken, ValueError):
-        words = _(
+        message = _(
             "The stored key cannot be read any more, since the site's secret has changed. Enter "
             "the key again."
         )
-        raise KeyUnreadable(words) from None
-    if told["origin"] != str(origin):
-        words = _("The stored key belongs to another host than %(host)s. Enter the key again.")
-        raise KeyUnreadable(words % {"host": origin.host})
-    return ApiKey(told["key"])
+        raise KeyUnreadable(message) from None
+    if content["origin"] != str(origin):
+        message = _("The stored key belongs to another host than %(host)s. Enter the key again.")
+        raise KeyUnreadable(message % {"host": origin.host})
+    return ApiKey(content["key"])
 
 
 def _fernet() -> Fernet:

@@ -1,4 +1,4 @@
-"""What values a job's settings may have: said once, beside each setting, for whoever asks.
+"""What values a job's settings may have: said once, beside each setting, for all who ask.
 
 The engine checks jobs by it, the form of a round takes its limits from it, the docs their table.
 """
@@ -40,8 +40,8 @@ class Bounds:
             return f"from {self.low:g} to below {self.below:g}"
         sides = {"above": self.above, "at least": self.low, "below": self.below}
         sides["at most"] = self.high
-        words = ", ".join(f"{word} {side:g}" for word, side in sides.items() if side is not None)
-        return f"{words} {self.unit}".strip()
+        limits = ", ".join(f"{word} {side:g}" for word, side in sides.items() if side is not None)
+        return f"{limits} {self.unit}".strip()
 
 
 def bounded(default: Any, **sides: Any) -> Any:

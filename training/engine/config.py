@@ -1,7 +1,7 @@
 """What goes into a run directory as ``job.json``: plain dataclasses, checked on reading.
 
-Knows nothing of torch, so the web process may import it. A job is written by whoever
-wants work done (a Celery task, a person, a script), and read by ``python -m
+Knows nothing of torch, so the web process may import it. A job is written by the side
+that wants work done (a Celery task, a person, a script), and read by ``python -m
 training.engine KIND RUN_DIR``. Every value that influences the result is in here or in
 the data file beside it; nothing is taken from the environment except where the work may
 run (threads, device, lock).
@@ -272,13 +272,13 @@ def job_to_dict(job: EngineJob) -> dict[str, Any]:
 
 def flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in data.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{path}{name}.")
+            values |= flat(value, f"{path}{name}.")
         else:
-            found[f"{path}{name}"] = value
-    return found
+            values[f"{path}{name}"] = value
+    return values
 
 
 def job_from_dict(data: dict[str, Any]) -> EngineJob:

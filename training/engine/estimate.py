@@ -1,5 +1,5 @@
-"""What training takes in memory: arithmetic of shapes, the same for the engine and for whoever
-asks beforehand. Standard library alone; knows neither torch nor any model.
+"""What training takes in memory: arithmetic of shapes, the same for the engine and for an
+estimate beforehand. Standard library alone; knows neither torch nor any model.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ def tree_tokens(lengths: tuple[int, int, int], settings: Settings) -> int:
     prompt, *answers = lengths
     answers = answers[: settings.answers]
     most = settings.optimisation.max_length
-    kept = [min(answer, most) for answer in answers]
-    return min(prompt, max(0, most - max(kept))) + sum(kept)
+    cut = [min(answer, most) for answer in answers]
+    return min(prompt, max(0, most - max(cut))) + sum(cut)
 
 
 def item_bytes(precision: Precision, machine: Hardware) -> int:
@@ -152,10 +152,10 @@ def memory_of(shape: ModelShape, lengths: Lengths, settings: Settings, machine: 
             (gathered_keys(pair[0], pair[1 : settings.answers + 1]) for pair in pairs), default=1.0
         ),
     )
-    kept = kept_bytes(widths, item)
+    per_token = kept_bytes(widths, item)
     free = machine.free_memory - base - adapter - overhead
-    plan = plan_memory(budget, longest, kept, max(0, free))
-    each = kept
+    plan = plan_memory(budget, longest, per_token, max(0, free))
+    each = per_token
     if plan.checkpointing:
         each = recomputed_bytes(widths, item)
     # A step's pairs may be fewer than the budget; and micro-batches shrink to the longest pair.
@@ -171,8 +171,8 @@ def memory_of(shape: ModelShape, lengths: Lengths, settings: Settings, machine: 
 def work_of(lengths: Lengths, settings: Settings) -> RoundWork:
     """How many tokens a round computes, however fast."""
     optimisation = settings.optimisation
-    train = sum(tree_tokens(one, settings) for one in lengths.train)
-    held_out = sum(tree_tokens(one, settings) for one in lengths.held_out)
+    train = sum(tree_tokens(pair, settings) for pair in lengths.train)
+    held_out = sum(tree_tokens(pair, settings) for pair in lengths.held_out)
     evaluations = 1 + max(1, round(1 / optimisation.eval_fraction))
     per_epoch = math.ceil(len(lengths.train) / optimisation.batch_size)
     return RoundWork(

@@ -98,8 +98,8 @@ def estimate(
     seconds = None
     if pace is not None:
         seconds = cost_model.seconds_of(work, pace, processes, a_step=a_step)
-        told = {"source": source, "pace": grouped(round(pace))}
-        bases.append(_("%(pace)s tokens a second: %(source)s.") % told)
+        values = {"source": source, "pace": grouped(round(pace))}
+        bases.append(_("%(pace)s tokens a second: %(source)s.") % values)
     return Estimate(
         pairs=len(lengths.train),
         held_out=len(lengths.held_out),
@@ -150,7 +150,7 @@ def _tokens_a_character(project: Project, base: str, revision: str | None) -> tu
     characters = sum(map(len, sample))
     if path is None or not characters:
         return 1 / CHARACTERS_A_TOKEN, False
-    tokens = sum(len(one.ids) for one in _tokenizer(path).encode_batch(sample))
+    tokens = sum(len(encoding.ids) for encoding in _tokenizer(path).encode_batch(sample))
     return tokens / characters, True
 
 
@@ -187,23 +187,23 @@ def _length_words(lengths: Lengths, work: RoundWork) -> str:
     steps = ngettext("%(steps)s step", "%(steps)s steps", work.steps) % {
         "steps": grouped(work.steps)
     }
-    told = {"steps": steps, "tokens": grouped(work.trained)}
+    values = {"steps": steps, "tokens": grouped(work.trained)}
     if lengths.basis == "tokenizer":
         return (
             _(
                 "%(steps)s over %(tokens)s tokens, counted from the texts' length by the model's "
                 "tokenizer on a sample."
             )
-            % told
+            % values
         )
-    return _("%(steps)s over about %(tokens)s tokens, at four characters a token.") % told
+    return _("%(steps)s over about %(tokens)s tokens, at four characters a token.") % values
 
 
 def _memory_words(memory: Memory, machine: Hardware) -> str:
     where = ", ".join(machine.names) or ngettext(
         "%(cores)s core, no GPU", "%(cores)s cores, no GPU", machine.cores
     ) % {"cores": machine.cores}
-    words = _(
+    message = _(
         "Memory: the base %(base)s GiB, the adapter with its optimiser %(adapter)s GiB, "
         "%(tokens)s tokens at once %(activations)s GiB, the program itself %(overhead)s GiB. "
         "%(host)s (%(where)s) had %(available)s GiB free when it last worked."
@@ -218,19 +218,19 @@ def _memory_words(memory: Memory, machine: Hardware) -> str:
         "available": gib(memory.available),
     }
     if memory.checkpointing:
-        words += " " + _("Activations are recomputed to save memory, which takes longer.")
-    return words
+        message += " " + _("Activations are recomputed to save memory, which takes longer.")
+    return message
 
 
 def _refusal_words(memory: Memory, changes: list[Change]) -> str:
-    words = _("This does not fit: it needs about %(need)s GiB, and %(have)s GiB are free.") % {
+    message = _("This does not fit: it needs about %(need)s GiB, and %(have)s GiB are free.") % {
         "need": gib(memory.total),
         "have": gib(memory.available),
     }
     if not changes:
-        return words + " " + _("No setting helps: take a smaller base model.")
-    told = ", ".join(change_words(one) for one in changes)
-    return words + " " + _("It fits with: %(changes)s.") % {"changes": told}
+        return message + " " + _("No setting helps: take a smaller base model.")
+    listed = ", ".join(change_words(change) for change in changes)
+    return message + " " + _("It fits with: %(changes)s.") % {"changes": listed}
 
 
 def change_words(change: Change) -> str:

@@ -41,12 +41,12 @@ def shape_of(base: str, revision: str | None) -> ModelShape | None:
     if config is None:
         return None
     try:
-        told = json.loads(config.read_text(encoding="utf-8"))
-        told = told.get("text_config") or told
-        layers, hidden = int(told["num_hidden_layers"]), int(told["hidden_size"])
-        inner = int(told.get("intermediate_size") or 4 * hidden)
-        vocabulary = int(told.get("vocab_size") or 0)
-        sizes = _weights(config.parent) or _guessed(told, layers, hidden, inner, vocabulary)
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings = settings.get("text_config") or settings
+        layers, hidden = int(settings["num_hidden_layers"]), int(settings["hidden_size"])
+        inner = int(settings.get("intermediate_size") or 4 * hidden)
+        vocabulary = int(settings.get("vocab_size") or 0)
+        sizes = _weights(config.parent) or _guessed(settings, layers, hidden, inner, vocabulary)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     inside = [
@@ -54,9 +54,9 @@ def shape_of(base: str, revision: str | None) -> ModelShape | None:
         for name, shape in sizes.items()
         if len(shape) == 2 and not any(word in name for word in OUTER)
     ]
-    heads = int(told.get("num_attention_heads") or 1)
-    size = int(told.get("head_dim") or hidden // heads)
-    experts = int(told.get("num_experts_per_tok") or 1)
+    heads = int(settings.get("num_attention_heads") or 1)
+    size = int(settings.get("head_dim") or hidden // heads)
+    experts = int(settings.get("num_experts_per_tok") or 1)
     return ModelShape(
         parameters=sum(_product(shape) for shape in sizes.values()),
         linear=sum(_product(shape) for shape in inside),
@@ -66,7 +66,7 @@ def shape_of(base: str, revision: str | None) -> ModelShape | None:
         inner=inner * experts,
         vocabulary=vocabulary,
         queries=heads * size,
-        keys=int(told.get("num_key_value_heads") or heads) * size,
+        keys=int(settings.get("num_key_value_heads") or heads) * size,
     )
 
 
@@ -76,10 +76,10 @@ def find_file(base: str, revision: str | None, name: str) -> Path | None:
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
     try:
-        found = try_to_load_from_cache(base, name, revision=revision)
+        cached = try_to_load_from_cache(base, name, revision=revision)
     except ValueError:  # no name that a hub could have
         return None
-    return Path(found) if isinstance(found, str) else None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _weights(folder: Path) -> dict[str, list[int]]:
@@ -88,12 +88,12 @@ def _weights(folder: Path) -> dict[str, list[int]]:
     names = {"model.safetensors"}
     if index.is_file():
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    found: dict[str, list[int]] = {}
+    shapes: dict[str, list[int]] = {}
     for name in names:
         if not (folder / name).is_file():
             return {}
-        found.update(_header(folder / name))
-    return found
+        shapes.update(_header(folder / name))
+    return shapes
 
 
 def _header(path: Path) -> dict[str, list[int]]:
@@ -102,25 +102,25 @@ def _header(path: Path) -> dict[str, list[int]]:
         if length > MOST_HEADER:
             raise ValueError(f"{path}: a header of {length} bytes")
         header = json.loads(file.read(length))
-    return {name: one["shape"] for name, one in header.items() if name != "__metadata__"}
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
 def _guessed(
-    told: dict[str, Any], layers: int, hidden: int, inner: int, vocabulary: int
+    settings: dict[str, Any], layers: int, hidden: int, inner: int, vocabulary: int
 ) -> dict[str, list[int]]:
     """The tensors that a model of Llama's kind has, where its weights are not here yet."""
-    heads = int(told.get("num_attention_heads") or 1)
-    width = int(told.get("head_dim") or hidden // heads)
-    pairs = int(told.get("num_key_value_heads") or heads)
-    found = {"embed_tokens": [vocabulary, hidden]}
-    if not told.get("tie_word_embeddings"):
-        found["lm_head"] = [vocabulary, hidden]
+    heads = int(settings.get("num_attention_heads") or 1)
+    width = int(settings.get("head_dim") or hidden // heads)
+    pairs = int(settings.get("num_key_value_heads") or heads)
+    shapes = {"embed_tokens": [vocabulary, hidden]}
+    if not settings.get("tie_word_embeddings"):
+        shapes["lm_head"] = [vocabulary, hidden]
     for layer in range(layers):
-        found[f"{layer}.q"] = found[f"{layer}.o"] = [heads * width, hidden]
-        found[f"{layer}.k"] = found[f"{layer}.v"] = [pairs * width, hidden]
+        shapes[f"{layer}.q"] = shapes[f"{layer}.o"] = [heads * width, hidden]
+        shapes[f"{layer}.k"] = shapes[f"{layer}.v"] = [pairs * width, hidden]
         for name in ("gate", "up", "down"):
-            found[f"{layer}.{name}"] = [inner, hidden]
-    return found
+            shapes[f"{layer}.{name}"] = [inner, hidden]
+    return shapes
 
 
 def _product(shape: list[int]) -> int:

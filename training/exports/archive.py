@@ -40,7 +40,7 @@ def members_of(folder: Path, top: str, texts: Mapping[str, str]) -> list[Member]
     """
     if not folder.is_dir():
         raise FileNotFoundError(folder)
-    found = []
+    members = []
     newest = 0
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -49,16 +49,18 @@ def members_of(folder: Path, top: str, texts: Mapping[str, str]) -> list[Member]
             newest = max(newest, int(status.st_mtime))
             if name not in texts:
                 member = Member(f"{top}/{name}", status.st_size, int(status.st_mtime), path)
-                found.append(member)
+                members.append(member)
     for name, text in texts.items():
         data = text.encode()
-        found.append(Member(f"{top}/{name}", len(data), newest, data))
-    return sorted(found, key=lambda member: member.name)
+        members.append(Member(f"{top}/{name}", len(data), newest, data))
+    return sorted(members, key=lambda member: member.name)
 
 
 def size_of(members: list[Member]) -> int:
     """Bytes of the whole archive."""
-    held = sum(len(one.header()) + one.size + one.padding for one in members) + 2 * BLOCK
+    held = (
+        sum(len(member.header()) + member.size + member.padding for member in members) + 2 * BLOCK
+    )
     return held + -held % RECORD
 
 

@@ -69,21 +69,21 @@ def settings_that_differ(a: Round, b: Round) -> list[SettingDifference]:
     ]
 
 
-def _told(one: Round) -> dict[str, Any]:
-    versions = one.result.get("versions") or {}
-    told = {
-        "start": one.start.slug,
-        "reference": one.reference.slug,
-        **flat(one.config),
-        "code": one.code_version,
-        "device": one.result.get("device"),
-        "dtype": one.result.get("dtype"),
+def _told(round_: Round) -> dict[str, Any]:
+    versions = round_.result.get("versions") or {}
+    settings = {
+        "start": round_.start.slug,
+        "reference": round_.reference.slug,
+        **flat(round_.config),
+        "code": round_.code_version,
+        "device": round_.result.get("device"),
+        "dtype": round_.result.get("dtype"),
         **{f"versions.{name}": value for name, value in versions.items()},
     }
     # Said by start and reference already, and better.
     for name in ("start_adapter", "reference_adapter", "reference_cache"):
-        told.pop(name, None)
-    return told
+        settings.pop(name, None)
+    return settings
 
 
 def figures_of(a: RoundReport, b: RoundReport) -> list[ComparedResult]:
@@ -126,7 +126,7 @@ def figures_of(a: RoundReport, b: RoundReport) -> list[ComparedResult]:
             _number(b.cost.peak_memory_mib, 0),
         ),
     ]
-    return [one for one in pairs if one.a is not None or one.b is not None]
+    return [pair for pair in pairs if pair.a is not None or pair.b is not None]
 
 
 def data_difference(a: Snapshot, b: Snapshot) -> DataDifference:
@@ -140,8 +140,8 @@ def data_difference(a: Snapshot, b: Snapshot) -> DataDifference:
     )
 
 
-def _side(one: Snapshot, other: Snapshot) -> Side:
-    alone: QuerySet[PreferencePair] = one.pairs.exclude(pk__in=other.pairs.values("pk"))
+def _side(snapshot: Snapshot, other: Snapshot) -> Side:
+    alone: QuerySet[PreferencePair] = snapshot.pairs.exclude(pk__in=other.pairs.values("pk"))
     held_out = alone.filter(comparison__prompt__is_held_out=True).count()
     return Side(
         train=alone.count() - held_out,
@@ -171,5 +171,5 @@ def _length(report: RoundReport) -> str | None:
 def _number(value: float | None, digits: int) -> str | None:
     if value is None:
         return None
-    told = number_format(round(value, digits), decimal_pos=digits, force_grouping=True)
-    return told.replace("-", "\N{MINUS SIGN}")
+    number = number_format(round(value, digits), decimal_pos=digits, force_grouping=True)
+    return number.replace("-", "\N{MINUS SIGN}")

@@ -92,17 +92,17 @@ class PushWorker(Worker[HubPush]):
         except (Refused, KeyUnreadable, PushFailed) as error:
             self._fail(key.scrub(str(error)))
         except Exception as error:
-            words = key.scrub(f"{type(error).__name__}: {error}")
-            logger.error("%s: %s", self.job, words)
-            self._fail(words)
+            message = key.scrub(f"{type(error).__name__}: {error}")
+            logger.error("%s: %s", self.job, message)
+            self._fail(message)
         else:
             if url is None:
                 self.held.hand_back()
             else:
                 self.held.end(Job.State.SUCCEEDED, url=url[:500], error="", token_sealed="")
 
-    def _fail(self, words: str) -> None:
-        self.held.end(Job.State.FAILED, error=words, token_sealed="")
+    def _fail(self, message: str) -> None:
+        self.held.end(Job.State.FAILED, error=message, token_sealed="")
 
 
 def run_push(pk: int, *, stopping: Stopping = never_stopping) -> None:
@@ -136,13 +136,13 @@ def _upload(push: HubPush, key: ApiKey, held: Claim, stopping: Stopping) -> str 
     what: What = "merged" if push.what == HubPush.What.MERGED else "adapter"
     folder = _folder(push.round, push.what)
     write_card(push.round, folder, what=what)
-    told: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
 
     def work() -> None:
         try:
-            told["url"] = _send(push, folder, key)
+            outcome["url"] = _send(push, folder, key)
         except BaseException as error:
-            told["error"] = error
+            outcome["error"] = error
 
     thread = threading.Thread(target=work, name=f"push-{push.pk}", daemon=True)
     thread.start()
@@ -152,9 +152,9 @@ def _upload(push: HubPush, key: ApiKey, held: Claim, stopping: Stopping) -> str 
             if stopping():
                 return None
             held.update(phase="uploading")
-    if "error" in told:
-        raise _in_words(told["error"], push)
-    return str(told["url"])
+    if "error" in outcome:
+        raise _in_words(outcome["error"], push)
+    return str(outcome["url"])
 
 
 def _send(push: HubPush, folder: Path, key: ApiKey) -> str:
@@ -167,11 +167,11 @@ def _send(push: HubPush, folder: Path, key: ApiKey) -> str:
     api = HfApi(endpoint=settings.HUB_URL, token=key.value, library_name="whetstone")
     api.create_repo(push.repo, private=push.is_private, exist_ok=True)
     if push.is_private and not api.repo_info(push.repo).private:
-        words = _(
+        message = _(
             "%(repo)s exists already and is open to everybody. Nothing was sent. Choose another "
             "name, or say that it may be public."
         )
-        raise PushFailed(words % {"repo": push.repo})
+        raise PushFailed(message % {"repo": push.repo})
     commit = api.upload_folder(
         repo_id=push.repo,
         folder_path=folder,

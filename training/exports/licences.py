@@ -19,12 +19,12 @@ def licence_of(base: str, revision: str = "") -> str | None:
         if path is None:
             continue
         try:
-            found = read(path.read_text(encoding="utf-8", errors="replace"))
+            licence = read(path.read_text(encoding="utf-8", errors="replace"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             logger.info("%s: no licence could be read: %s", path, error)
             continue
-        if found:
-            return found
+        if licence:
+            return licence
     return None
 
 
@@ -37,10 +37,10 @@ def _on_disk(base: str, revision: str, name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(base, name, revision=revision or None)
+        cached = try_to_load_from_cache(base, name, revision=revision or None)
     except HFValidationError:
         return None
-    return Path(found) if isinstance(found, str) else None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _of_card(text: str) -> str | None:
@@ -52,8 +52,8 @@ def _of_card(text: str) -> str | None:
 
 
 def _of_config(text: str) -> str | None:
-    told = json.loads(text)
-    return _one(told.get("license")) if isinstance(told, dict) else None
+    config = json.loads(text)
+    return _one(config.get("license")) if isinstance(config, dict) else None
 
 
 def _one(value: object) -> str | None:

@@ -27,8 +27,8 @@ def newest_merge(round_: Round) -> Merge | None:
 
 def merge_kept(round_: Round) -> Merge | None:
     """The merge whose model there is, on whatever machine; None where there is none."""
-    found = round_.merges.filter(state=Job.State.SUCCEEDED, removed_at=None).first()
-    return found if found is not None and artifacts.has_made(found.run, FOLDER) else None
+    merge = round_.merges.filter(state=Job.State.SUCCEEDED, removed_at=None).first()
+    return merge if merge is not None and artifacts.has_made(merge.run, FOLDER) else None
 
 
 def start_merge(*, round_: Round, requested_by: User | None = None) -> Merge:

@@ -72,10 +72,10 @@ def _metadata(report: RoundReport, what: What, licence: str | None) -> str:
             dataset_name=f"{round_.project.slug}, held-out pairs",
             dataset_revision=round_.snapshot.sha256,
             metric_type=kind,
-            metric_name=words,
+            metric_name=title,
             metric_value=round(value, 4),
         )
-        for kind, words, value in _measured(report)
+        for kind, title, value in _measured(report)
     ]
     data = ModelCardData(
         base_model=_base_id(round_.start.base_model),

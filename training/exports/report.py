@@ -94,18 +94,18 @@ class RoundReport:
 def report_of(round_: Round, *, with_samples: bool = True) -> RoundReport:
     """The report of a round, as far as it got."""
     curves = ends_of(round_)
-    told = round_.result.get("held_out") or {}
-    held_out = int(told.get("pairs") or round_.snapshot.counts.get("held_out") or 0)
+    figures = round_.result.get("held_out") or {}
+    held_out = int(figures.get("pairs") or round_.snapshot.counts.get("held_out") or 0)
     policy = round_.policy
     return RoundReport(
         round=round_,
         held_out=held_out,
         loss=curves.get("held_out/loss"),
-        accuracy=_accuracy(curves, told, held_out),
+        accuracy=_accuracy(curves, figures, held_out),
         margins=[
             (name, float(value))
             for name in SHOWN_QUANTILES
-            if (value := (told.get("margin_quantiles") or {}).get(name)) is not None
+            if (value := (figures.get("margin_quantiles") or {}).get(name)) is not None
         ],
         margin_mean=curves.get("held_out/reward_margin"),
         manners=styles(round_.start, policy) if policy else [],
@@ -118,27 +118,29 @@ def report_of(round_: Round, *, with_samples: bool = True) -> RoundReport:
 
 def ends_of(round_: Round) -> dict[str, Before]:
     """First and last value of every held-out metric."""
-    found: dict[str, list[float]] = defaultdict(list)
+    values_by_name: dict[str, list[float]] = defaultdict(list)
     rows = round_.metrics.filter(name__startswith="held_out/").order_by("step")
     for name, value in rows.values_list("name", "value"):
-        found[name].append(value)
-    return {name: Before(values[0], values[-1]) for name, values in found.items()}
+        values_by_name[name].append(value)
+    return {name: Before(values[0], values[-1]) for name, values in values_by_name.items()}
 
 
-def _accuracy(curves: Mapping[str, Before], told: Mapping[str, Any], pairs: int) -> Accuracy | None:
+def _accuracy(
+    curves: Mapping[str, Before], figures: Mapping[str, Any], pairs: int
+) -> Accuracy | None:
     """From the engine's counts; of a round from before it counted, from its last evaluation."""
     rewards = curves.get("held_out/reward_accuracy")
-    if not pairs or (rewards is None and "rewarded" not in told):
+    if not pairs or (rewards is None and "rewarded" not in figures):
         return None
-    rewarded = told.get("rewarded")
+    rewarded = figures.get("rewarded")
     if rewarded is None and rewards is not None:
         rewarded = rewards.last * pairs
     ranking = curves.get("held_out/ranking_accuracy")
     return Accuracy(
         rewarded=_share(rewarded, pairs) or WinRate(0, 0),
-        ranked=_share(told.get("ranked"), pairs),
+        ranked=_share(figures.get("ranked"), pairs),
         ranked_at_start=_share(ranking.first * pairs if ranking else None, pairs),
-        ranked_by_reference=_share(told.get("reference_ranked"), pairs),
+        ranked_by_reference=_share(figures.get("reference_ranked"), pairs),
     )
 
 
@@ -153,12 +155,12 @@ def _share(right: float | None, pairs: int) -> WinRate | None:
 def _raters(round_: Round) -> Raters:
     comparisons = round_.snapshot.pairs.filter(withdrawn_at=None).values("comparison")
     verdicts = Judgement.objects.counted().filter(comparison__in=comparisons)
-    whole = verdicts.aggregate(raters=Count("rater", distinct=True), judgements=Count("pk"))
+    totals = verdicts.aggregate(raters=Count("rater", distinct=True), judgements=Count("pk"))
     votes: dict[int, list[int]] = defaultdict(list)
     rows = verdicts.values_list("comparison", "outcome").annotate(count=Count("pk"))
     for comparison, _outcome, count in rows:
         votes[comparison].append(count)
-    return Raters(whole["raters"], whole["judgements"], agreement(votes.values()))
+    return Raters(totals["raters"], totals["judgements"], agreement(votes.values()))
 
 
 def agreement(votes: Iterable[list[int]]) -> WinRate:

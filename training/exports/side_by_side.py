@@ -52,7 +52,7 @@ def style_of(name: str, answers: Sequence[tuple[str, str]]) -> AnswerStyle | Non
 
 def styles(before: Policy, now: Policy) -> list[AnswerStyle]:
     """Of both, on held-out prompts that both have answered; empty where there are none."""
-    found = []
+    manners = []
     for policy, other in ((before, now), (now, before)):
         rows = (
             Completion.objects.filter(policy=policy, prompt__is_held_out=True)
@@ -64,13 +64,13 @@ def styles(before: Policy, now: Policy) -> list[AnswerStyle]:
         manner = style_of(policy.slug, [(text, reason) for _pk, text, reason in rows])
         if manner is None:
             return []
-        found.append(manner)
-    return found
+        manners.append(manner)
+    return manners
 
 
 def answers(before: Policy, now: Policy, *, most: int = READ) -> list[dict[str, Completion]]:
     """Up to ``most`` held-out prompts that both have answered, with the first answer of each."""
-    found = (
+    completions = (
         Completion.objects.filter(
             policy=now, prompt__is_held_out=True, prompt__completions__policy=before
         )
@@ -78,16 +78,18 @@ def answers(before: Policy, now: Policy, *, most: int = READ) -> list[dict[str, 
         .order_by("prompt_id", "pk")
     )
     rows: dict[int, Completion] = {}
-    for one in found[: 8 * most]:
-        rows.setdefault(one.prompt_id, one)
+    for completion in completions[: 8 * most]:
+        rows.setdefault(completion.prompt_id, completion)
     chosen = list(rows.values())[:most]
     others: dict[int, Completion] = {}
-    for one in Completion.objects.filter(
-        policy=before, prompt__in=[one.prompt_id for one in chosen]
+    for completion in Completion.objects.filter(
+        policy=before, prompt__in=[completion.prompt_id for completion in chosen]
     ).order_by("pk"):
-        others.setdefault(one.prompt_id, one)
+        others.setdefault(completion.prompt_id, completion)
     return [
-        {"now": one, "before": others[one.prompt_id]} for one in chosen if one.prompt_id in others
+        {"now": completion, "before": others[completion.prompt_id]}
+        for completion in chosen
+        if completion.prompt_id in others
     ]
 
 

@@ -1,6 +1,6 @@
 """A job's row as the job: claimed, followed and ended by compare-and-swap.
 
-``attempt`` is the fencing token: whoever claims raises it, and every later write names it,
+``attempt`` is the fencing token: each claim raises it, and every later write names it,
 so a worker that was believed dead cannot write over its successor.
 """
 

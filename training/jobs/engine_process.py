@@ -74,7 +74,7 @@ class EngineEnding:
         if self.status < 0:
             name = signal.Signals(-self.status).name
             return f"The engine was ended by {name} before it finished" + (
-                ", most often for want of memory." if name == "SIGKILL" else "."
+                ", most often because memory ran out." if name == "SIGKILL" else "."
             )
         return f"The engine ended with status {self.status} and left no result."
 
@@ -96,9 +96,9 @@ class Tail:
                 block = file.read()
         except FileNotFoundError:
             return
-        whole = block[: block.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
+        complete = block[: block.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.splitlines():
             yield json.loads(line)
 
 
@@ -227,11 +227,13 @@ def _launcher(kind: str, processes: int = 1) -> list[str]:
     if settings.LAUNCHER:
         return shlex.split(settings.LAUNCHER)
     if processes > 1:
-        told = {"num_processes": processes, "num_machines": 1, "mixed_precision": "no"}
-        words = [f"--{name}={value}" for name, value in (told | {"dynamo_backend": "no"}).items()]
+        options = {"num_processes": processes, "num_machines": 1, "mixed_precision": "no"}
+        flags = [
+            f"--{name}={value}" for name, value in (options | {"dynamo_backend": "no"}).items()
+        ]
         # Port 0: any that is free, so that two rounds never meet.
         launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port=0"]
-        return [*launch, "--multi_gpu", *words]
+        return [*launch, "--multi_gpu", *flags]
     return [sys.executable]
 
 
@@ -265,8 +267,8 @@ def end_orphans() -> list[int]:
     """
     ended = []
     for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "training.engine" not in words or not words[-1].startswith(str(settings.RUNS_DIR)):
+        command = process.info["cmdline"] or []
+        if "training.engine" not in command or not command[-1].startswith(str(settings.RUNS_DIR)):
             continue
         with contextlib.suppress(psutil.Error):
             parent = int(process.environ().get("WHETSTONE_PARENT_PID") or process.pid)
@@ -284,7 +286,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _disk_full(run_dir: Path) -> dict[str, Any] | None:
-    """The error that an engine cannot write down, for want of room."""
+    """The error that an engine cannot write down because the disk is full."""
     if shutil.disk_usage(run_dir).free > LITTLE_BYTES:
         return None
     return {

@@ -59,14 +59,14 @@ def newest() -> Hardware | None:
     row = Machine.objects.order_by("-seen_at").first()
     if row is None:
         return None
-    told = row.report
+    report = row.report
     return Hardware(
         host=row.name,
-        device=told["device"],
-        devices=len(told["devices"]),
-        free_memory=told["free_memory"],
-        cores=told["cores"],
-        dtype=told["dtype"],
-        flops=told["flops"],
-        names=tuple(one["name"] for one in told["devices"]),
+        device=report["device"],
+        devices=len(report["devices"]),
+        free_memory=report["free_memory"],
+        cores=report["cores"],
+        dtype=report["dtype"],
+        flops=report["flops"],
+        names=tuple(device["name"] for device in report["devices"]),
     )

@@ -15,7 +15,7 @@ Mark = tuple[float, int]
 
 RECENT_MARKS = 20
 TAIL_BYTES = 128 * 1024
-"""More than so many lines take: the file of a long round is not read whole twice a second."""
+"""More than those lines take: the file of a long round is not read whole twice a second."""
 
 
 def seconds_left(marks: Sequence[Mark], *, total_steps: int, now: float) -> float | None:
@@ -62,8 +62,8 @@ def in_words(seconds: float) -> str:
         return _("less than a minute")
     minutes, hours = max(1, round(seconds / 60)), max(1, round(seconds / 3600))
     if minutes < 90:
-        words = ngettext("about %(count)d minute", "about %(count)d minutes", minutes)
-        return words % {"count": minutes}
+        message = ngettext("about %(count)d minute", "about %(count)d minutes", minutes)
+        return message % {"count": minutes}
     if hours < 36:
         return ngettext("about %(count)d hour", "about %(count)d hours", hours) % {"count": hours}
     days = round(seconds / 86_400)

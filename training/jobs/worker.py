@@ -129,7 +129,7 @@ class EngineWorker(Worker[AnyJob]):
 
     def open_run_dir(self) -> None:
         """Make the run directory, with the job in it."""
-        # By its name alone: whoever had the job before may keep its runs elsewhere.
+        # Only its name: the worker that had the job before may keep its runs elsewhere.
         name = Path(self.job.run_dir).name or self.name_of_run()
         self.run_dir = Path(settings.RUNS_DIR) / name
         self.run_dir.mkdir(parents=True, exist_ok=True)

@@ -76,28 +76,28 @@ class Endpoint(Usage):
 
     def sampling(self, loop: Any) -> dict[str, Any]:
         """The parameters that its completions are written with, as far as it understands them."""
-        told: dict[str, Any] = {"max_new_tokens": loop.max_new_tokens}
+        parameters: dict[str, Any] = {"max_new_tokens": loop.max_new_tokens}
         for name in (self.Sent.TEMPERATURE, self.Sent.TOP_P):
             if name in self.sent:
-                told[str(name)] = getattr(loop, name)
+                parameters[str(name)] = getattr(loop, name)
         if self.stop:
-            told["stop"] = list(self.stop)
-        return told
+            parameters["stop"] = list(self.stop)
+        return parameters
 
     def trial_sampling(self) -> dict[str, Any]:
         """Parameters for one short answer."""
-        told: dict[str, Any] = {"max_new_tokens": 64}
+        parameters: dict[str, Any] = {"max_new_tokens": 64}
         if self.Sent.TEMPERATURE in self.sent:
-            told["temperature"] = 1.0
-        return told
+            parameters["temperature"] = 1.0
+        return parameters
 
     def cost_of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """What so many tokens cost, prices being per million."""
+        """What that many tokens cost, prices being per million."""
         return cost_of(prompt_tokens, completion_tokens, self.price_prompt, self.price_completion)
 
 
 def cost_of(
     prompt_tokens: int, completion_tokens: int, price_prompt: Decimal, price_completion: Decimal
 ) -> Decimal:
-    """The cost of so many tokens at prices per million of them."""
+    """The cost of these tokens at prices per million of them."""
     return (prompt_tokens * price_prompt + completion_tokens * price_completion) / 1_000_000

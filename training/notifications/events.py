@@ -86,99 +86,103 @@ def _ended(
         Round.State.FAILED.value: Event.FAILED,
     }
     states = [state for state, event in kinds.items() if event in wanted]
-    found = project.rounds.filter(state__in=states, finished_at__gte=since)
-    for one in found.select_related("project", "policy", "snapshot").order_by("finished_at"):
-        key = f"round:{one.pk}:{one.state}"
-        if key in known or one.finished_at is None:
+    ended = project.rounds.filter(state__in=states, finished_at__gte=since)
+    for round_ in ended.select_related("project", "policy", "snapshot").order_by("finished_at"):
+        key = f"round:{round_.pk}:{round_.state}"
+        if key in known or round_.finished_at is None:
             continue
-        words = {"project": project.name, "number": one.number}
-        if one.state == Round.State.SUCCEEDED:
-            subject = _("%(project)s: round %(number)s has succeeded") % words
-            lines = [_succeeded(one)]
-            if one.policy is None:
-                path = reverse("rewards", args=[project.slug]) + f"?by={one.number}"
+        values = {"project": project.name, "number": round_.number}
+        if round_.state == Round.State.SUCCEEDED:
+            subject = _("%(project)s: round %(number)s has succeeded") % values
+            lines = [_succeeded(round_)]
+            if round_.policy is None:
+                path = reverse("rewards", args=[project.slug]) + f"?by={round_.number}"
             else:
-                path = reverse("report", args=[project.slug, one.number])
+                path = reverse("report", args=[project.slug, round_.number])
         else:
-            subject = _("%(project)s: round %(number)s has failed") % words
-            lines = [one.error or _("The engine gave no reason.")]
+            subject = _("%(project)s: round %(number)s has failed") % values
+            lines = [round_.error or _("The engine gave no reason.")]
             lines.append(_("Its pairs are kept; you can start another round at once."))
-            path = one.get_absolute_url()
-        told = one.result.get("held_out") or {}
+            path = round_.get_absolute_url()
+        held_out = round_.result.get("held_out") or {}
         data = {
-            **_of_round(one),
-            "state": one.state,
-            "policy": one.policy.slug if one.policy else None,
-            "error": one.error or None,
-            "held_out_pairs": told.get("pairs"),
-            "reward_accuracy": told["rewarded"] / told["pairs"] if told.get("pairs") else None,
+            **_of_round(round_),
+            "state": round_.state,
+            "policy": round_.policy.slug if round_.policy else None,
+            "error": round_.error or None,
+            "held_out_pairs": held_out.get("pairs"),
+            "reward_accuracy": held_out["rewarded"] / held_out["pairs"]
+            if held_out.get("pairs")
+            else None,
         }
-        yield Occurrence(kinds[one.state], key, one.finished_at, subject, lines, path, data)
+        yield Occurrence(kinds[round_.state], key, round_.finished_at, subject, lines, path, data)
 
 
-def _succeeded(one: Round) -> str:
-    if one.policy is None:
+def _succeeded(round_: Round) -> str:
+    if round_.policy is None:
         return _("Its reward model can score answers now.")
-    told = one.result.get("held_out") or {}
-    name = one.policy.slug
-    if not told.get("pairs"):
+    held_out = round_.result.get("held_out") or {}
+    name = round_.policy.slug
+    if not held_out.get("pairs"):
         return _("Its policy %(policy)s has joined the pool.") % {"policy": name}
-    words = _(
+    message = _(
         "Its policy %(policy)s has joined the pool. On %(pairs)s held-out pairs it prefers the "
         "chosen answer %(share)s of the time."
     )
-    share = in_percent(told["rewarded"] / told["pairs"])
-    return words % {"policy": name, "pairs": told["pairs"], "share": share}
+    share = in_percent(held_out["rewarded"] / held_out["pairs"])
+    return message % {"policy": name, "pairs": held_out["pairs"], "share": share}
 
 
 def _warnings(project: Project, since: datetime, known: set[str]) -> Iterator[Occurrence]:
-    found = project.rounds.filter(state=Round.State.RUNNING) | project.rounds.filter(
+    rounds = project.rounds.filter(state=Round.State.RUNNING) | project.rounds.filter(
         state=Round.State.SUCCEEDED, finished_at__gte=max(since, timezone.now() - LATEST)
     )
-    for one in found.select_related("project", "snapshot"):
-        key = f"round:{one.pk}:warning"
+    for round_ in rounds.select_related("project", "snapshot"):
+        key = f"round:{round_.pk}:warning"
         if key in known:
             continue
-        lines = warnings_of(one)
+        lines = warnings_of(round_)
         if lines:
-            words = _("%(project)s: round %(number)s has warnings")
+            subject = _("%(project)s: round %(number)s has warnings")
             yield Occurrence(
                 Event.WARNING,
                 key,
-                one.heartbeat_at or one.created_at,
-                words % {"project": project.name, "number": one.number},
+                round_.heartbeat_at or round_.created_at,
+                subject % {"project": project.name, "number": round_.number},
                 lines,
-                one.get_absolute_url(),
-                {**_of_round(one), "concerns": lines},
+                round_.get_absolute_url(),
+                {**_of_round(round_), "concerns": lines},
             )
 
 
-def warnings_of(one: Round) -> list[str]:
+def warnings_of(round_: Round) -> list[str]:
     """What the round's numbers warn of, in words."""
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    rows = one.metrics.filter(name__in=LOOKED_AT).order_by("step")
+    rows = round_.metrics.filter(name__in=LOOKED_AT).order_by("step")
     for step, name, value in rows.values_list("step", "name", "value"):
         curves[name].append((step, value))
-    return [f"{warned.seen} {warned.advice}" for warned in run_warnings(curves, config=one.config)]
+    return [
+        f"{warned.seen} {warned.advice}" for warned in run_warnings(curves, config=round_.config)
+    ]
 
 
 def _decided(project: Project, since: datetime, known: set[str]) -> Iterator[Occurrence]:
-    found = project.gates.filter(
+    gates = project.gates.filter(
         state__in=(Gate.State.PROMOTED, Gate.State.REJECTED), decided_at__gte=since
     )
-    for gate in found.select_related("candidate", "champion"):
+    for gate in gates.select_related("candidate", "champion"):
         key = f"gate:{gate.pk}:decided"
         if key in known or gate.decided_at is None:
             continue
         if gate.state == Gate.State.PROMOTED:
-            words = _("%(project)s: %(policy)s is the new champion")
+            subject = _("%(project)s: %(policy)s is the new champion")
         else:
-            words = _("%(project)s: %(policy)s has not passed the gate")
+            subject = _("%(project)s: %(policy)s has not passed the gate")
         yield Occurrence(
             Event.GATE_DECIDED,
             key,
             gate.decided_at,
-            words % {"project": project.name, "policy": gate.candidate.slug},
+            subject % {"project": project.name, "policy": gate.candidate.slug},
             [_against(gate, gate.figures)],
             reverse("policy", args=[project.slug, gate.candidate.slug]),
             {**_of_gate(project, gate, gate.figures), "state": gate.state},
@@ -195,15 +199,15 @@ def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Occur
         stands = gates.standing(gate)
         if stands.evidence.verdict == "go on":
             continue
-        words = _("%(project)s: the gate of %(policy)s waits for your decision")
+        subject = _("%(project)s: the gate of %(policy)s waits for your decision")
         figures = dataclasses.asdict(stands.evidence)
         lines = [_against(gate, figures)]
-        lines += [f"{one.name}: {one.found} ({one.limit})" for one in stands.objections]
+        lines += [f"{guard.name}: {guard.found} ({guard.limit})" for guard in stands.objections]
         yield Occurrence(
             Event.GATE_READY,
             key,
             max(since, gate.opened_at),
-            words % {"project": project.name, "policy": gate.candidate.slug},
+            subject % {"project": project.name, "policy": gate.candidate.slug},
             lines,
             reverse("policies", args=[project.slug]),
             {**_of_gate(project, gate, figures), "verdict": stands.evidence.verdict},
@@ -213,10 +217,10 @@ def _ready(project: Project, since: datetime, known: set[str]) -> Iterator[Occur
 def _against(gate: Gate, figures: dict[str, Any]) -> str:
     if not figures.get("meetings"):
         return _("It was not compared with %(champion)s.") % {"champion": gate.champion.slug}
-    words = _(
+    message = _(
         "Against %(champion)s it won %(share)s (%(low)s to %(high)s) of %(meetings)s comparisons."
     )
-    return words % {
+    return message % {
         "champion": gate.champion.slug,
         "share": in_percent(figures["share"]),
         "low": in_percent(figures["low"]),
@@ -225,12 +229,12 @@ def _against(gate: Gate, figures: dict[str, Any]) -> str:
     }
 
 
-def _of_round(one: Round) -> dict[str, Any]:
+def _of_round(round_: Round) -> dict[str, Any]:
     return {
-        "project": one.project.slug,
-        "round": one.number,
-        "pairs": one.snapshot.counts.get("train"),
-        "snapshot": one.snapshot.sha256,
+        "project": round_.project.slug,
+        "round": round_.number,
+        "pairs": round_.snapshot.counts.get("train"),
+        "snapshot": round_.snapshot.sha256,
     }
 
 

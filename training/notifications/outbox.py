@@ -34,22 +34,24 @@ def collect(recipient: Recipient, *, look_at_gates: bool = False) -> list[Delive
     """New rows for one recipient. What somebody else has just noted is left as it is."""
     known = set(recipient.deliveries.values_list("key", flat=True))
     with translation.override(language_of(recipient)):
-        found = occurrences(
+        seen = occurrences(
             recipient.project,
             since=recipient.since,
             events=recipient.events,
             known=known,
             look_at_gates=look_at_gates,
         )
-        rows = [row_of(recipient, one) for one in found]
+        rows = [row_of(recipient, occurrence) for occurrence in seen]
     return Delivery.objects.bulk_create(rows, ignore_conflicts=True) if rows else []
 
 
 def send_test(*, recipient: Recipient) -> Delivery:
     """Queue a message that only says that messages arrive."""
     with translation.override(language_of(recipient)):
-        told = trial_occurrence(recipient.project, key=f"test:{uuid.uuid4()}", at=timezone.now())
-        made = row_of(recipient, told)
+        occurrence = trial_occurrence(
+            recipient.project, key=f"test:{uuid.uuid4()}", at=timezone.now()
+        )
+        made = row_of(recipient, occurrence)
     made.save()
     dispatch(made.pk)
     return made
@@ -65,10 +67,10 @@ def send_again(*, delivery: Delivery) -> None:
 
 def due(*, now: datetime | None = None) -> list[int]:
     """The messages whose time has come, of recipients that are switched on."""
-    found = Delivery.objects.filter(
+    waiting = Delivery.objects.filter(
         state=Delivery.State.WAITING, next_at__lte=now or timezone.now(), recipient__is_on=True
     )
-    return list(found.order_by("next_at").values_list("pk", flat=True)[:200])
+    return list(waiting.order_by("next_at").values_list("pk", flat=True)[:200])
 
 
 def dispatch(pk: int) -> bool:
@@ -86,21 +88,21 @@ def language_of(recipient: Recipient) -> str:
     return recipient.language if recipient.kind == Recipient.Kind.EMAIL else "en-gb"
 
 
-def row_of(recipient: Recipient, told: Occurrence) -> Delivery:
-    """The row that sends ``told``: all that is sent is written down now."""
+def row_of(recipient: Recipient, occurrence: Occurrence) -> Delivery:
+    """The row that sends ``occurrence``: its whole message is written down now."""
     if recipient.kind == Recipient.Kind.EMAIL:
-        body = "\n\n".join([*told.lines, told.url]) + "\n"
+        body = "\n\n".join([*occurrence.lines, occurrence.url]) + "\n"
     else:
         payload = {
-            "type": told.event,
-            "timestamp": told.at.isoformat(timespec="seconds"),
-            "data": {**told.data, "title": told.subject, "url": told.url},
+            "type": occurrence.event,
+            "timestamp": occurrence.at.isoformat(timespec="seconds"),
+            "data": {**occurrence.data, "title": occurrence.subject, "url": occurrence.url},
         }
         body = json.dumps(payload, ensure_ascii=False, allow_nan=False)
     return Delivery(
         recipient=recipient,
-        event=told.event,
-        key=told.key,
-        subject=told.subject[:200],
+        event=occurrence.event,
+        key=occurrence.key,
+        subject=occurrence.subject[:200],
         body=body,
     )

@@ -31,7 +31,7 @@ WAITS = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-"""After so many tries in vain; after the last one nothing is tried any more. Three days in all."""
+"""Waits after each failed try; after the last one nothing is tried any more. Three days in all."""
 LEASE = timedelta(seconds=120)
 SECONDS = 20.0
 MOST_BYTES = 64 * 1024
@@ -42,8 +42,8 @@ GONE = 410
 class NotSent(Exception):
     """A try in vain, in words. ``is_final``: the recipient wants nothing any more."""
 
-    def __init__(self, words: str, *, is_final: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
         self.is_final = is_final
 
 
@@ -70,17 +70,17 @@ def deliver(pk: int) -> None:
     mine.update(state=Delivery.State.SENT, sent_at=timezone.now(), answer=answer[:500])
 
 
-def _put_off(delivery: Delivery, words: str, *, is_final: bool) -> None:
+def _put_off(delivery: Delivery, reason: str, *, is_final: bool) -> None:
     mine = Delivery.objects.filter(
         pk=delivery.pk, state=Delivery.State.WAITING, attempt=delivery.attempt
     )
     if is_final:
         Recipient.objects.filter(pk=delivery.recipient_id).update(is_on=False)
     if is_final or delivery.attempt > len(WAITS):
-        mine.update(state=Delivery.State.GIVEN_UP, answer=words[:500])
+        mine.update(state=Delivery.State.GIVEN_UP, answer=reason[:500])
     else:
         wait = WAITS[delivery.attempt - 1]
-        mine.update(next_at=timezone.now() + wait, answer=words[:500])
+        mine.update(next_at=timezone.now() + wait, answer=reason[:500])
 
 
 def _send(delivery: Delivery) -> str:
@@ -171,11 +171,11 @@ async def _post(delivery: Delivery) -> str:
     except AddressRefused as error:
         raise NotSent(str(error)) from None
     except (TimeoutError, httpx2.TimeoutException):
-        words = _("%(host)s did not answer within %(seconds)s seconds.")
-        raise NotSent(words % {"host": origin.host, "seconds": int(SECONDS)}) from None
+        message = _("%(host)s did not answer within %(seconds)s seconds.")
+        raise NotSent(message % {"host": origin.host, "seconds": int(SECONDS)}) from None
     except httpx2.HTTPError:
-        words = _("%(host)s cannot be reached, or broke off.")
-        raise NotSent(words % {"host": f"{origin.host}:{origin.port}"}) from None
+        message = _("%(host)s cannot be reached, or broke off.")
+        raise NotSent(message % {"host": f"{origin.host}:{origin.port}"}) from None
     if response.is_success:
         return _("Answered with status %(status)s.") % {"status": response.status_code}
     if response.status_code == GONE:

@@ -54,9 +54,9 @@ class AskForm(forms.Form):
             assert isinstance(field, PolicyField)  # noqa: S101 - for the type checker
             field.queryset = policies
         known = list(policies)
-        champion = next((one for one in known if one.state == Policy.State.CHAMPION), None)
+        champion = next((policy for policy in known if policy.state == Policy.State.CHAMPION), None)
         self.initial.setdefault("second", champion or (known[-1] if known else None))
-        others = [one for one in known if one != self.initial["second"]]
+        others = [policy for policy in known if policy != self.initial["second"]]
         self.initial.setdefault("first", others[0] if others else self.initial["second"])
 
     def clean(self) -> dict[str, Any]:

@@ -24,8 +24,8 @@ SEEDS = 2**31
 def policies_that_answer(project: Project) -> QuerySet[Policy]:
     """The policies that can be asked, retired ones too, newest first."""
     kinds = (Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.ENDPOINT)
-    found = Policy.objects.filter(project=project, kind__in=kinds)
-    return found.exclude(kind=Policy.Kind.ENDPOINT, served_by=None).order_by("-pk")
+    policies = Policy.objects.filter(project=project, kind__in=kinds)
+    return policies.exclude(kind=Policy.Kind.ENDPOINT, served_by=None).order_by("-pk")
 
 
 @transaction.atomic

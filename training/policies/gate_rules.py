@@ -52,7 +52,7 @@ class Evidence:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether it is rejected for want of proof, not because it is proved worse."""
+        """Whether it is rejected because proof is lacking, not because it is proved worse."""
         return self.verdict == "reject" and self.high >= 0.5
 
 
@@ -131,7 +131,7 @@ def guards(
     if not candidate or not champion:
         return []
     growth = _mean(map(len, candidate)) / max(1.0, _mean(map(len, champion)))
-    found = [
+    result = [
         Guard(
             _("Length"),
             _("%(times)s times the champion's") % {"times": _number(growth, 2)},
@@ -144,7 +144,7 @@ def guards(
     if len(chosen) > 1:
         drop = chosen[0] - chosen[-1]
         share = drop / max(abs(chosen[0]), 1e-9)
-        found.append(
+        result.append(
             Guard(
                 _("Chosen answers' log-probability"),
                 _("%(before)s before, %(now)s now")
@@ -153,7 +153,7 @@ def guards(
                 drop <= limits.chosen_least or share <= limits.chosen_drop,
             )
         )
-    return found
+    return result
 
 
 def _rise(
@@ -164,10 +164,10 @@ def _rise(
     limit: float,
 ) -> Guard:
     now, before = _mean(map(has, candidate)), _mean(map(has, champion))
-    words = {"now": in_percent(now), "before": in_percent(before)}
+    values = {"now": in_percent(now), "before": in_percent(before)}
     return Guard(
         name,
-        _("%(now)s of its answers, %(before)s of the champion's") % words,
+        _("%(now)s of its answers, %(before)s of the champion's") % values,
         _("at most %(points)s points more") % {"points": grouped(round(100 * limit))},
         now - before <= limit,
     )
@@ -179,5 +179,5 @@ def _number(value: float, digits: int) -> str:
 
 
 def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
+    numbers = list(values)
+    return sum(numbers) / len(numbers)

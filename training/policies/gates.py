@@ -39,7 +39,7 @@ class GateStanding:
 
     @property
     def objections(self) -> list[Guard]:
-        return [one for one in self.guards if not one.holds]
+        return [guard for guard in self.guards if not guard.holds]
 
     @property
     def may_promote(self) -> bool:
@@ -110,11 +110,11 @@ def _meetings_to_come(
     is left for the one that is.
     """
     answers: dict[int, tuple[list[Completion], list[Completion]]] = defaultdict(lambda: ([], []))
-    found = Completion.objects.filter(
+    completions = Completion.objects.filter(
         prompt__project=project, prompt__is_held_out=True, policy__in=[candidate, champion]
     ).filter(rejected_for="")
-    for one in found.only("pk", "prompt_id", "policy_id", "text").order_by("pk"):
-        answers[one.prompt_id][one.policy_id == champion.pk].append(one)
+    for completion in completions.only("pk", "prompt_id", "policy_id", "text").order_by("pk"):
+        answers[completion.prompt_id][completion.policy_id == champion.pk].append(completion)
     together = Comparison.objects.filter(project=project, prompt__is_held_out=True)
     met = {frozenset(pair) for pair in together.values_list("a", "b")}
     taken = {pk for pair in meetings(candidate, champion).values_list("a", "b") for pk in pair}
@@ -129,20 +129,20 @@ def _meetings_to_come(
             ours = ours[spare:] or ours
             if turn >= len(ours) or not theirs or ours[turn].pk in taken:
                 continue
-            one = ours[turn]
+            completion = ours[turn]
             turned = theirs[turn % len(theirs) :] + theirs[: turn % len(theirs)]
             other = next(
                 (
                     other
                     for other in turned
-                    if frozenset((one.pk, other.pk)) not in met
-                    and " ".join(one.text.split()) != " ".join(other.text.split())
+                    if frozenset((completion.pk, other.pk)) not in met
+                    and " ".join(completion.text.split()) != " ".join(other.text.split())
                 ),
                 None,
             )
             if other is None:
                 continue
-            a, b = (one, other) if _draw.random() < 0.5 else (other, one)
+            a, b = (completion, other) if _draw.random() < 0.5 else (other, completion)
             yield Comparison(
                 project=project,
                 prompt_id=prompt,
@@ -269,6 +269,6 @@ def _end(gate: Gate, state: str, by: User | None = None) -> None:
         decided_by=by,
         figures={
             **dataclasses.asdict(stands.evidence),
-            "guards": [dataclasses.asdict(one) for one in stands.guards],
+            "guards": [dataclasses.asdict(guard) for guard in stands.guards],
         },
     )

@@ -58,13 +58,13 @@ def lineage_of(policy: Policy) -> Lineage:
 
 def ancestors_of(policy: Policy) -> list[Policy]:
     """The parent, its parent, and so on."""
-    parents = {one.pk: one for one in Policy.objects.filter(project=policy.project_id)}
-    found: list[Policy] = []
+    parents = {row.pk: row for row in Policy.objects.filter(project=policy.project_id)}
+    ancestors: list[Policy] = []
     key = policy.parent_id
-    while key is not None and len(found) <= len(parents):
-        found.append(parents[key])
+    while key is not None and len(ancestors) <= len(parents):
+        ancestors.append(parents[key])
         key = parents[key].parent_id
-    return found
+    return ancestors
 
 
 def pairs_behind(policy: Policy) -> QuerySet[PreferencePair]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.models import Policy, Project, User
+from annotate.models import Comparison, Judgement, Policy, Project, User
 from annotate.pairing.withdraw import put_back_comparisons, withdraw_comparisons
 from training.errors import Refused
 from training.models import ChampionTerm, Gate, Round, loop_of
@@ -67,10 +68,10 @@ def sampled_policies(project: Project, *, with_idle: bool = False) -> list[Polic
     """The pool's policies that the engine or an endpoint can sample; ``with_idle``: those with
     weight 0, too."""
     kinds = Policy.Kind.BASE, Policy.Kind.ADAPTER, Policy.Kind.BEST_OF, Policy.Kind.ENDPOINT
-    found = Policy.objects.filter(
+    policies = Policy.objects.filter(
         project=project, state__in=Policy.IN_POOL, kind__in=kinds
     ).exclude(kind=Policy.Kind.ENDPOINT, served_by=None)
-    return list((found if with_idle else found.filter(weight__gt=0)).order_by("pk"))
+    return list((policies if with_idle else policies.filter(weight__gt=0)).order_by("pk"))
 
 
 @transaction.atomic
@@ -88,6 +89,14 @@ def set_weights(*, project: Project, weights: Mapping[str, float]) -> None:
         raise Refused(_("At least one policy must write."))
     for slug, weight in weights.items():
         Policy.objects.filter(pk=pool[slug].pk).update(weight=weight)
+
+
+def is_judged(policy: Policy) -> bool:
+    """Whether any verdict on an answer of ``policy`` counts."""
+    judgements = Judgement.objects.counted().exclude(comparison__purpose=Comparison.Purpose.GOLD)
+    return judgements.filter(
+        Q(comparison__a__policy=policy) | Q(comparison__b__policy=policy)
+    ).exists()
 
 
 @transaction.atomic

@@ -36,11 +36,11 @@ from training.stats.win_rates import WinRate
 
 CUTS = 8
 TREND_FROM = 10
-"""A policy's line begins once it has so many votes."""
+"""A policy's line begins once it has this many votes."""
 TAG_FROM = 50
 MOST_TAGS = 8
 VOTES_A_CELL = 20
-"""Prompts are told apart by tag in the weights only where cells hold so many on the average."""
+"""Prompts are told apart by tag in the weights only where cells hold this many on average."""
 KEPT_SECONDS = 24 * 3600
 KEPT_TIMES_ITS_COST = 20
 """A ranking that took a second may be shown for twenty, though votes have come in since."""
@@ -67,7 +67,7 @@ class Rated:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """The points of the policies as they stood after so many votes."""
+    """The points of the policies as they stood after ``votes`` votes."""
 
     votes: int
     at: datetime
@@ -115,19 +115,19 @@ def ranking_of(
     control_length: bool = True,
     rater_weights: Mapping[int, float] | None = None,
 ) -> Ranking:
-    """The project's ranking, made anew where votes have changed since it was last asked for.
+    """The project's ranking, made again where votes have changed since it was last asked for.
 
     ``against``: the slug of the policy that has no points; unknown ones, like None, mean the
-    mean of all. ``rater_weights``: by the rater's key; whoever is absent counts as 1.
+    mean of all. ``rater_weights``: by the rater's key; a rater who is absent counts as 1.
     """
     state = _state(project)
     asked = f"{against} {control_length} {sorted((rater_weights or {}).items())}"
     digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
     key = f"ranking-{project.pk}-{digest}"
-    kept: tuple[str, float, float, Ranking] | None = cache.get(key)
+    cached: tuple[str, float, float, Ranking] | None = cache.get(key)
     now = time.time()
-    if kept is not None:
-        of_state, made, cost, ranking = kept
+    if cached is not None:
+        of_state, made, cost, ranking = cached
         if of_state == state or now - made < KEPT_TIMES_ITS_COST * cost - 1:
             return ranking
     ranking = _make(project, against, control_length, rater_weights or {})
@@ -187,12 +187,12 @@ def _read(project: Project, rater_weights: Mapping[int, float]) -> _Table:
     votes = Votes(
         a=np.array(a),
         b=np.array(b),
-        outcome=np.array([value.get(one, 0) for one in outcome]),
+        outcome=np.array([value.get(item, 0) for item in outcome]),
         left=np.where(swapped, -1.0, 1.0),
         longer=(lengths[0] - lengths[1]) / np.maximum(1.0, lengths.sum(0)),
         rater=np.array(rater),
         prompt=np.array(prompt),
-        weight=np.array([rater_weights.get(one, 1.0) for one in rater]),
+        weight=np.array([rater_weights.get(item, 1.0) for item in rater]),
     )
     weight = votes.weight * _against_favourites(votes, prompts)
     tags = {pk: tags for pk, (_, tags) in prompts.items()}
@@ -212,8 +212,8 @@ def _against_favourites(
     if not apart.any():
         return np.ones(len(votes))
     pairs = [
-        (min(one, other), max(one, other))
-        for one, other in zip(votes.a[apart].tolist(), votes.b[apart].tolist(), strict=True)
+        (min(first, other), max(first, other))
+        for first, other in zip(votes.a[apart].tolist(), votes.b[apart].tolist(), strict=True)
     ]
     asked = votes.prompt[apart].tolist()
     for depth in (2, 1):
@@ -250,19 +250,19 @@ def _make(
     fitted = _fit(table.votes, control_length)
     if fitted is None:
         return dataclasses.replace(empty, votes=len(table.votes))
-    found, keys, used = fitted
+    fit, keys, used = fitted
     slugs = {policies[key].slug: index for index, key in enumerate(keys)}
     anchor = slugs.get(against or "")
     shares = _shares(used)
-    rated = _rated(found, [policies[key] for key in keys], shares, anchor)
-    order = [keys.index(one.pk) for one in rated]
+    rated = _rated(fit, [policies[key] for key in keys], shares, anchor)
+    order = [keys.index(rated_policy.pk) for rated_policy in rated]
     first = against if anchor is not None and against else policies[keys[0]].slug
     voted = set(table.votes.a.tolist()) | set(table.votes.b.tolist())
-    length = found.length
+    length = fit.length
     return Ranking(
         made_at=timezone.now(),
         votes=len(used),
-        raters=found.raters,
+        raters=fit.raters,
         rated=rated,
         unlinked=[policies[key].slug for key in sorted(voted - set(keys))],
         matrix=[
@@ -271,15 +271,15 @@ def _make(
         ],
         against=against if anchor is not None else None,
         length_controlled=control_length,
-        clustered_by_rater=found.clustered_by_rater,
-        left=_as_chance(found.side, found.tie, 1.0),
-        twice=_as_chance(length, found.tie, 1 / 3) if length is not None else None,
+        clustered_by_rater=fit.clustered_by_rater,
+        left=_as_chance(fit.side, fit.tie, 1.0),
+        twice=_as_chance(length, fit.tie, 1 / 3) if length is not None else None,
         tied=float((used.outcome == 0).mean()),
         trend=_trend(table, policies, keys[slugs[first]], control_length),
         trend_against=first,
         tags=_tags(
             table,
-            [one.pk for one in rated],
+            [rated_policy.pk for rated_policy in rated],
             None if anchor is None else keys[anchor],
             control_length,
         ),
@@ -315,44 +315,48 @@ def _shares(votes: Votes) -> dict[tuple[int, int], WinRate]:
 
 
 def _rated(
-    found: Fit,
+    fit: Fit,
     policies: Sequence[Policy],
     shares: Mapping[tuple[int, int], WinRate],
     anchor: int | None,
 ) -> list[Rated]:
-    indices = range(found.policies)
+    indices = range(fit.policies)
     champion = next(
         (index for index in indices if policies[index].state == Policy.State.CHAMPION), None
     )
     better = {
-        one: sum(found.strength(other, against=one).low > 0 for other in indices if other != one)
-        for one in indices
+        place: sum(
+            fit.strength(other, against=place).low > 0 for other in indices if other != place
+        )
+        for place in indices
     }
     rows = [
         Rated(
-            pk=policies[one].pk,
-            slug=policies[one].slug,
-            state=policies[one].state,
-            points=_in_points(found.strength(one, against=anchor)),
-            place=1 + better[one],
+            pk=policies[place].pk,
+            slug=policies[place].slug,
+            state=policies[place].state,
+            points=_in_points(fit.strength(place, against=anchor)),
+            place=1 + better[place],
             share=sum(
-                (share for (mine, _), share in shares.items() if mine == one), start=WinRate(0, 0)
+                (share for (mine, _), share in shares.items() if mine == place), start=WinRate(0, 0)
             ),
             versus_champion=None
-            if champion is None or champion == one
-            else win_chance(found.strength(one, against=champion).value, found.tie),
+            if champion is None or champion == place
+            else win_chance(fit.strength(place, against=champion).value, fit.tie),
         )
-        for one in indices
+        for place in indices
     ]
     return sorted(rows, key=lambda row: -row.points.value)
 
 
-def _in_points(one: Estimated) -> Estimated:
-    return Estimated(POINTS * one.value, POINTS * one.low, POINTS * one.high)
+def _in_points(strength: Estimated) -> Estimated:
+    return Estimated(POINTS * strength.value, POINTS * strength.low, POINTS * strength.high)
 
 
-def _as_chance(one: Estimated, tie: float, times: float) -> Estimated:
-    return Estimated(*(win_chance(times * end, tie) for end in (one.value, one.low, one.high)))
+def _as_chance(effect: Estimated, tie: float, times: float) -> Estimated:
+    return Estimated(
+        *(win_chance(times * end, tie) for end in (effect.value, effect.low, effect.high))
+    )
 
 
 def _trend(
@@ -367,13 +371,13 @@ def _trend(
         fitted = _fit(so_far, control_length)
         if fitted is None or anchor not in fitted[1]:
             continue
-        found, keys, used = fitted
+        fit, keys, used = fitted
         apart = used.a != used.b
         counts: Indices = np.bincount(
             np.concatenate([used.a[apart], used.b[apart]]), minlength=len(keys)
         )
         points = {
-            policies[key].slug: POINTS * found.strength(index, against=keys.index(anchor)).value
+            policies[key].slug: POINTS * fit.strength(index, against=keys.index(anchor)).value
             for index, key in enumerate(keys)
             if counts[index] >= TREND_FROM
         }
@@ -398,12 +402,12 @@ def _tags(
         fitted = _fit(table.votes.where(tagged), control_length)
         if fitted is None:
             continue
-        found, keys, _ = fitted
+        fit, keys, _ = fitted
         if against is not None and against not in keys:
             continue
         anchor = None if against is None else keys.index(against)
         points = [
-            _in_points(found.strength(keys.index(key), against=anchor)) if key in keys else None
+            _in_points(fit.strength(keys.index(key), against=anchor)) if key in keys else None
             for key in order
         ]
         rows.append(TagRow(tag, count, points))

@@ -88,40 +88,40 @@ def headline(facts: ProjectFacts) -> Headline:
         then = _("Have the base model write completions, or import some, and raters can begin.")
         if facts.is_sampling:
             then = _("The first completions are being written; raters can begin with the first.")
-        words = ngettext(
+        message = ngettext(
             "%(count)s prompt waits for answers.",
             "%(count)s prompts wait for answers.",
             facts.prompts,
         )
-        return Headline(words % {"count": grouped(facts.prompts)}, then=then)
+        return Headline(message % {"count": grouped(facts.prompts)}, then=then)
     return Headline(_("No round has been trained yet."), then=_pairs(facts))
 
 
 def _training(facts: ProjectFacts) -> Headline:
-    told = {"number": facts.training}
+    values = {"number": facts.training}
     if facts.training_is_paused:
-        return Headline(_("Round %(number)s is paused.") % told)
+        return Headline(_("Round %(number)s is paused.") % values)
     if facts.training_is_queued:
-        return Headline(_("Round %(number)s waits for a worker.") % told)
+        return Headline(_("Round %(number)s waits for a worker.") % values)
     if facts.phase not in STEPPING or not facts.total_steps:
-        words = _("Round %(number)s is in training: %(phase)s.")
-        return Headline(words % {**told, "phase": phase_in_words(facts.phase)})
-    steps = {**told, "step": grouped(facts.step), "steps": grouped(facts.total_steps)}
+        message = _("Round %(number)s is in training: %(phase)s.")
+        return Headline(message % {**values, "phase": phase_in_words(facts.phase)})
+    steps = {**values, "step": grouped(facts.step), "steps": grouped(facts.total_steps)}
     if facts.seconds_left is None:
         return Headline(_("Round %(number)s is in training: step %(step)s of %(steps)s.") % steps)
-    words = _("Round %(number)s is in training: step %(step)s of %(steps)s, %(time)s left.")
-    return Headline(words % {**steps, "time": in_words(facts.seconds_left)})
+    message = _("Round %(number)s is in training: step %(step)s of %(steps)s, %(time)s left.")
+    return Headline(message % {**steps, "time": in_words(facts.seconds_left)})
 
 
 def _so_far(facts: ProjectFacts) -> str:
     """How the newest finished round fares, in one line."""
     if facts.last is None:
         return ""
-    told = _measured(facts)
-    if told.share is None:
-        return told.before
-    number = f"{in_percent(told.share.value)} ({interval_in_percent(told.share)})"
-    return f"{told.before} {number} {told.after}"
+    measured = _measured(facts)
+    if measured.share is None:
+        return measured.before
+    number = f"{in_percent(measured.share.value)} ({interval_in_percent(measured.share)})"
+    return f"{measured.before} {number} {measured.after}"
 
 
 def _measured(facts: ProjectFacts) -> Headline:
@@ -151,19 +151,19 @@ def _pairs(facts: ProjectFacts) -> str:
             return _("There are no pairs to train on yet.")
         return _("No new pairs since.")
     if facts.last is None:
-        words = ngettext("%(pairs)s new pair", "%(pairs)s new pairs", new)
+        message = ngettext("%(pairs)s new pair", "%(pairs)s new pairs", new)
     else:
-        words = ngettext("%(pairs)s new pair since", "%(pairs)s new pairs since", new)
-    said = {"pairs": words % {"pairs": grouped(new)}}
+        message = ngettext("%(pairs)s new pair since", "%(pairs)s new pairs since", new)
+    values = {"pairs": message % {"pairs": grouped(new)}}
     if not due:
-        return f"{said['pairs']}."
+        return f"{values['pairs']}."
     if new >= due:
-        return _("%(pairs)s; the next round is due.") % said
-    said["due"] = grouped(due)
+        return _("%(pairs)s; the next round is due.") % values
+    values["due"] = grouped(due)
     if not facts.pairs_last_day:
-        return _("%(pairs)s; the next round is due at %(due)s.") % said
-    said["time"] = in_words(86_400 * (due - new) / facts.pairs_last_day)
-    return _("%(pairs)s; the next round is due at %(due)s, in %(time)s at this pace.") % said
+        return _("%(pairs)s; the next round is due at %(due)s.") % values
+    values["time"] = in_words(86_400 * (due - new) / facts.pairs_last_day)
+    return _("%(pairs)s; the next round is due at %(due)s, in %(time)s at this pace.") % values
 
 
 def next_step(facts: ProjectFacts) -> NextStep:

@@ -172,7 +172,7 @@ def heads_to_heads(project: Project, met: Sequence[HeadToHeadCount]) -> list[Hea
         .select_related("policy", "start")
         .order_by("number")
     )
-    return [found for one in finished if (found := _meeting(one, met))]
+    return [result for round_ in finished if (result := _meeting(round_, met))]
 
 
 def head_to_head(round_: Round) -> HeadToHead | None:

@@ -65,20 +65,22 @@ class RewardAgreement:
     average over pairs."""
 
 
-def agreement(told: Sequence[ScoredPair]) -> RewardAgreement:
-    """The figures of ``told``."""
-    held_out = [one for one in told if one.is_held_out]
-    measured = held_out or told
-    margins = [one.margin for one in measured]
+def agreement(pairs: Sequence[ScoredPair]) -> RewardAgreement:
+    """The figures of ``pairs``."""
+    held_out = [pair for pair in pairs if pair.is_held_out]
+    measured = held_out or pairs
+    margins = [pair.margin for pair in measured]
     steps = calibration(margins)
-    counted = Counter(tag for one in told for tag in set(one.tags))
+    counted = Counter(tag for pair in pairs for tag in set(pair.tags))
     return RewardAgreement(
-        everywhere=right(one.margin for one in told),
-        held_out=right(one.margin for one in held_out),
-        trained_on=right(one.margin for one in told if one.is_trained_on),
-        neither=right(one.margin for one in told if not one.is_trained_on and not one.is_held_out),
+        everywhere=right(pair.margin for pair in pairs),
+        held_out=right(pair.margin for pair in held_out),
+        trained_on=right(pair.margin for pair in pairs if pair.is_trained_on),
+        neither=right(
+            pair.margin for pair in pairs if not pair.is_trained_on and not pair.is_held_out
+        ),
         tags=[
-            (tag, right(one.margin for one in told if tag in one.tags))
+            (tag, right(pair.margin for pair in pairs if tag in pair.tags))
             for tag, count in counted.most_common(MOST_TAGS)
             if count >= TAG_FROM
         ],

@@ -66,12 +66,12 @@ def opinions(project: Project, scorer: Round) -> tuple[Policy | None, list[Opini
     for policy, prompt, reward in rows:
         rewards[policy][prompt].append(reward)
     policies = project.policies.exclude(pk=champion.pk).in_bulk(list(rewards))
-    found = [
+    result = [
         Opinion(policies[key], *wins)
         for key, own in rewards.items()
         if key in policies and (wins := expected_wins(own, rewards[champion.pk]))
     ]
-    return champion, sorted(found, key=lambda one: -one.value)
+    return champion, sorted(result, key=lambda opinion: -opinion.value)
 
 
 def _chance(own: np.ndarray, theirs: np.ndarray) -> float:

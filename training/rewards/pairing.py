@@ -35,11 +35,11 @@ def selection_of(project: Project, *, waits: bool = True) -> PairingPreference |
 
 def rewards_by(scorer: Round, completions: Collection[int]) -> Mapping[int, float]:
     """The rewards of these completions, as far as ``scorer`` has given them."""
-    found: dict[int, float] = {}
+    rewards: dict[int, float] = {}
     for piece in pieces(completions):
         rows = Score.objects.filter(round=scorer, completion__in=piece)
-        found.update(rows.values_list("completion", "reward"))
-    return found
+        rewards.update(rows.values_list("completion", "reward"))
+    return rewards
 
 
 def pair_up(*, project: Project, waits: bool = True) -> int:

@@ -1,4 +1,4 @@
-"""Rewards that best-of-n need not work out anew, and those that it leaves behind.
+"""Rewards that best-of-n need not compute again, and those that it leaves behind.
 
 An answer that says what an answer to the same prompt has said before has the same reward.
 """
@@ -46,8 +46,8 @@ def keep(lines: Iterable[ScoreLine]) -> int:
     policies = {key[1] for key in carried}
     rows = []
     for piece in pieces({key[0] for key in carried}):
-        found = Completion.objects.filter(prompt__in=piece, policy__in=policies)
-        for pk, *key in found.values_list("pk", "prompt", "policy", "seed"):
+        completions = Completion.objects.filter(prompt__in=piece, policy__in=policies)
+        for pk, *key in completions.values_list("pk", "prompt", "policy", "seed"):
             line = carried.get(tuple(key))
             if line is not None:
                 scorer = scorers[line[SCORED]["round"]]

@@ -85,12 +85,12 @@ def votes_on(pairs: list[PreferencePair]) -> dict[int, tuple[int, int]]:
         .values_list("comparison", "outcome")
         .annotate(count=Count("pk"))
     )
-    found = dict.fromkeys(chosen_side, (0, 0))
+    votes = dict.fromkeys(chosen_side, (0, 0))
     for comparison, outcome, count in rows:
-        wins, total = found[comparison]
+        wins, total = votes[comparison]
         won = count if outcome == chosen_side[comparison] else 0
-        found[comparison] = (wins + won, total + count)
-    return found
+        votes[comparison] = (wins + won, total + count)
+    return votes
 
 
 # --- side by side ---

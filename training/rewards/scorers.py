@@ -31,8 +31,8 @@ def scorers(project: Project) -> QuerySet[Round]:
 
 def usual(project: Project) -> Round | None:
     """The newest reward model; without one, the newest round's implicit reward."""
-    found = scorers(project)
-    return found.filter(kind=Round.Kind.REWARD).first() or found.first()
+    rounds = scorers(project)
+    return rounds.filter(kind=Round.Kind.REWARD).first() or rounds.first()
 
 
 def beta_of(scorer: Round) -> float | None:
@@ -44,12 +44,12 @@ def beta_of(scorer: Round) -> float | None:
 
 def name_of(scorer: Round) -> str:
     """The scorer in a few words."""
-    words = (
+    name = (
         _("Reward model of round %(number)s")
         if scorer.kind == Round.Kind.REWARD
         else _("Implicit reward of round %(number)s")
     )
-    return words % {"number": scorer.number}
+    return name % {"number": scorer.number}
 
 
 def job_of(scorer: Round) -> dict[str, Any]:

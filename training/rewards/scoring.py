@@ -1,6 +1,6 @@
 """Scoring jobs: which completions have no reward yet, and how the engine's lines become rows.
 
-A completion is scored once by a scorer: the database says so, whoever asks how often.
+A completion is scored once by a scorer: the database makes sure of that.
 """
 
 from __future__ import annotations
@@ -128,13 +128,13 @@ def store(*, job: ScoringJob, claim: Claim, lines: Sequence[dict[str, Any]]) -> 
     if not lines:
         return True
     beta = beta_of(job.round)
-    there: set[int] = set()
+    existing: set[int] = set()
     for piece in pieces(int(line["id"]) for line in lines):
-        there.update(Completion.objects.filter(pk__in=piece).values_list("pk", flat=True))
+        existing.update(Completion.objects.filter(pk__in=piece).values_list("pk", flat=True))
     rows = [
         score_of(job.round_id, int(line["id"]), line, beta)
         for line in lines
-        if int(line["id"]) in there
+        if int(line["id"]) in existing
     ]
     Score.objects.bulk_create(rows, ignore_conflicts=True)
     job.stored = min(job.stored + len(lines), job.total_steps)

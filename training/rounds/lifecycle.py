@@ -111,7 +111,7 @@ def start_round(
     )
     if snapshot is None:
         snapshot = freeze_snapshot(project=project, selection=wish.selection, seed=seed)
-    kept = wish.as_dict() | ({"estimate": estimate} if estimate else {})
+    stored = wish.as_dict() | ({"estimate": estimate} if estimate else {})
     try:
         with transaction.atomic():
             made = Round.objects.create(
@@ -126,7 +126,7 @@ def start_round(
                 seed=seed,
                 config=job_to_dict(job),
                 code_version=code_version(),
-                recipe=kept,
+                recipe=stored,
                 window=window,
             )
             transaction.on_commit(lambda: dispatch(made))
@@ -158,21 +158,21 @@ def adopt(*, job: Round, claim: Claim, run_dir: Path, result: dict[str, Any]) ->
     expected = {ADAPTER_WEIGHTS: digest}
     artifacts.publish(run_dir / "adapter", f"adapters/{name}", expected=expected)
     published = settings.ADAPTERS_DIR / name
-    told = {
+    fields = {
         "result": {key: value for key, value in result.items() if key != "provenance"},
         "provenance": result.get("provenance", {}),
         "error": "",
     }
     if job.kind == Round.Kind.REWARD:
-        held = claim.end(Round.State.SUCCEEDED, reward_adapter=str(published), **told)
+        held = claim.end(Round.State.SUCCEEDED, reward_adapter=str(published), **fields)
     else:
-        held = _adopt_policy(job, claim, published, told)
+        held = _adopt_policy(job, claim, published, fields)
     if held:
         drop_checkpoints(run_dir.name)
     return held
 
 
-def _adopt_policy(job: Round, claim: Claim, published: Path, told: dict[str, Any]) -> bool:
+def _adopt_policy(job: Round, claim: Claim, published: Path, fields: dict[str, Any]) -> bool:
     with transaction.atomic():
         policy = Policy.objects.create(
             project=job.project,
@@ -184,7 +184,7 @@ def _adopt_policy(job: Round, claim: Claim, published: Path, told: dict[str, Any
             parent=job.start,
             state=Policy.State.CANDIDATE,
         )
-        if not claim.end(Round.State.SUCCEEDED, policy=policy, **told):
+        if not claim.end(Round.State.SUCCEEDED, policy=policy, **fields):
             transaction.set_rollback(True)
             return False
         try:

@@ -23,8 +23,8 @@ Unit = Literal["rounds", "days"]
 class PairSelection:
     """What is asked for. The default is all pairs at their own weight.
 
-    ``half_life``: a pair weighs half after so many rounds or days. ``last_rounds``: only pairs
-    that came since so many rounds ago (1: since the last one), and of the older ones as many as
+    ``half_life``: a pair weighs half after this many rounds or days. ``last_rounds``: only pairs
+    that came in this many last rounds (1: since the last one), and of the older ones as many as
     make up ``replay_share`` of all.
     """
 
@@ -100,18 +100,18 @@ def choose(
     ``rounds_at``: when the rounds that succeeded were started, in order. ``seed`` draws the older
     pairs: the same seed draws the same.
     """
-    passed = [one for one in pairs if passes(one, selection)]
-    train = [one for one in passed if not one.is_held_out]
-    chosen = {one.pk: 1.0 for one in passed if one.is_held_out}
-    ages = {one.pk: rounds_since(one.created_at, rounds_at) for one in train}
+    passed = [pair for pair in pairs if passes(pair, selection)]
+    train = [pair for pair in passed if not pair.is_held_out]
+    chosen = {pair.pk: 1.0 for pair in passed if pair.is_held_out}
+    ages = {pair.pk: rounds_since(pair.created_at, rounds_at) for pair in train}
     if selection.last_rounds is not None:
-        recent = [one for one in train if ages[one.pk] < selection.last_rounds]
-        older = [one for one in train if ages[one.pk] >= selection.last_rounds]
+        recent = [pair for pair in train if ages[pair.pk] < selection.last_rounds]
+        older = [pair for pair in train if ages[pair.pk] >= selection.last_rounds]
         train = recent + _replayed(older, len(recent), selection.replay_share, seed)
-    for one in train:
-        days = (now - one.created_at).total_seconds() / 86_400
-        age = days if selection.half_life_unit == "days" else float(ages[one.pk])
-        chosen[one.pk] = faded(age, selection.half_life)
+    for pair in train:
+        days = (now - pair.created_at).total_seconds() / 86_400
+        age = days if selection.half_life_unit == "days" else float(ages[pair.pk])
+        chosen[pair.pk] = faded(age, selection.half_life)
     return chosen
 
 
@@ -145,7 +145,7 @@ def _replayed(
         return []
     wanted = round(recent * share / (1 - share))
 
-    def draw(one: SelectablePair) -> bytes:
-        return hashlib.sha256(f"{seed} {one.pk}".encode()).digest()
+    def draw(pair: SelectablePair) -> bytes:
+        return hashlib.sha256(f"{seed} {pair.pk}".encode()).digest()
 
     return sorted(older, key=draw)[:wanted]

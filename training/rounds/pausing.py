@@ -2,7 +2,7 @@
 
 A paused round has given the device back: its engine has written a checkpoint and ended, and no
 sweep revives it. Taking a round up puts it into the queue again; its engine goes on from the
-newest checkpoint of its run directory, or begins anew where there is none.
+newest checkpoint of its run directory, or begins again where there is none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def request_pause(*, round_: Round) -> None:
 def resume(*, round_: Round) -> None:
     """Put a paused, cancelled or failed round into the queue again.
 
-    Its attempts are counted anew. Raises Refused, in words, where another round of the project
+    Its attempts are counted from zero. Raises Refused, in words, where another round of the project
     has not finished, or where this one cannot be taken up.
     """
     try:
@@ -54,11 +54,11 @@ def resume(*, round_: Round) -> None:
             transaction.on_commit(lambda: _nudge_queued(round_.pk))
     except IntegrityError as error:
         other = round_.project.rounds.filter(state__in=Round.UNFINISHED).first()
-        words = _("Round %(number)s has not finished yet; two rounds never run at once.")
-        raise Refused(words % {"number": other.number if other else "?"}) from error
+        message = _("Round %(number)s has not finished yet; two rounds never run at once.")
+        raise Refused(message % {"number": other.number if other else "?"}) from error
     if not taken:
-        words = _("Round %(number)s is neither paused, cancelled nor failed.")
-        raise Refused(words % {"number": round_.number})
+        message = _("Round %(number)s is neither paused, cancelled nor failed.")
+        raise Refused(message % {"number": round_.number})
 
 
 def can_be_resumed(round_: Round) -> bool:
@@ -81,6 +81,6 @@ def newest_kept(run_dir: Path) -> int | None:
 
 
 def _nudge_queued(pk: int) -> None:
-    found = Round.objects.filter(pk=pk, state=Job.State.QUEUED).first()
-    if found is not None:
-        dispatch(found)
+    round_ = Round.objects.filter(pk=pk, state=Job.State.QUEUED).first()
+    if round_ is not None:
+        dispatch(round_)

@@ -57,14 +57,14 @@ class Recipe:
 
 def recipe_of(loop: LoopSettings) -> Recipe:
     """What the project says."""
-    kept = loop.round_recipe
+    stored = loop.round_recipe
     return Recipe(
-        kind=kept.get("kind", Round.Kind.DPO),
+        kind=stored.get("kind", Round.Kind.DPO),
         start=loop.start_from,
-        reference=kept.get("reference", ANCHOR),
-        selection=PairSelection.from_dict(kept.get("selection", {})),
+        reference=stored.get("reference", ANCHOR),
+        selection=PairSelection.from_dict(stored.get("selection", {})),
         settings=loop.round_config,
-        processes=kept.get("processes", 1),
+        processes=stored.get("processes", 1),
     )
 
 
@@ -90,13 +90,13 @@ def keep_recipe(loop: LoopSettings, recipe: Recipe) -> None:
 
 def startable(project: Project, base: Policy) -> list[Policy]:
     """Trained policies of this base that a round can go on from, the newest first."""
-    found = Policy.objects.filter(
+    policies = Policy.objects.filter(
         project=project,
         kind=Policy.Kind.ADAPTER,
         base_model=base.base_model,
         base_revision=base.base_revision,
     )
-    return list(found.order_by("-pk"))
+    return list(policies.order_by("-pk"))
 
 
 def start_of(project: Project, base: Policy, wish: str) -> Policy:
@@ -104,15 +104,15 @@ def start_of(project: Project, base: Policy, wish: str) -> Policy:
     if wish == BASE:
         return base
     trained = startable(project, base)
-    kept = [one for one in trained if one.state != Policy.State.RETIRED]
+    in_pool = [policy for policy in trained if policy.state != Policy.State.RETIRED]
     if wish == LoopSettings.StartFrom.CHAMPION:
-        return next((one for one in kept if one.state == Policy.State.CHAMPION), base)
+        return next((policy for policy in in_pool if policy.state == Policy.State.CHAMPION), base)
     if wish == LoopSettings.StartFrom.LATEST:
-        return next(iter(kept), base)
-    named = next((one for one in trained if one.slug == wish), None)
+        return next(iter(in_pool), base)
+    named = next((policy for policy in trained if policy.slug == wish), None)
     if named is None:
-        words = _("There is no policy %(name)s of the current base model to start from.")
-        raise Refused(words % {"name": wish})
+        message = _("There is no policy %(name)s of the current base model to start from.")
+        raise Refused(message % {"name": wish})
     return named
 
 
@@ -130,12 +130,12 @@ def reference_of(project: Project, base: Policy, start: Policy, wish: str) -> Po
 def _warm_up_of(policy: Policy) -> Policy | None:
     """The newest SFT policy among ``policy`` and those it descends from."""
     seen: set[int] = set()
-    one: Policy | None = policy
-    while one is not None and one.pk not in seen:
-        seen.add(one.pk)
-        if Round.objects.filter(policy=one, kind=Round.Kind.SFT).exists():
-            return one
-        one = one.parent
+    ancestor: Policy | None = policy
+    while ancestor is not None and ancestor.pk not in seen:
+        seen.add(ancestor.pk)
+        if Round.objects.filter(policy=ancestor, kind=Round.Kind.SFT).exists():
+            return ancestor
+        ancestor = ancestor.parent
     return None
 
 
@@ -154,7 +154,7 @@ def job_of(
         if other in KINDS
         for field in dataclasses.fields(KINDS[other])
     }
-    kept = {n: value for n, value in wishes.items() if n in fields or n not in elsewhere}
+    own = {n: value for n, value in wishes.items() if n in fields or n not in elsewhere}
     mine = {
         "model": {
             "base": start.base_model,
@@ -170,11 +170,11 @@ def job_of(
         return job_from_dict(
             {
                 **({"watch": WATCH} if "watch" in fields else {}),
-                **kept,
+                **own,
                 **{name: value for name, value in mine.items() if name in fields},
                 "kind": kind,
             }
         )
     except ConfigError as error:
-        words = _("The round's settings are not valid: %(error)s.")
-        raise Refused(words % {"error": error}) from error
+        message = _("The round's settings are not valid: %(error)s.")
+        raise Refused(message % {"error": error}) from error

@@ -87,43 +87,43 @@ def warnings_before(round_: Round) -> list[str]:
     """What is known to differ before anything is run: code and libraries."""
     if not round_.provenance:
         return ["The round is from before its origins were written down: only hashes are compared."]
-    told = []
+    warnings = []
     for name, first in round_.provenance["libraries"].items():
         try:
             now = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue  # python and cuda are compared afterwards
         if now != first:
-            told.append(f"{name} was {first} and is {now}.")
+            warnings.append(f"{name} was {first} and is {now}.")
     first = round_.provenance["code"]
     if first != code_version():
-        told.insert(0, f"The code was {first} and is {code_version()}.")
+        warnings.insert(0, f"The code was {first} and is {code_version()}.")
     elif first.endswith("+changes"):
-        told.insert(0, f"The code was {first}: changes that no commit holds may differ.")
-    return told
+        warnings.insert(0, f"The code was {first}: changes that no commit holds may differ.")
+    return warnings
 
 
 def warnings_after(first: dict[str, Any], again: dict[str, Any]) -> list[str]:
     """What differed between the two runs, by what they wrote down of themselves."""
     if not first:
         return []
-    told = []
+    warnings = []
     for part in ("libraries", "hardware"):
         for name in sorted(first[part].keys() | again[part].keys()):
             before, now = first[part].get(name), again[part].get(name)
             if before != now and name not in ("platform",):
-                told.append(f"{name} was {before} and is {now}.")
+                warnings.append(f"{name} was {before} and is {now}.")
     for name in ("threads", "processes"):
         if first[name] != again[name]:
-            told.append(f"{name.capitalize()}: {first[name]} before, {again[name]} now.")
+            warnings.append(f"{name.capitalize()}: {first[name]} before, {again[name]} now.")
     for part in first.get("earlier_parts", []):
-        told.append(
+        warnings.append(
             f"The first run began with code {part['code']} on {part['hardware']['cpu']}, "
             f"{part['threads']} threads, and went on elsewhere."
         )
     if again["hardware"]["device"] != "cpu":
-        told.append("On a GPU the same run may end with other last bits.")
-    return told
+        warnings.append("On a GPU the same run may end with other last bits.")
+    return warnings
 
 
 def _prepare(round_: Round, run_dir: Path) -> None:
@@ -150,7 +150,7 @@ def _compare(round_: Round, run_dir: Path, result: dict[str, Any]) -> Repetition
         before = artifacts.local_adapter(round_.policy.adapter_path)
         weights = _differences(before, run_dir / "adapter")
     count, different = _metrics(round_, run_dir)
-    told = warnings_after(round_.provenance, result["provenance"])
+    warnings = warnings_after(round_.provenance, result["provenance"])
     return Repetition(
         adapter=first,
         adapter_again=again,
@@ -158,14 +158,14 @@ def _compare(round_: Round, run_dir: Path, result: dict[str, Any]) -> Repetition
         different=weights["different"],
         metrics=count,
         metrics_different=different,
-        warnings=told,
+        warnings=warnings,
     )
 
 
-def _differences(one: Path, other: Path) -> dict[str, Any]:
+def _differences(first: Path, other: Path) -> dict[str, Any]:
     """Asked of the engine, in a process of its own: reading weights needs its libraries."""
     done = subprocess.run(
-        [sys.executable, "-m", "training.engine.model.compare", str(one), str(other)],
+        [sys.executable, "-m", "training.engine.model.compare", str(first), str(other)],
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
@@ -198,7 +198,7 @@ def _counts(name: str) -> bool:
 def lines(comparison: Repetition) -> Iterator[str]:
     """The comparison in words, a line at a time."""
     c = comparison
-    yield from (f"Note: {words}" for words in c.warnings)
+    yield from (f"Note: {warning}" for warning in c.warnings)
     if c.adapter == c.adapter_again:
         yield f"The adapter is equal, bit for bit (SHA-256 {c.adapter})."
     else:

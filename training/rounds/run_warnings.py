@@ -73,7 +73,7 @@ def run_warnings(
     config = config or {}
     loss = str(config.get("loss", "sigmoid"))
     optimisation = config.get("optimisation") or {}
-    found = [
+    warnings = [
         _overfitting(curves.get("held_out/loss", ()), float(optimisation.get("epochs", 1.0))),
         _contradiction(curves, loss),
         _chosen_falls(curves, loss),
@@ -82,9 +82,9 @@ def run_warnings(
         _nothing_learnt(curves, float(optimisation.get("learning_rate", 2e-5))),
         _gradient(curves.get("train/grad_norm", ())),
     ]
-    kinds = {one.kind for one in found if one}
+    kinds = {warning.kind for warning in warnings if warning}
     hidden = {"nothing_learnt"} if "contradiction" in kinds else set()
-    return [one for one in found if one and one.kind not in hidden]
+    return [warning for warning in warnings if warning and warning.kind not in hidden]
 
 
 def _overfitting(curve: Curve, epochs: float) -> RunWarning | None:
@@ -136,16 +136,16 @@ def _chosen_falls(curves: Mapping[str, Curve], loss: str) -> RunWarning | None:
         "The chosen answers, too, are becoming less likely: by %(chosen)s nats since the start, "
         "the rejected ones by %(rejected)s."
     )
-    told = {"chosen": _number(-chosen, 1), "rejected": _number(-rejected, 1)}
+    values = {"chosen": _number(-chosen, 1), "rejected": _number(-rejected, 1)}
     if loss == "dpop":
         return RunWarning(
             "chosen_falls",
-            seen % told,
+            seen % values,
             _("DPOP is in use already: a larger λ or a lower learning rate would hold them."),
         )
     return RunWarning(
         "chosen_falls",
-        seen % told,
+        seen % values,
         _(
             "Watch the new answers for odd wording. The DPOP loss adds a penalty for exactly this; "
             "a term of SFT does, too."
@@ -175,14 +175,14 @@ def _kl(curves: Mapping[str, Curve], beta: float) -> RunWarning | None:
             "The distance to the reference is growing fast: %(kl)s nats an answer, %(half)s "
             "half-way."
         )
-    told = {
+    values = {
         "kl": _number(now, 1),
         "half": _number(half, 1),
         "token": _number(tokens[-1][1], 2) if tokens else "",
     }
     return RunWarning(
         "kl",
-        seen % told,
+        seen % values,
         _("A larger β or a lower learning rate keeps it closer."),
         f"beta={3 * beta:g}",
         _("Prepare a round with a larger β"),

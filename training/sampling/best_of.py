@@ -64,8 +64,8 @@ def winners(
     for line in lines:
         groups[str(line["id"]).partition(MARK)[0]].append(line)
     for key, answers in groups.items():
-        if all(str(one["id"]) in rewards for one in answers):
-            yield key, max(answers, key=lambda one: rewards[str(one["id"])])
+        if all(str(answer["id"]) in rewards for answer in answers):
+            yield key, max(answers, key=lambda answer: rewards[str(answer["id"])])
 
 
 # --- the policies ---
@@ -75,9 +75,9 @@ def scoring_round(policy: Policy) -> Round | None:
     """The round whose policy and reference give ``policy`` its rewards: the last one behind it."""
     at: Policy | None = policy
     while at is not None:
-        found = Round.objects.filter(policy=at).select_related("policy", "reference").first()
-        if found is not None:
-            return found
+        round_ = Round.objects.filter(policy=at).select_related("policy", "reference").first()
+        if round_ is not None:
+            return round_
         at = at.parent
     return None
 
@@ -142,12 +142,12 @@ def choose(
 
 def _scores_at_hand(scorer: Round, lines: Sequence[CompletionLine]) -> dict[str, CompletionLine]:
     """The scores of those answers that say what has been scored before."""
-    said = {
+    draws = {
         str(line["id"]): (int(str(line["id"]).partition(":")[0]), str(line["text"]))
         for line in lines
     }
-    known = score_cache.known(scorer, {prompt for prompt, _ in said.values()})
-    return {key: known[one] for key, one in said.items() if one in known}
+    known = score_cache.known(scorer, {prompt for prompt, _ in draws.values()})
+    return {key: known[key_of_draw] for key, key_of_draw in draws.items() if key_of_draw in known}
 
 
 def _scorings(
@@ -156,13 +156,13 @@ def _scorings(
     """For each best-of-n policy a folder with what its answers are to be scored by, the round that
     this comes from, and those answers."""
     rounds = {
-        policy.slug: found
+        policy.slug: scorer
         for policy in job.policies.filter(kind=Policy.Kind.BEST_OF).order_by("pk")
-        if (found := scoring_round(policy)) is not None
+        if (scorer := scoring_round(policy)) is not None
     }
-    for slug, found in rounds.items():
+    for slug, scorer in rounds.items():
         own = [line for line in lines if line["policy"] == slug]
-        if not own or found.policy is None:
+        if not own or scorer.policy is None:
             continue
         folder = run_dir / f"score-{slug}"
         folder.mkdir(exist_ok=True)
@@ -171,14 +171,14 @@ def _scorings(
                 {
                     "kind": "score",
                     "model": job.config["model"],
-                    "adapters": {slug: found.policy.adapter_path or None},
-                    "reference_adapter": found.reference.adapter_path or None,
+                    "adapters": {slug: scorer.policy.adapter_path or None},
+                    "reference_adapter": scorer.reference.adapter_path or None,
                     "load_in_4bit": job.config.get("load_in_4bit", False),
                 }
             )
         )
         write_job(scoring, folder)
-        yield folder, found, own
+        yield folder, scorer, own
 
 
 def _ask(folder: Path, run_dir: Path, lines: Sequence[CompletionLine]) -> None:

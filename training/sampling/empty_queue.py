@@ -15,14 +15,14 @@ def explain_empty(project: Project) -> EmptyQueue | None:
     job = being_written(project)
     if job is not None:
         left = seconds_left(job)
-        words = _("New answers are being written.")
+        sentence = _("New answers are being written.")
         if left:
             ready = _("They should be ready in about %(minutes)d min.")
-            words += " " + ready % {"minutes": max(1, round(left / 60))}
-        return EmptyQueue("being_written", words, 10)
+            sentence += " " + ready % {"minutes": max(1, round(left / 60))}
+        return EmptyQueue("being_written", sentence, 10)
     moving = (Round.State.QUEUED, Round.State.RUNNING)
     unfinished = project.rounds.filter(state__in=moving).first()
     if unfinished is not None:
-        words = _("Round %(number)d is in training; its model will write new answers for you.")
-        return EmptyQueue("in_training", words % {"number": unfinished.number}, 20)
+        sentence = _("Round %(number)d is in training; its model will write new answers for you.")
+        return EmptyQueue("in_training", sentence % {"number": unfinished.number}, 20)
     return None

@@ -92,8 +92,8 @@ class EndpointWorker(Worker[SamplingJob]):
         try:
             runner.run(self.batch.load_adapter(name=name, path=path))
         except EndpointError as trouble:
-            words = _("The endpoint has not loaded the adapter %(name)s.") % {"name": name}
-            self.batch.fatal = EndpointError(f"{words} {trouble}", "endpoint")
+            message = _("The endpoint has not loaded the adapter %(name)s.") % {"name": name}
+            self.batch.fatal = EndpointError(f"{message} {trouble}", "endpoint")
 
     def _store(self, came: list[tuple[DrawRequest, EndpointAnswer]]) -> bool:
         """Store what has come with what it cost. False where the claim no longer holds."""
@@ -140,7 +140,7 @@ def run_writing(pk: int, *, stopping: Stopping = never_stopping) -> None:
 
 
 def _is_crowded(pk: int) -> bool:
-    """Whether so many endpoints are being asked that none of the worker's threads would be left."""
+    """Whether one more endpoint would leave none of the worker's threads free."""
     others = SamplingJob.objects.filter(state=Job.State.RUNNING, endpoint__isnull=False)
     most: int = max(1, settings.TASK_THREADS - 2)
     return others.exclude(pk=pk).count() >= most
@@ -163,17 +163,17 @@ def _why(job: SamplingJob, batch: Batch) -> str:
     last = batch.fatal or batch.failed[-1]
     if batch.fatal is None:
         count = len(batch.failed)
-        words = ngettext(
+        message = ngettext(
             "%(count)s completion failed.",
             "%(count)s completions failed.",
             count,
         )
-        happened = f"{words % {'count': count}} {last}"
+        happened = f"{message % {'count': count}} {last}"
     else:
         happened = str(last)
-    kept = ngettext(
+    retained = ngettext(
         "The %(count)s completion received is kept.",
         "The %(count)s completions received are kept.",
         stored,
     )
-    return f"{happened} {kept % {'count': stored}}" if stored else happened
+    return f"{happened} {retained % {'count': stored}}" if stored else happened

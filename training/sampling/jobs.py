@@ -157,8 +157,8 @@ def engine_job(loop: LoopSettings, policies: Sequence[Policy]) -> dict[str, Any]
             }
         )
     except ConfigError as error:
-        words = _("The sampling settings are not valid: %(error)s.")
-        raise Refused(words % {"error": error}) from error
+        message = _("The sampling settings are not valid: %(error)s.")
+        raise Refused(message % {"error": error}) from error
     return job_to_dict(job)
 
 

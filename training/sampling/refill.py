@@ -133,19 +133,19 @@ def _plan_for_gate(policy: Policy) -> list[PlannedJob]:
     others = underway(project)
     champion = project.policies.filter(state=Policy.State.CHAMPION)
     sampled = [policy for policy in sampled_policies(project) if may_write(policy)]
-    writers = {one.pk: one for one in (policy, *champion) if one in sampled}
+    writers = {writer.pk: writer for writer in (policy, *champion) if writer in sampled}
     held_out = dict(
         project.prompts.filter(is_held_out=True, is_sampled=True).values_list("pk", "digest")
     )
     named = {}
-    for pk, one in writers.items():
-        sampling = sampling_of(loop, one)
+    for pk, writer in writers.items():
+        sampling = sampling_of(loop, writer)
         digest = sampling_digest(sampling)
-        written = seeds_written(one, held_out, sampling) | others.draws(one, digest)
+        written = seeds_written(writer, held_out, sampling) | others.draws(writer, digest)
         draws = [
-            (prompt, pk, draw_seed(prompt_digest=digest, policy=one.slug, draw=number))
+            (prompt, pk, draw_seed(prompt_digest=digest, policy=writer.slug, draw=number))
             for prompt, digest in held_out.items()
-            for number in range(others.covered(one, digest), loop.completions_per_prompt)
+            for number in range(others.covered(writer, digest), loop.completions_per_prompt)
         ]
         if owed := [draw for draw in draws if (draw[0], draw[2]) not in written]:
             named[pk] = owed
@@ -156,13 +156,13 @@ def _plan_for_gate(policy: Policy) -> list[PlannedJob]:
 
 def _written(loop: LoopSettings, policies: Sequence[Policy]) -> dict[tuple[int, int], int]:
     """How many answers each policy has written to each prompt, by (prompt, policy)."""
-    found = {}
+    counts = {}
     for policy in policies:
         digest = sampling_digest(sampling_of(loop, policy))
         own = Completion.objects.filter(policy=policy, sampling_digest=digest)
         for prompt, count in own.values_list("prompt_id").annotate(count=Count("pk")):
-            found[prompt, policy.pk] = count
-    return found
+            counts[prompt, policy.pk] = count
+    return counts
 
 
 def _with_seeds(

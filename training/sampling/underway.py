@@ -28,7 +28,7 @@ JOBS_LOOKED_AT = 12
 class Underway:
     """Draws that unfinished jobs will write, by policy and digest of the sampling parameters.
 
-    ``up_to``: a job writes whatever is missing of the first so many draws of each prompt;
+    ``up_to``: a job writes whatever is missing of that many first draws of each prompt;
     ``named``: (prompt, seed) of draws that jobs name one by one.
     """
 

@@ -42,7 +42,7 @@ class SamplingWorker(EngineWorker[SamplingJob]):
         return {}
 
     def after_engine(self, ending: EngineEnding) -> EngineEnding:
-        if ending.result is not None and any(one.best_of for one in self.job.policies.all()):
+        if ending.result is not None and any(policy.best_of for policy in self.job.policies.all()):
             ending = self._take_the_best(ending)
         pair_up(project=self.job.project)
         return ending

@@ -81,9 +81,9 @@ def outlook(project: Project, *, now: datetime | None = None) -> Outlook:
 def dry_run(project: Project, *, now: datetime | None = None) -> Outlook:
     """The same, and really nothing is changed: what it took is rolled back."""
     with transaction.atomic():
-        found = outlook(project, now=now)
+        result = outlook(project, now=now)
         transaction.set_rollback(True)
-    return found
+    return result
 
 
 def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
@@ -106,7 +106,7 @@ def start_due_rounds(*, now: datetime | None = None) -> list[Round]:
 
 def _start_if_due(project: Project, now: datetime) -> list[Round]:
     seen = outlook(project, now=now)
-    words, started = seen.verdict.why, []
+    reason, started = seen.verdict.why, []
     window = _window_row(project, seen.window)
     if seen.verdict.starts and seen.verdict.trigger is not None:
         try:
@@ -114,12 +114,14 @@ def _start_if_due(project: Project, now: datetime) -> list[Round]:
                 project=project, trigger=seen.verdict.trigger, window=window
             )
         except Refused as error:
-            words = str(error)
+            reason = str(error)
             logger.info("project %s: no round: %s", project.slug, error)
         else:
             started.append(made)
     if window is not None:
-        PlanWindow.objects.filter(pk=window.pk, decided_at=None).update(decided_at=now, words=words)
+        PlanWindow.objects.filter(pk=window.pk, decided_at=None).update(
+            decided_at=now, words=reason
+        )
     return started
 
 

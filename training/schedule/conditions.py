@@ -106,13 +106,13 @@ def decide(
         ),
         _decided(rules, facts),
     ]
-    asked = [one for one in calls if one.state != "not required"]
-    heard = [one for one in asked if one.state == "met"]
+    asked = [condition for condition in calls if condition.state != "not required"]
+    heard = [condition for condition in asked if condition.state == "met"]
     calling = bool(asked) and (len(heard) == len(asked) if rules.needs_all else bool(heard))
-    barred = [one for one in bars if one.state == "not met"]
+    barred = [condition for condition in bars if condition.state == "not met"]
     conditions = [*calls, *bars]
     if calling and not barred:
-        keys = {one.key for one in heard}
+        keys = {condition.key for condition in heard}
         order: tuple[Trigger, ...] = ("plan", "pairs", "time")
         return StartDecision(True, next(key for key in order if key in keys), conditions)
     return StartDecision(False, None, conditions, _why(asked, heard, calling, barred, rules))
@@ -128,9 +128,13 @@ def _why(
     if not asked:
         return _("Rounds start only by the button.")
     if not calling:
-        missing = [one for one in asked if one not in heard] if rules.needs_all else asked
-        return " ".join(one.words for one in missing)
-    return " ".join(one.words for one in barred)
+        missing = (
+            [condition for condition in asked if condition not in heard]
+            if rules.needs_all
+            else asked
+        )
+        return " ".join(condition.words for condition in missing)
+    return " ".join(condition.words for condition in barred)
 
 
 # --- what calls for a round ---
@@ -140,10 +144,10 @@ def _pairs(rules: StartRules, facts: StartFacts) -> Condition:
     name = _("Enough new pairs")
     if not rules.after_pairs:
         return Condition("pairs", name, "not required", _("New pairs alone start nothing."))
-    words = ngettext(
+    sentence = ngettext(
         "%(new)s new pair of %(wanted)s.", "%(new)s new pairs of %(wanted)s.", facts.new_pairs
     ) % {"new": grouped(facts.new_pairs), "wanted": grouped(rules.after_pairs)}
-    return Condition("pairs", name, _state(facts.new_pairs >= rules.after_pairs), words)
+    return Condition("pairs", name, _state(facts.new_pairs >= rules.after_pairs), sentence)
 
 
 def _minutes(rules: StartRules, facts: StartFacts) -> Condition:
@@ -153,11 +157,13 @@ def _minutes(rules: StartRules, facts: StartFacts) -> Condition:
     if facts.last_started is None:
         return Condition("time", name, "met", _("There has been no round yet."))
     since = facts.now - facts.last_started
-    words = _("The last round started %(since)s minutes ago; %(wanted)s are required.") % {
+    sentence = _("The last round started %(since)s minutes ago; %(wanted)s are required.") % {
         "since": grouped(max(0, int(since.total_seconds() // 60))),
         "wanted": grouped(rules.after_minutes),
     }
-    return Condition("time", name, _state(since >= timedelta(minutes=rules.after_minutes)), words)
+    return Condition(
+        "time", name, _state(since >= timedelta(minutes=rules.after_minutes)), sentence
+    )
 
 
 def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) -> Condition:
@@ -165,10 +171,10 @@ def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) 
     if not rules.has_plan:
         return Condition("plan", name, "not required", _("There is no schedule."))
     if facts.window is None:
-        words = _("The last scheduled time has been dealt with, or none has come yet.")
-        return Condition("plan", name, "not met", words)
-    words = _("The scheduled time %(moment)s has come.") % {"moment": say(facts.window)}
-    return Condition("plan", name, "met", words)
+        sentence = _("The last scheduled time has been dealt with, or none has come yet.")
+        return Condition("plan", name, "not met", sentence)
+    sentence = _("The scheduled time %(moment)s has come.") % {"moment": say(facts.window)}
+    return Condition("plan", name, "met", sentence)
 
 
 # --- what must hold besides ---
@@ -176,40 +182,40 @@ def _plan(rules: StartRules, facts: StartFacts, say: Callable[[datetime], str]) 
 
 def _possible(facts: StartFacts) -> Condition:
     name = _("A round can start")
-    words = facts.hindrance or _("Nothing prevents it.")
-    return Condition("possible", name, _state(not facts.hindrance), words)
+    sentence = facts.hindrance or _("Nothing prevents it.")
+    return Condition("possible", name, _state(not facts.hindrance), sentence)
 
 
 def _running(facts: StartFacts) -> Condition:
     name = _("The project is not paused")
-    words = _("It is paused.") if facts.is_paused else _("It is not.")
-    return Condition("running", name, _state(not facts.is_paused), words)
+    sentence = _("It is paused.") if facts.is_paused else _("It is not.")
+    return Condition("running", name, _state(not facts.is_paused), sentence)
 
 
 def _new(facts: StartFacts) -> Condition:
     name = _("There is something new")
-    words = (
+    sentence = (
         _("There are new pairs.") if facts.new_pairs else _("No pair is new since the last round.")
     )
-    return Condition("new", name, _state(facts.new_pairs > 0), words)
+    return Condition("new", name, _state(facts.new_pairs > 0), sentence)
 
 
 def _floor(
-    key: str, name: str, floor: int | None, recent: Recent, words: str, what: str
+    key: str, name: str, floor: int | None, recent: Recent, template: str, counted: str
 ) -> Condition:
     if floor is None:
         return Condition(key, name, "not required", _("No minimum is set."))
     if not recent.is_known:
         few = _("Too few to tell: %(of)s %(what)s recently, at least %(fewest)s are needed.")
-        told = few % {"of": recent.of, "what": what, "fewest": FEWEST}
-        return Condition(key, name, "not met", told)
-    seen = words % {"right": grouped(recent.right), "of": grouped(recent.of)}
-    told = _("%(percent)s %%: %(seen)s. At least %(floor)s %% is required.") % {
+        sentence = few % {"of": recent.of, "what": counted, "fewest": FEWEST}
+        return Condition(key, name, "not met", sentence)
+    seen = template % {"right": grouped(recent.right), "of": grouped(recent.of)}
+    sentence = _("%(percent)s %%: %(seen)s. At least %(floor)s %% is required.") % {
         "percent": number_format(recent.percent, 1),
         "seen": seen,
         "floor": floor,
     }
-    return Condition(key, name, _state(recent.percent >= floor), told)
+    return Condition(key, name, _state(recent.percent >= floor), sentence)
 
 
 def _decided(rules: StartRules, facts: StartFacts) -> Condition:
@@ -217,10 +223,10 @@ def _decided(rules: StartRules, facts: StartFacts) -> Condition:
     if not rules.needs_decision:
         return Condition("decided", name, "not required", _("Not required."))
     if facts.undecided:
-        words = _("%(names)s is still to be promoted or retired.") % {
+        sentence = _("%(names)s is still to be promoted or retired.") % {
             "names": ", ".join(facts.undecided)
         }
-        return Condition("decided", name, "not met", words)
+        return Condition("decided", name, "not met", sentence)
     return Condition("decided", name, "met", _("No candidate is waiting."))
 
 

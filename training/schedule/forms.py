@@ -22,26 +22,26 @@ MOST_TIMES = 24
 def zones() -> list[str]:
     """Time zones that people know by a city, and UTC."""
     areas = ("Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/")
-    found = {name for name in available_timezones() if name.startswith((*areas, "Europe/"))}
-    found |= {name for name in available_timezones() if name.startswith(("Indian/", "Pacific/"))}
-    return ["UTC", *sorted(found | ({settings.TIME_ZONE} - {"UTC"}))]
+    names = {name for name in available_timezones() if name.startswith((*areas, "Europe/"))}
+    names |= {name for name in available_timezones() if name.startswith(("Indian/", "Pacific/"))}
+    return ["UTC", *sorted(names | ({settings.TIME_ZONE} - {"UTC"}))]
 
 
 class TimesField(forms.CharField):
     """Times of day such as ``02:00, 14:30``."""
 
     def to_python(self, value: Any) -> Any:
-        found = set()
+        times = set()
         for word in str(super().to_python(value) or "").replace(",", " ").split():
             try:
                 hour, minute = word.split(":")
-                found.add(time(int(hour), int(minute)))
+                times.add(time(int(hour), int(minute)))
             except ValueError as error:
-                words = gettext("“%(word)s” is no time of day. Write it like 02:00 or 14:30.")
-                raise forms.ValidationError(words % {"word": word}) from error
-        if len(found) > MOST_TIMES:
+                message = gettext("“%(word)s” is no time of day. Write it like 02:00 or 14:30.")
+                raise forms.ValidationError(message % {"word": word}) from error
+        if len(times) > MOST_TIMES:
             raise forms.ValidationError(gettext("At most %(n)s times a day.") % {"n": MOST_TIMES})
-        return sorted(found)
+        return sorted(times)
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]

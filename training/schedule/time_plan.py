@@ -35,7 +35,7 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         return {
             "days": list(self.days),
-            "times": [f"{one:%H:%M}" for one in self.times],
+            "times": [f"{moment:%H:%M}" for moment in self.times],
             "zone": self.zone,
         }
 
@@ -73,5 +73,7 @@ def _moments(plan: Plan, day: date) -> list[datetime]:
     if day.weekday() not in plan.days:
         return []
     zone = ZoneInfo(plan.zone)
-    local = (datetime.combine(day, one, zone) for one in plan.times)  # fold 0: the first of two
+    local = (
+        datetime.combine(day, time_of_day, zone) for time_of_day in plan.times
+    )  # fold 0: the first of two
     return sorted({moment.astimezone(UTC) for moment in local})

@@ -36,7 +36,7 @@ PRIOR = 0.5
 FEW_CLUSTERS = 8
 """With fewer raters than this a sandwich over them would be too thin to trust."""
 MOST_WEIGHT = 10.0
-"""No meeting counts more than so many times the usual one, however seldom it was served."""
+"""No meeting counts more than this many times the usual one, however rarely it was served."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,9 +199,9 @@ def _meat(scores: Floats, *clusters: Indices) -> Floats:
     statsmodels' own sandwich does not know weights that differ within a cluster.
     """
     if len(clusters) == 2:
-        one, other = clusters
-        overlap = one * (other.max() + 1) + other
-        return _meat(scores, one) + _meat(scores, other) - _meat(scores, overlap)
+        first, other = clusters
+        overlap = first * (other.max() + 1) + other
+        return _meat(scores, first) + _meat(scores, other) - _meat(scores, overlap)
     _, numbered = np.unique(clusters[0], return_inverse=True)
     sums = np.zeros((numbered.max() + 1, scores.shape[1]))
     np.add.at(sums, numbered, scores)
@@ -233,8 +233,8 @@ def inverse_propensity(cell: Indices, wanted: Floats | None = None) -> Floats:
     than the chance itself (Hirano, Imbens and Ridder 2003). Weights are cut at MOST_WEIGHT times
     their median.
     """
-    found, numbered, counts = np.unique(cell, return_inverse=True, return_counts=True)
-    target = np.ones(len(found)) if wanted is None else wanted[found]
+    values, numbered, counts = np.unique(cell, return_inverse=True, return_counts=True)
+    target = np.ones(len(values)) if wanted is None else wanted[values]
     weights = (target / counts)[numbered]
     weights = np.minimum(weights, MOST_WEIGHT * np.median(weights))
     return np.asarray(weights / weights.mean())
@@ -243,10 +243,10 @@ def inverse_propensity(cell: Indices, wanted: Floats | None = None) -> Floats:
 def linked(a: Sequence[int], b: Sequence[int]) -> list[set[int]]:
     """Groups of policies that comparisons link, however indirectly; the largest first."""
     groups: list[set[int]] = []
-    for one, other in set(zip(a, b, strict=True)):
-        touching = [group for group in groups if one in group or other in group]
+    for first, other in set(zip(a, b, strict=True)):
+        touching = [group for group in groups if first in group or other in group]
         groups = [group for group in groups if group not in touching]
-        groups.append(set().union({one, other}, *touching))
+        groups.append(set().union({first, other}, *touching))
     return sorted(groups, key=lambda group: (-len(group), min(group)))
 
 

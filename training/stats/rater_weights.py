@@ -17,7 +17,7 @@ LEAST, MOST = 0.1, 2.0
 def weights_from_gold(met: Mapping[int, tuple[int, int]]) -> dict[int, float]:
     """Weights about 1 by rater, from (right, judged); nobody where no gold was judged.
 
-    Whoever is absent has met none, and weighs 1.
+    A rater who is absent has met none, and weighs 1.
     """
     judged = sum(of for _, of in met.values())
     if not judged:

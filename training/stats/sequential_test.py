@@ -6,7 +6,7 @@ mu <= m one bets the share theta of one's capital on x being above m:
     K_n(m) = mean over theta of prod_i (1 + theta * (x_i - m) / m)
 
 If the claim is true, K never grows in expectation, so it ever reaches 1 / alpha with a chance of
-alpha at most (Ville 1939): whoever stops when it does is wrong that often, no matter when they
+alpha at most (Ville 1939): a test that stops when it does is wrong that often, no matter when you
 looked. Against mu >= m the same is played with 1 - x and 1 - m. The means that neither game has
 refuted are a confidence sequence (Waudby-Smith and Ramdas 2024, "Estimating means of bounded
 random variables by betting", section 4). The order of the observations does not matter, so they
@@ -34,7 +34,7 @@ def log_capital(tally: VoteTally, mean: float) -> float:
         for stake in STAKES
     ]
     highest = max(logs)
-    return highest + math.log(sum(math.exp(one - highest) for one in logs) / len(logs))
+    return highest + math.log(sum(math.exp(term - highest) for term in logs) / len(logs))
 
 
 def flipped(tally: VoteTally) -> VoteTally:

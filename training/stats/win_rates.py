@@ -39,8 +39,8 @@ class WinRate:
             return None
         from scipy.stats import binomtest  # slow to import, and only managers' pages need it
 
-        found = binomtest(self.wins, self.decided).proportion_ci(CONFIDENCE, method="wilson")
-        return float(found.low), float(found.high)
+        limits = binomtest(self.wins, self.decided).proportion_ci(CONFIDENCE, method="wilson")
+        return float(limits.low), float(limits.high)
 
     @property
     def verdict(self) -> str:

@@ -89,8 +89,8 @@ def local_file(name: str, sha256: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         try:
-            found = _download(name, temporary)
-            if found == sha256:
+            digest = _download(name, temporary)
+            if digest == sha256:
                 temporary.replace(place)
                 return place
         finally:
@@ -112,34 +112,34 @@ def local_adapter(path: str) -> Path:
     place = _place(name)
     if (place / MANIFEST).exists() or (not is_here(name) and store().exists(f"{name}/{MANIFEST}")):
         return local(name)
-    found = place if place.is_dir() else Path(path)
-    if not found.is_dir():
+    folder = place if place.is_dir() else Path(path)
+    if not folder.is_dir():
         raise ArtifactError(_("The adapter %(path)s is not there.") % {"path": path})
-    digest = found.name.rpartition("-")[2]
-    weights = found / ADAPTER_WEIGHTS
-    ours = found.parent == place.parent and len(digest) == 12
+    digest = folder.name.rpartition("-")[2]
+    weights = folder / ADAPTER_WEIGHTS
+    ours = folder.parent == place.parent and len(digest) == 12
     if ours and (not weights.is_file() or not _sha256(weights).startswith(digest)):
         raise ArtifactError(
             _("The adapter %(path)s is damaged: its weights are not what was published.")
-            % {"path": found}
+            % {"path": folder}
         )
-    return found
+    return folder
 
 
 def localised(config: dict[str, Any]) -> dict[str, Any]:
     """An engine's job with the paths that hold on this machine."""
-    here = dict(config)
+    local = dict(config)
     for field in ("start_adapter", "reference_adapter", "adapter"):
-        if here.get(field):
-            here[field] = str(local_adapter(here[field]))
-    if "adapters" in here:
-        here["adapters"] = {
+        if local.get(field):
+            local[field] = str(local_adapter(local[field]))
+    if "adapters" in local:
+        local["adapters"] = {
             policy: str(local_adapter(path)) if path else None
-            for policy, path in here["adapters"].items()
+            for policy, path in local["adapters"].items()
         }
-    if here.get("reference_cache"):
-        here["reference_cache"] = str(settings.REFERENCE_CACHE_DIR)
-    return here
+    if local.get("reference_cache"):
+        local["reference_cache"] = str(settings.REFERENCE_CACHE_DIR)
+    return local
 
 
 def fault(folder: Path) -> str | None:
@@ -191,8 +191,8 @@ def drop_made(run: str, folder: str) -> None:
     if not is_here(name) and store().exists(f"{name}/{MANIFEST}"):
         with store().open(f"{name}/{MANIFEST}") as file:
             files = _checked(file.read().decode("utf-8"))
-        for one in [MANIFEST, *files]:
-            store().delete(f"{name}/{one}")
+        for member in [MANIFEST, *files]:
+            store().delete(f"{name}/{member}")
     shutil.rmtree(_place(name), ignore_errors=True)
 
 
@@ -234,15 +234,15 @@ def manifest_of(folder: Path) -> dict[str, str]:
 def _checked(text: str) -> dict[str, str]:
     """The manifest that ``text`` holds; its names stay within its folder."""
     try:
-        found = json.loads(text)
+        files = json.loads(text)
     except ValueError:
         raise ValueError(_("its manifest is not readable")) from None
-    if not isinstance(found, dict) or not found:
+    if not isinstance(files, dict) or not files:
         raise ValueError(_("its manifest is empty"))
-    for name in found:
+    for name in files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(_("its manifest names files elsewhere"))
-    return found
+    return files
 
 
 def _write_manifest(folder: Path) -> None:
@@ -273,9 +273,9 @@ def _differs(folder: Path, expected: dict[str, str] | None) -> str | None:
 
 def save(path: Path, name: str) -> None:
     with path.open("rb") as file:
-        kept = store().save(name, File(file))
-    if kept != name:
-        store().delete(kept)
+        stored = store().save(name, File(file))
+    if stored != name:
+        store().delete(stored)
         raise ArtifactError(
             _("%(name)s is in the storage already, and the storage does not replace files.")
             % {"name": name}

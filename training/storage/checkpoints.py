@@ -10,8 +10,10 @@ from training.storage import artifacts
 
 def newest_checkpoint(run_dir: Path) -> str | None:
     """The newest checkpoint of a run that must be kept elsewhere; None where runs are shared."""
-    found = _checkpoints(path.name for path in run_dir.glob("checkpoint-*"))
-    return found[-1] if found and not artifacts.is_here(f"runs/{run_dir.name}") else None
+    checkpoints = _checkpoints(path.name for path in run_dir.glob("checkpoint-*"))
+    return (
+        checkpoints[-1] if checkpoints and not artifacts.is_here(f"runs/{run_dir.name}") else None
+    )
 
 
 def publish_checkpoint(run_dir: Path, checkpoint: str) -> None:
@@ -32,9 +34,9 @@ def fetch_checkpoint(run_dir: Path) -> None:
     prefix = f"runs/{run_dir.name}"
     if artifacts.is_here(prefix):
         return
-    here = _checkpoints(path.name for path in run_dir.glob("checkpoint-*"))
+    local = _checkpoints(path.name for path in run_dir.glob("checkpoint-*"))
     for name in reversed(_checkpoints(_folders(prefix))):
-        if here and _step(name) <= _step(here[-1]):
+        if local and _step(name) <= _step(local[-1]):
             return
         if artifacts.store().exists(f"{prefix}/{name}/{artifacts.MANIFEST}"):
             artifacts.fetch(f"{prefix}/{name}", run_dir / name)

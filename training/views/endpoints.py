@@ -30,13 +30,11 @@ SHOWN = 120
 def endpoints(request: MemberRequest, slug: str) -> HttpResponse:
     """All of a project's endpoints, with what they have written and cost."""
     project, membership = project_for(request, slug, manage=True)
-    found = project.endpoints.select_related("policy").annotate(
-        written=Count("policy__completions")
-    )
+    rows = project.endpoints.select_related("policy").annotate(written=Count("policy__completions"))
     context = {
         "project": project,
         "membership": membership,
-        "endpoints": found,
+        "endpoints": rows,
         "hosts": settings.ENDPOINT_HOSTS,
     }
     return render(request, "endpoints/endpoints.html", context)
@@ -61,10 +59,10 @@ def endpoint(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     return _form(request, project, get_object_or_404(Endpoint, project=project, pk=pk))
 
 
-def _form(request: MemberRequest, project: Project, found: Endpoint) -> HttpResponse:
-    is_new = found.pk is None
+def _form(request: MemberRequest, project: Project, endpoint: Endpoint) -> HttpResponse:
+    is_new = endpoint.pk is None
     data = request.POST if request.method == "POST" else None
-    form = EndpointForm(data, instance=found, project=project)
+    form = EndpointForm(data, instance=endpoint, project=project)
     if form.is_valid():
         erased = save_endpoint(
             project=project,
@@ -75,15 +73,15 @@ def _form(request: MemberRequest, project: Project, found: Endpoint) -> HttpResp
         )
         messages.success(request, gettext("Saved."))
         if erased and not form.cleaned_data.get("remove_key"):
-            words = gettext(
+            message = gettext(
                 "The key was deleted, because it was given for another host. Enter the new "
                 "host's key."
             )
-            messages.warning(request, words)
-        return redirect("endpoint", project.slug, found.pk)
+            messages.warning(request, message)
+        return redirect("endpoint", project.slug, endpoint.pk)
     context = {"project": project, "form": form, "is_new": is_new, "hosts": settings.ENDPOINT_HOSTS}
     if not is_new:
-        context["endpoint"] = get_object_or_404(Endpoint, project=project, pk=found.pk)
+        context["endpoint"] = get_object_or_404(Endpoint, project=project, pk=endpoint.pk)
     return render(request, "endpoints/endpoint.html", context)
 
 
@@ -92,9 +90,9 @@ def _form(request: MemberRequest, project: Project, found: Endpoint) -> HttpResp
 def try_endpoint(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Ask the endpoint one short question and say what came."""
     project, _ = project_for(request, slug, manage=True)
-    found = get_object_or_404(Endpoint, project=project, pk=pk)
+    endpoint = get_object_or_404(Endpoint, project=project, pk=pk)
     try:
-        trial = try_out(found)
+        trial = try_out(endpoint)
     except EndpointError as trouble:
         messages.error(request, str(trouble))
     else:
@@ -111,4 +109,4 @@ def try_endpoint(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
             messages.warning(
                 request, gettext("It answered within %(seconds)s s, with no text.") % values
             )
-    return redirect("endpoint", project.slug, found.pk)
+    return redirect("endpoint", project.slug, endpoint.pk)

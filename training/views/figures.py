@@ -36,7 +36,7 @@ DRAWN = [
 ]
 """The engine measures more; these are what the page draws and worries about."""
 STEPS_READ = 400
-"""About so many training steps of a long round are read; evaluations all are."""
+"""About this many training steps of a long round are read; evaluations all are."""
 ROWS = 12
 """Steps in the table of a figure that has no evaluations."""
 
@@ -69,7 +69,7 @@ class RoundChart:
 def curves_of(round_: Round) -> Curves:
     """What is drawn of the round's metrics, by name, each as (step, value) by step.
 
-    Of a long round every so many training steps, counted back from the newest.
+    Of a long round every n-th training step, counted back from the newest.
     """
     curves: Curves = defaultdict(list)
     drawn = round_.metrics.filter(name__in=DRAWN).order_by("step")
@@ -214,12 +214,13 @@ def _rate(value: float) -> str:
 def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[RoundChart]:
     """The same metric of two rounds over each other, on held-out pairs."""
     names = {
-        side: _("Round %(number)s") % {"number": one.number} for side, one in (("a", a), ("b", b))
+        side: _("Round %(number)s") % {"number": round_.number}
+        for side, round_ in (("a", a), ("b", b))
     }
     curves = {
         f"{side}/{name}": curve
-        for side, found in (("a", of_a), ("b", of_b))
-        for name, curve in found.items()
+        for side, side_curves in (("a", of_a), ("b", of_b))
+        for name, curve in side_curves.items()
     }
     last_step = max(a.total_steps, b.total_steps, 1)
     drawn = [
@@ -232,7 +233,7 @@ def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Rou
         _figure(
             title,
             _("On held-out pairs, by step."),
-            words,
+            label_of,
             [
                 (names["a"], "held-out round-a", f"a/held_out/{metric}"),
                 (names["b"], "round-b", f"b/held_out/{metric}"),
@@ -240,7 +241,7 @@ def compared_figures(a: Round, of_a: Curves, b: Round, of_b: Curves) -> list[Rou
             curves,
             last_step,
         )
-        for title, metric, words in drawn
+        for title, metric, label_of in drawn
     ]
 
 
@@ -254,7 +255,7 @@ def _both(metric: str) -> list[_Drawn]:
 def _figure(
     title: str,
     help: str,
-    words: Callable[[float], str],
+    label_of: Callable[[float], str],
     lines: Sequence[_Drawn],
     curves: Curves,
     last_step: int,
@@ -265,27 +266,27 @@ def _figure(
         if not curve:
             continue
         hover = _("Step %(step)s: %(value)s · %(name)s")
-        exact = words if words is _rate else _number(3)
+        exact = label_of if label_of is _rate else _number(3)
         points = [
             Point(step, y, hover % {"step": step, "value": exact(y), "name": name})
             for step, y in curve
         ]
         drawn.append(ChartLine(name, look, points))
-        first, last = words(curve[0][1]), words(curve[-1][1])
+        first, last = label_of(curve[0][1]), label_of(curve[-1][1])
         legend.append((name, look, f"{first} → {last}"))
     summary = _("%(title)s by step. %(changes)s.") % {
         "title": title,
         "changes": "; ".join(f"{name}: {change}" for name, look, change in legend),
     }
-    svg = line_chart(drawn, summary=summary, y_words=words, x_range=(0, last_step))
-    exact = words if words in (_rate, in_percent) else _number(3)
+    svg = line_chart(drawn, summary=summary, y_words=label_of, x_range=(0, last_step))
+    exact = label_of if label_of in (_rate, in_percent) else _number(3)
     present = {metric: curves[metric] for _name, _look, metric in lines if curves.get(metric)}
     key = lines[0][2].rpartition("/")[2].replace("_", "-")
     return RoundChart(title, help, svg, legend, key, _table(present, exact))
 
 
 def _table(
-    curves: Mapping[str, Sequence[tuple[int, float]]], words: Callable[[float], str]
+    curves: Mapping[str, Sequence[tuple[int, float]]], label_of: Callable[[float], str]
 ) -> list[tuple[int, list[str]]]:
     """The evaluations' steps where the figure has such, else some steps, evenly."""
     every = [{step for step, _value in curve} for curve in curves.values()]
@@ -299,7 +300,7 @@ def _table(
         steps = steps[::-1][:: max(1, -(-len(steps) // ROWS))][::-1]
     by_step = [dict(curve) for curve in curves.values()]
     return [
-        (step, [words(values[step]) if step in values else "–" for values in by_step])
+        (step, [label_of(values[step]) if step in values else "–" for values in by_step])
         for step in steps
     ]
 
@@ -309,27 +310,30 @@ def win_rate_chart(meetings: Sequence[HeadToHead]) -> SafeString:
     summary = "; ".join(
         _("round %(number)s %(share)s (%(interval)s)")
         % {
-            "number": one.round.number,
-            "share": in_percent(one.held_out.value),
-            "interval": interval_in_percent(one.held_out),
+            "number": meeting.round.number,
+            "share": in_percent(meeting.held_out.value),
+            "interval": interval_in_percent(meeting.held_out),
         }
-        for one in meetings
-        if one.held_out.decided
+        for meeting in meetings
+        if meeting.held_out.decided
     )
     return estimate_chart(
         [
             Estimates(
                 _("Held-out prompts"),
                 "wins held-out",
-                [_estimate(one, one.held_out, _("held-out prompts")) for one in meetings],
+                [
+                    _estimate(meeting, meeting.held_out, _("held-out prompts"))
+                    for meeting in meetings
+                ],
             ),
             Estimates(
                 _("All prompts"),
                 "wins everywhere",
-                [_estimate(one, one.everywhere, _("all prompts")) for one in meetings],
+                [_estimate(meeting, meeting.everywhere, _("all prompts")) for meeting in meetings],
             ),
         ],
-        labels=[_("Round %(number)s") % {"number": one.round.number} for one in meetings],
+        labels=[_("Round %(number)s") % {"number": meeting.round.number} for meeting in meetings],
         summary=_("Share of wins on held-out prompts by round: %(rounds)s.")
         % {"rounds": summary or _("none yet")},
         y_words=in_percent,
@@ -340,14 +344,14 @@ def win_rate_chart(meetings: Sequence[HeadToHead]) -> SafeString:
 def _estimate(meeting: HeadToHead, share: WinRate, where: str) -> ChartPoint | None:
     if share.value is None or share.interval is None:
         return None
-    words = ngettext(
+    label = ngettext(
         "Round %(number)s against %(opponent)s: %(share)s (%(interval)s) of %(verdicts)s verdict "
         "on %(where)s",
         "Round %(number)s against %(opponent)s: %(share)s (%(interval)s) of %(verdicts)s verdicts "
         "on %(where)s",
         share.decided,
     )
-    told = {
+    values = {
         "number": meeting.round.number,
         "opponent": meeting.opponent.slug,
         "share": in_percent(share.value),
@@ -355,7 +359,7 @@ def _estimate(meeting: HeadToHead, share: WinRate, where: str) -> ChartPoint | N
         "verdicts": grouped(share.decided),
         "where": where,
     }
-    return ChartPoint(share.value, *share.interval, words % told)
+    return ChartPoint(share.value, *share.interval, label % values)
 
 
 def _number(digits: int) -> Callable[[float], str]:

@@ -75,12 +75,12 @@ def pair_up(request: MemberRequest, slug: str) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
     made = pairing.pair_up(project=project, waits=False)
     if made:
-        words = ngettext(
+        message = ngettext(
             "%(count)s new comparison is in the queue.",
             "%(count)s new comparisons are in the queue.",
             made,
         )
-        messages.success(request, words % {"count": grouped(made)})
+        messages.success(request, message % {"count": grouped(made)})
     else:
         messages.info(request, gettext("Every completion has been compared already."))
     return redirect(project)

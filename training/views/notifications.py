@@ -32,7 +32,7 @@ def notifications(request: MemberRequest, slug: str) -> HttpResponse:
     """Everybody who is told; a new webhook's secret is shown in the answer that makes it."""
     project, membership = project_for(request, slug, manage=True)
     form = RecipientForm(request.POST if request.method == "POST" else None)
-    told: dict[str, Any] = {}
+    revealed: dict[str, Any] = {}
     if form.is_valid():
         try:
             made, secret = add_recipient(
@@ -46,12 +46,12 @@ def notifications(request: MemberRequest, slug: str) -> HttpResponse:
             form.add_error("address", str(error))
         else:
             if not secret:
-                words = gettext("%(address)s is notified from now on.")
-                messages.success(request, words % {"address": made.address})
+                message = gettext("%(address)s is notified from now on.")
+                messages.success(request, message % {"address": made.address})
                 return redirect("notifications", project.slug)
-            told = {"secret": secret, "made": made}
+            revealed = {"secret": secret, "made": made}
             form = RecipientForm()
-    return _page(request, project, membership, form, **told)
+    return _page(request, project, membership, form, **revealed)
 
 
 def _page(
@@ -59,16 +59,18 @@ def _page(
     project: Project,
     membership: Membership,
     form: RecipientForm,
-    **told: Any,
+    **extra: Any,
 ) -> HttpResponse:
     recipients = [
         {
-            "row": one,
-            "events": EventsForm(initial={"events": one.events}, auto_id=f"events-{one.pk}-%s"),
-            "told": [Event(event).label for event in one.events if event in Event.values],
-            "last": one.deliveries.first(),
+            "row": recipient,
+            "events": EventsForm(
+                initial={"events": recipient.events}, auto_id=f"events-{recipient.pk}-%s"
+            ),
+            "told": [Event(event).label for event in recipient.events if event in Event.values],
+            "last": recipient.deliveries.first(),
         }
-        for one in project.recipients.all()
+        for recipient in project.recipients.all()
     ]
     context = {
         "project": project,
@@ -77,7 +79,7 @@ def _page(
         "recipients": recipients,
         "hosts": settings.ENDPOINT_HOSTS,
         "has_mail": bool(settings.EMAIL_URL),
-        **told,
+        **extra,
     }
     return render(request, "notifications/notifications.html", context)
 
@@ -88,36 +90,38 @@ def _page(
 def change_recipient(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """One of: other events, on, off, a test message, another secret, removal."""
     project, membership = project_for(request, slug, manage=True)
-    found = get_object_or_404(Recipient, project=project, pk=pk)
+    recipient = get_object_or_404(Recipient, project=project, pk=pk)
     wish = request.POST.get("do", "")
-    values = {"address": found.address}
+    values = {"address": recipient.address}
     if wish == "events":
         form = EventsForm(request.POST)
         if not form.is_valid():
             messages.error(request, gettext("Choose at least one event, or switch it off."))
             return redirect("notifications", project.slug)
-        change_events(recipient=found, events=form.cleaned_data["events"], is_on=found.is_on)
+        change_events(
+            recipient=recipient, events=form.cleaned_data["events"], is_on=recipient.is_on
+        )
         messages.success(request, gettext("Saved."))
     elif wish in ("on", "off"):
-        change_events(recipient=found, events=found.events, is_on=wish == "on")
-        words = (
+        change_events(recipient=recipient, events=recipient.events, is_on=wish == "on")
+        message = (
             gettext("%(address)s is notified from now on.")
             if wish == "on"
             else gettext("%(address)s gets nothing until it is switched on again.")
         )
-        messages.success(request, words % values)
+        messages.success(request, message % values)
     elif wish == "test":
-        outbox.send_test(recipient=found)
-        words = gettext("A test message to %(address)s is on its way; see under deliveries.")
-        messages.success(request, words % values)
+        outbox.send_test(recipient=recipient)
+        message = gettext("A test message to %(address)s is on its way; see under deliveries.")
+        messages.success(request, message % values)
         return redirect("deliveries", project.slug)
-    elif wish == "secret" and found.kind == Recipient.Kind.WEBHOOK:
-        secret = renew_secret(recipient=found)
-        return _page(request, project, membership, RecipientForm(), secret=secret, made=found)
+    elif wish == "secret" and recipient.kind == Recipient.Kind.WEBHOOK:
+        secret = renew_secret(recipient=recipient)
+        return _page(request, project, membership, RecipientForm(), secret=secret, made=recipient)
     elif wish == "remove":
-        found.delete()
-        words = gettext("%(address)s was removed, with its list of deliveries.")
-        messages.success(request, words % values)
+        recipient.delete()
+        message = gettext("%(address)s was removed, with its list of deliveries.")
+        messages.success(request, message % values)
     else:
         return HttpResponse(gettext("Nothing to do."), status=422)
     return redirect("notifications", project.slug)
@@ -129,11 +133,11 @@ def change_recipient(request: MemberRequest, slug: str, pk: int) -> HttpResponse
 def deliveries(request: MemberRequest, slug: str) -> HttpResponse:
     """The last messages: to whom, of what, and whether they have arrived."""
     project, membership = project_for(request, slug, manage=True)
-    found = Delivery.objects.filter(recipient__project=project).select_related("recipient")
+    rows = Delivery.objects.filter(recipient__project=project).select_related("recipient")
     context = {
         "project": project,
         "membership": membership,
-        "deliveries": found.order_by("-pk")[:DELIVERIES_SHOWN],
+        "deliveries": rows.order_by("-pk")[:DELIVERIES_SHOWN],
     }
     return render(request, "notifications/deliveries.html", context)
 

@@ -59,18 +59,18 @@ def playground(request: MemberRequest, slug: str) -> HttpResponse:
 @require_GET
 def tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Both answers, side by side, and the form for the next prompt."""
-    found, context = _found(request, slug, pk)
+    shown, context = _found(request, slug, pk)
     asked = [answer.policy for answer in context["answers"]]
-    if found.is_blind:
+    if shown.is_blind:
         asked.sort(key=lambda policy: policy.pk)  # in their own order, or the form told the sides
     known = {
-        "question": found.question,
-        "system": found.system,
-        "blind": found.is_blind,
+        "question": shown.question,
+        "system": shown.system,
+        "blind": shown.is_blind,
         "first": asked[0],
         "second": asked[1],
     }
-    context["form"] = AskForm(initial=known, project=found.project)
+    context["form"] = AskForm(initial=known, project=shown.project)
     return render(request, "playground/tryout.html", context)
 
 
@@ -88,45 +88,45 @@ def tryout_live(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 def reveal_tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Show who wrote what."""
-    found, _ = _found(request, slug, pk)
-    Tryout.objects.filter(pk=found.pk).update(is_blind=False)
-    return redirect(found)
+    tryout, _ = _found(request, slug, pk)
+    Tryout.objects.filter(pk=tryout.pk).update(is_blind=False)
+    return redirect(tryout)
 
 
 @login_required
 @require_POST
 def stop_tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Ask both answers to stop where they are."""
-    found, _ = _found(request, slug, pk)
-    for answer in found.answers.all():
+    tryout, _ = _found(request, slug, pk)
+    for answer in tryout.answers.all():
         request_cancel(job=answer)
-    return redirect(found)
+    return redirect(tryout)
 
 
 @login_required
 @require_POST
 def keep_tryout(request: MemberRequest, slug: str, pk: int) -> HttpResponse:
     """Send the prompt into the project."""
-    found, _ = _found(request, slug, pk)
-    stored = tryouts.keep_prompt(tryout=found)
+    tryout, _ = _found(request, slug, pk)
+    stored = tryouts.keep_prompt(tryout=tryout)
     if not stored.new:
         messages.info(request, gettext("The project has this prompt already."))
     elif stored.held_out:
         messages.success(request, gettext("The prompt is in the project, held out from training."))
     else:
         messages.success(request, gettext("The prompt is in the project."))
-    return redirect(found)
+    return redirect(tryout)
 
 
 def _found(request: MemberRequest, slug: str, pk: int) -> tuple[Tryout, dict[str, Any]]:
     project, membership = project_for(request, slug, manage=True)
-    found = get_object_or_404(Tryout, project=project, pk=pk)
-    answers = list(found.answers.select_related("policy"))
-    return found, {
+    tryout = get_object_or_404(Tryout, project=project, pk=pk)
+    answers = list(tryout.answers.select_related("policy"))
+    return tryout, {
         "project": project,
         "membership": membership,
-        "tryout": found,
+        "tryout": tryout,
         "answers": answers,
-        "is_named": not found.is_blind,
+        "is_named": not tryout.is_blind,
         "is_busy": any(not answer.is_finished for answer in answers),
     }

@@ -18,11 +18,11 @@ from training.projects.forms import NewProjectForm
 @require_GET
 def projects(request: MemberRequest) -> HttpResponse:
     """The projects that the person is part of; a rater with one project goes straight to it."""
-    found = projects_of(request.user)
+    own = projects_of(request.user)
     may_found = request.user.has_perm("annotate.add_project")
-    if len(found) == 1 and not may_found:
-        return redirect(found[0])
-    cards = [(project, overview.counts(project)) for project in found]
+    if len(own) == 1 and not may_found:
+        return redirect(own[0])
+    cards = [(project, overview.counts(project)) for project in own]
     return render(request, "projects/projects.html", {"cards": cards, "may_found": may_found})
 
 

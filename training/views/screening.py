@@ -30,12 +30,12 @@ def screening(request: MemberRequest, slug: str) -> HttpResponse:
         form.save()
         changed = screen_anew(project=project)
         pair_up(project=project)
-        words = ngettext(
+        message = ngettext(
             "Saved. %(count)s completion is treated differently now.",
             "Saved. %(count)s completions are treated differently now.",
             changed,
         )
-        messages.success(request, words % {"count": grouped(changed)})
+        messages.success(request, message % {"count": grouped(changed)})
         return redirect("screening", project.slug)
     counts = kept_out(project)
     ticked = set(form["on"].value() or ())

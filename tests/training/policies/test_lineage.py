@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from annotate.models import Judgement, Policy, PreferencePair
+from annotate.models import Comparison, Judgement, Policy, PreferencePair, Prompt
 from tests.factories import make_policy, make_prompt
 from tests.training.voting import judge, meet
 from training.models import ChampionTerm, Gate, LoopSettings, Round, Snapshot
@@ -137,7 +137,7 @@ def test_a_gate_is_decided_by_a_button(cast, family, gate, client_of):
     page = client.get(address("policy", "round-1")).content.decode()
     assert "Undecided" in page
     assert address("promote", "round-1") in page
-    answer = client.post(address("promote", "round-1"), {"stay": "yes"})
+    answer = client.post(address("promote", "round-1"), {"stay": "yes", "sure": "yes"})
     assert answer["Location"] == address("policy", "round-1")
     gate.refresh_from_db()
     assert (gate.state, gate.decided_by) == (Gate.State.PROMOTED, cast.manager)
@@ -148,7 +148,7 @@ def test_a_gate_is_decided_by_a_button(cast, family, gate, client_of):
 
 def test_rolling_back_is_one_click(cast, family, gate, client_of):
     client = client_of(cast.manager)
-    client.post(address("promote", "round-1"))
+    client.post(address("promote", "round-1"), {"sure": "yes"})
     answer = client.post(address("roll_back"), follow=True)
     assert "base is the champion again." in answer.content.decode()
     assert ChampionTerm.objects.get(ended_at=None).policy == family[0]
@@ -185,3 +185,28 @@ def test_what_the_panel_says(cast, family, gate, client_of, wins, most, message)
     assert gates.standing(gate).waiting == 0
     page = client_of(cast.manager).get(address("policies")).content.decode()
     assert message in page
+
+
+def test_a_policy_that_nobody_has_judged_is_promoted_after_one_question(cast, family, client_of):
+    _base, first = family
+    client = client_of(cast.manager)
+    asked = client.post(address("promote", "round-1"), {"stay": "yes"})
+    assert "Nobody has judged an answer of round-1 yet." in asked.content.decode()
+    first.refresh_from_db()
+    assert first.state == Policy.State.CANDIDATE
+    comparison = Comparison.objects.filter(a__policy=first).first()
+    judge(comparison, cast.rater, "a")
+    assert client.post(address("promote", "round-1"), {"stay": "yes"}).status_code == 302
+    first.refresh_from_db()
+    assert first.state == Policy.State.CHAMPION
+
+
+def test_gold_made_of_a_pair_that_a_round_has_used_says_so(cast, family, client_of):
+    client = client_of(cast.manager)
+    pairs = PreferencePair.objects.order_by("pk")
+    Prompt.objects.update(is_held_out=False)
+    used, unused = pairs.first().comparison, pairs.last().comparison
+    Round.objects.filter(number=2).delete()
+    for comparison, is_said in ((used, True), (unused, False)):
+        page = client.get(reverse("comparison", args=["sharpen", comparison.pk])).content.decode()
+        assert ("Round 1 has trained on this pair." in page) is is_said

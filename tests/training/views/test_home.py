@@ -134,7 +134,7 @@ def test_pausing_and_resuming(cast, client_of):
 )
 def test_the_pools_buttons(cast, client_of, button, before, after):
     policy = make_policy(cast.project, "round-1", state=before)
-    client_of(cast.manager).post(reverse(button, args=["sharpen", "round-1"]))
+    client_of(cast.manager).post(reverse(button, args=["sharpen", "round-1"]), {"sure": "yes"})
     policy.refresh_from_db()
     assert policy.state == after
 

@@ -40,7 +40,7 @@ def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
     groups = by_prompt([row for row in rows if row.id not in done])
     chat = Chat(adapters.load_tokenizer(job.model))
     trees = chat.trees(
-        [(g[0].id, g[0].messages, [_said(one) for one in g], 1.0, g[0].line) for g in groups],
+        [(g[0].id, g[0].messages, [_said(answer) for answer in g], 1.0, g[0].line) for g in groups],
         job.max_length,
     )
     stop.check()
@@ -65,8 +65,8 @@ def run(job: EngineJob, run: RunDir, stop: StopRequest) -> None:
             )
         numbers = iter(values.tolist())
         for group, tree in zip(groups[start : start + GROUP], part, strict=True):
-            for one, branch in zip(group, tree.branches, strict=True):
-                line = {"id": one.id, "reward": next(numbers), "token_count": len(branch)}
+            for answer, branch in zip(group, tree.branches, strict=True):
+                line = {"id": answer.id, "reward": next(numbers), "token_count": len(branch)}
                 out.append(line)
         out.flush()
         written += sum(map(len, groups[start : start + GROUP]))

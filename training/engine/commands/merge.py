@@ -83,5 +83,5 @@ def _stored_dtype(job: MergeJob) -> torch.dtype:
     """The number format that is written."""
     if job.precision != "auto":
         return capability.compute_dtype(job.precision, torch.device("cpu"))
-    found = adapters.stored_dtype(job.model)
-    return found if found.is_floating_point else torch.float32
+    dtype = adapters.stored_dtype(job.model)
+    return dtype if dtype.is_floating_point else torch.float32

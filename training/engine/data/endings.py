@@ -16,7 +16,7 @@ class EndRule:
         self.tokens = tokens
         self.strings = [*chat.stop_strings, *stop_sequences]
         self._chat = chat
-        # A token is at least a byte, so the last so many hold a whole stop sequence.
+        # A token is at least a byte, so that many last ones hold a whole stop sequence.
         self._newest = MARGIN + max((len(stop.encode()) for stop in self.strings), default=0)
 
     def reached(self, ids: list[int]) -> bool:
@@ -32,15 +32,21 @@ class EndRule:
         for index, token in enumerate(ids):
             if token in self.tokens:
                 return self._chat.before(ids[: index + 1], self.strings), "stop"
-        kept = self._chat.before(ids, self.strings)
-        return kept, "length" if len(kept) == len(ids) else "stop"
+        before_stop = self._chat.before(ids, self.strings)
+        return before_stop, "length" if len(before_stop) == len(ids) else "stop"
 
 
 def end_tokens(base: Any, tokenizer: Any) -> set[int]:
     """The tokens that end a turn: the tokenizer's, and those of the base's generation settings."""
     ends = {tokenizer.eos_token_id} - {None}
-    told = base.generation_config.eos_token_id
-    return ends | set(told if isinstance(told, list) else [told] if told is not None else [])
+    configured = base.generation_config.eos_token_id
+    return ends | set(
+        configured
+        if isinstance(configured, list)
+        else [configured]
+        if configured is not None
+        else []
+    )
 
 
 def context_length(config: Any) -> int:

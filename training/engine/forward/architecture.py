@@ -99,7 +99,7 @@ def _rope_types(config: Any) -> set[str]:
     """All kinds of rotary angles that the model uses; Gemma 3 has one for each layer type."""
     settings = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in settings.values() if isinstance(value, dict)]
-    return {str(one.get("rope_type", "default")) for one in nested or [settings]}
+    return {str(rope.get("rope_type", "default")) for rope in nested or [settings]}
 
 
 def _probe(model: Any, shared: PackedLayout, padded: PaddedLayout) -> str | None:
@@ -107,7 +107,7 @@ def _probe(model: Any, shared: PackedLayout, padded: PaddedLayout) -> str | None
     lm = causal_lm(model)
     draw = torch.Generator().manual_seed(0)
     embeddings = (lm.get_input_embeddings(), lm.get_output_embeddings())
-    vocabulary = min(one.weight.shape[0] for one in embeddings if one is not None)
+    vocabulary = min(layer.weight.shape[0] for layer in embeddings if layer is not None)
 
     def tokens(count: int) -> list[int]:
         return list(torch.randint(0, vocabulary, (count,), generator=draw).tolist())

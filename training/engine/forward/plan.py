@@ -67,7 +67,7 @@ def plan_packed(sizes: list[int], budget: int) -> list[list[int]]:
 def share_out(sizes: list[int], parts: int) -> list[list[int]]:
     """Indices for each of ``parts`` processes, about equal in tokens; some may get none.
 
-    The largest goes first, always to whoever has least.
+    The largest goes first, always to the one that has least.
     """
     shares: list[list[int]] = [[] for _ in range(parts)]
     loads = [0] * parts

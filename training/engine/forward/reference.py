@@ -101,5 +101,5 @@ def score_with_cache(
         values = score_share(micro_batches, model, part, group, at)
         values = group.sum(values, device)
         cache.put(digests_of(part), values.tolist(), write=group.rank == 0)
-    found = [cache.get(digest) for digest in digests_of(trees)]
-    return torch.tensor(found, dtype=torch.float64), cached
+    logps = [cache.get(digest) for digest in digests_of(trees)]
+    return torch.tensor(logps, dtype=torch.float64), cached

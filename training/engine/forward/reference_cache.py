@@ -43,11 +43,11 @@ def weights_identity(base: str, config: Any) -> str:
     """What stands for a base's weights: the hub's commit, or the hash of a folder's files."""
     folder = Path(base).expanduser()
     if folder.is_dir():
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json"]:
             if path.is_file():
-                whole.update(f"{path.name} {sha256_of(path)}\n".encode())
-        return whole.hexdigest()
+                digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+        return digest.hexdigest()
     return str(getattr(config, "_commit_hash", None) or "unknown")
 
 

@@ -42,7 +42,7 @@ def load_base(
     model: Model, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False
 ) -> Any:
     """The frozen base with a head of zeros; a base that has learnt such a head keeps its own."""
-    base, found = adapters.load_classifier(
+    base, loading = adapters.load_classifier(
         AutoModelForSequenceClassification, model, dtype, device, four_bit=four_bit
     )
     head = getattr(base, HEAD, None)
@@ -53,7 +53,7 @@ def load_base(
             "Train the reward model on another base model, such as a Llama, Qwen or Mistral.",
         )
     head.to(torch.float32)
-    if f"{HEAD}.weight" in found["missing_keys"]:
+    if f"{HEAD}.weight" in loading["missing_keys"]:
         torch.nn.init.zeros_(head.weight)
     return base
 
@@ -80,11 +80,11 @@ def continue_adapter(base: Any, folder: str | Path) -> Any:
     weights = load_file(Path(folder) / ADAPTER_WEIGHTS)
     own = get_peft_model_state_dict(model, adapter_name=adapters.TRAINED)
     weights |= {name: value for name, value in own.items() if name.endswith(f"{HEAD}.weight")}
-    found = set_peft_model_state_dict(model, weights, adapter_name=adapters.TRAINED)
-    if found.unexpected_keys:
+    loading = set_peft_model_state_dict(model, weights, adapter_name=adapters.TRAINED)
+    if loading.unexpected_keys:
         raise EngineError(
             "adapter_refused",
-            f"Adapter {folder} does not fit this base model: {found.unexpected_keys[0]}",
+            f"Adapter {folder} does not fit this base model: {loading.unexpected_keys[0]}",
             "Use an adapter that was trained on the same base model.",
         )
     return model
@@ -176,18 +176,18 @@ def choose_layout(model: Any, pad_id: int) -> tuple[Layout, str | None]:
 def _telling_head(lm: Any) -> Iterator[None]:
     """Within, the head is random: one of zeros would find any two layouts alike."""
     heads = list(getattr(lm, HEAD).parameters())
-    before = [one.detach().clone() for one in heads]
+    before = [head.detach().clone() for head in heads]
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for one in heads:
-            noise = torch.randn(one.shape, generator=draw) / one.shape[-1] ** 0.5
-            one.copy_(noise.to(one.device, one.dtype))
+        for head in heads:
+            noise = torch.randn(head.shape, generator=draw) / head.shape[-1] ** 0.5
+            head.copy_(noise.to(head.device, head.dtype))
     try:
         yield
     finally:
         with torch.no_grad():
-            for one, value in zip(heads, before, strict=True):
-                one.copy_(value)
+            for head, value in zip(heads, before, strict=True):
+                head.copy_(value)
 
 
 def _segments(tree: Tree) -> list[int]:

@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 from training.engine.forward import tree_attention_cuda
 
 NAME = "whetstone_tree"
-WHOLE = 320  # a tree of up to so many tokens is one masked call: cheaper than several small ones
+WHOLE = 320  # a tree of up to this many tokens is one masked call: cheaper than several small ones
 # What models pass along that has no say in the result: caches are off, positions are in q and k.
 IRRELEVANT = {
     "position_ids",

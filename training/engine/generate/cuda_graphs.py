@@ -67,13 +67,13 @@ class DecodeGraphs:
     def __init__(
         self,
         compute: Callable[[Tensor, Tensor], Tensor],
-        kept: KvCache,
+        cache: KvCache,
         lora: MixedLora,
         capacity: int,
         device: torch.device,
         record: Callable[[DecodeStep], DecodeStep] = cuda_graph,
     ) -> None:
-        self._compute, self._kept, self._lora, self._record = compute, kept, lora, record
+        self._compute, self._kept, self._lora, self._record = compute, cache, lora, record
         self._capacity, self._device = capacity, device
         self._seen: set[GraphKey] = set()
         self._recorded: dict[GraphKey, DecodeStep] = {}

@@ -31,7 +31,7 @@ from training.engine.model.adapters import causal_lm, speaking_as
 from training.engine.runtime.memory import available_bytes
 
 PREFILL = 1024  # prompt tokens computed at once; a longer prompt comes alone
-JOIN_AT = 8  # new rows join when this part (one in so many) of the rows is free
+JOIN_AT = 8  # new rows join when one in this many rows is free
 ANSWERS_TOGETHER = 8  # rows of one prompt in the batch at the same time
 SHARE = 0.6  # of the free memory that keys and values may take
 log = logging.getLogger("engine")
@@ -387,7 +387,9 @@ def trial(model: Any, adapters: Sequence[str | None]) -> str | None:
         with torch.no_grad(), speaking_as(model, row.question.adapter):
             logits = lm(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
         logp = torch.log_softmax(logits.float(), -1)
-        theirs = sum(float(one[token]) for one, token in zip(logp, row.tokens, strict=True))
+        theirs = sum(
+            float(logps_at[token]) for logps_at, token in zip(logp, row.tokens, strict=True)
+        )
         # A sure model's log-probabilities are small, and as uncertain as the logits behind them.
         scale = max(1.0, abs(theirs), float(logits.abs().max()))
         worst = max(worst, abs(theirs - sum(row.logps)) / scale)

@@ -60,8 +60,13 @@ class Generated:
         device = next(self._model.parameters()).device
         prompts = [row.question.tokens for row in batch]
         width = max(map(len, prompts))
-        ids = [[self._pad] * (width - len(one)) + one for one in prompts]
-        mask = [[0] * (width - len(one)) + [1] * len(one) for one in prompts]
+        ids = [
+            [self._pad] * (width - len(ids_of_prompt)) + ids_of_prompt for ids_of_prompt in prompts
+        ]
+        mask = [
+            [0] * (width - len(ids_of_prompt)) + [1] * len(ids_of_prompt)
+            for ids_of_prompt in prompts
+        ]
         noise = RowNoise(self._sampling, [row.wanted.seed for row in batch], device, prompts)
         with torch.no_grad(), adapters.speaking_as(self._model, name):
             output = self._model.generate(

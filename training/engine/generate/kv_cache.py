@@ -23,7 +23,7 @@ from training.engine.forward.tree_attention import IRRELEVANT, additive, attend,
 NAME = "whetstone_kept"
 GROWTH = 1.5
 PIECE = 8  # slots at least that are computed together
-PADDING = 8  # of a larger piece, one part in so many may be padding
+PADDING = 8  # of a larger piece, one part in this many may be padding
 Int64s = np.ndarray  # of int64
 
 
@@ -38,7 +38,7 @@ class CacheLayer:
         self.moves = 0  # how often it has come to lie elsewhere
 
     def fit(self, slots: int, length: int, like: Tensor) -> Tensor:
-        """The pool, with room for so many slots of such a length; ``like`` is [., G, ., D]."""
+        """The pool, with room for that many slots of that length; ``like`` is [., G, ., D]."""
         old = self.data
         if old.shape[0] < slots or old.shape[2] < length:
             if 0 < old.shape[2] < length:
@@ -244,8 +244,8 @@ def pieces(lengths: list[int]) -> list[tuple[int, int, int]]:
     start, longest, used = 0, 0, 0
     for end, length in enumerate(lengths):
         count = end - start
-        whole = max(longest, length) * (count + 1)
-        if count >= PIECE and (whole - used - length) * PADDING > whole:
+        padded = max(longest, length) * (count + 1)
+        if count >= PIECE and (padded - used - length) * PADDING > padded:
             runs.append((start, end, longest))
             start, longest, used = end, 0, 0
         longest, used = max(longest, length), used + length

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.engine.config import Sampling
 
-LIKELIEST = 256  # top-p first looks among so many; only rows that need more are sorted whole
+LIKELIEST = 256  # top-p first looks among this many; only rows that need more are sorted whole
 NEVER = float("-inf")
 
 
@@ -93,5 +93,5 @@ def min_p(scores: Tensor, p: float) -> Tensor:
 def _least(falling: Tensor, p: float) -> Tensor:
     """The smallest share kept [B, 1] of shares that fall along each row."""
     before = falling.cumsum(-1) - falling
-    kept = (before < p).sum(-1, keepdim=True).clamp(min=1)
-    return falling.gather(-1, kept - 1)
+    count = (before < p).sum(-1, keepdim=True).clamp(min=1)
+    return falling.gather(-1, count - 1)

@@ -23,7 +23,7 @@ from training.engine.generate.logits import Shaper
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32  # as signed 32-bit numbers
-ROWS_AT_ONCE = 32  # on a CPU: so many rows of a small vocabulary stay in its cache
+ROWS_AT_ONCE = 32  # on a CPU: this many rows of a small vocabulary stay in its cache
 
 
 class Race:

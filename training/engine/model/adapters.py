@@ -80,7 +80,7 @@ def _load(
         return _shape_of(kind, model, dtype, **wanted), {"missing_keys": []}
     settings = _quantised(dtype, device) if four_bit else {}
     with _explained(model):
-        base, found = kind.from_pretrained(
+        base, loading = kind.from_pretrained(
             model.base,
             dtype=dtype,
             use_safetensors=True,
@@ -93,11 +93,11 @@ def _load(
     _without_dropout(base)
     keep_softcap(base)
     _keep_differentiable(base)
-    return (base.eval() if four_bit else base.to(device).eval()), found
+    return (base.eval() if four_bit else base.to(device).eval()), loading
 
 
 def _shape_of(kind: Any, model: Model, dtype: torch.dtype, **wanted: Any) -> Any:
-    """The base without its weights: whoever calls fills them in."""
+    """The base without its weights: the caller fills them in."""
     with _explained(model):
         config = AutoConfig.from_pretrained(model.base, **_source(model), **wanted)
         with torch.device("meta"):

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from training.engine.config import ADAPTER_WEIGHTS
 
 
-def differences(one: Path, other: Path) -> dict[str, Any]:
-    """How the weights in the folders ``one`` and ``other`` differ, bit by bit."""
-    first, second = load_file(one / ADAPTER_WEIGHTS), load_file(other / ADAPTER_WEIGHTS)
+def differences(folder: Path, other: Path) -> dict[str, Any]:
+    """How the weights in the folders ``folder`` and ``other`` differ, bit by bit."""
+    first, second = load_file(folder / ADAPTER_WEIGHTS), load_file(other / ADAPTER_WEIGHTS)
     different: list[dict[str, Any]] = []
     for name in sorted(first.keys() | second.keys()):
         a, b = first.get(name), second.get(name)

@@ -59,7 +59,9 @@ class MixedLora:
         self._masks: dict[Signature, Tensor | None] = {}
         self._stacked: dict[tuple[str, ...], dict[int, Stack]] = {}  # by who is active
         self._in_place: dict[tuple[Signature, int], Tensor] = {}  # masks that stay where they are
-        self._rows_in_place: dict[int, list[str | None]] = {}  # whom those of so many rows are for
+        self._rows_in_place: dict[
+            int, list[str | None]
+        ] = {}  # whose rows they are, by number of rows
         self._is_in_place = False
         self.version = 0  # raised when stacked weights are given up
         for module in self._layers:
@@ -114,22 +116,22 @@ class MixedLora:
     def _weights(self, layer: Any, x: Tensor) -> Stack:
         """Of the active adapters: names and ranks, A [in, ranks] and scaled B [ranks, out]."""
         stacked = self._stacked.setdefault(self.active, {})
-        kept = stacked.get(id(layer))
-        if kept is None:
+        entry = stacked.get(id(layer))
+        if entry is None:
             mine = [name for name in self.active if name in layer.lora_A]
             a = [layer.lora_A[name].weight for name in mine]
             b = [layer.lora_B[name].weight * layer.scaling[name] for name in mine]
-            signature = tuple((name, len(one)) for name, one in zip(mine, a, strict=True))
+            signature = tuple((name, len(matrix)) for name, matrix in zip(mine, a, strict=True))
             if mine:
-                kept = (
+                entry = (
                     signature,
                     torch.cat(a).to(x.dtype).T.contiguous(),
                     torch.cat(b, 1).to(x.dtype).T.contiguous(),
                 )
             else:
-                kept = ((), x, x)
-            stacked[id(layer)] = kept
-        return kept
+                entry = ((), x, x)
+            stacked[id(layer)] = entry
+        return entry
 
     def _mask(self, signature: Signature, x: Tensor) -> Tensor | None:
         """[B, 1, ranks], 1 where the row owns the rank; None where all rows own all of them."""

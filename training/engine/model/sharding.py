@@ -61,8 +61,8 @@ def shard(model: Any, device: torch.device, group: Group) -> int:
         fully_shard(layer, mesh=mesh, ignored_params=trained)
     # The decoder is what is called; it holds the layers together and has nothing to spread.
     spread = {p for layer in layers for p in layer.parameters()}
-    whole = {p for p in decoder.parameters() if p not in spread}
-    fully_shard(decoder, mesh=mesh, ignored_params=whole | trained)
+    unsharded = {p for p in decoder.parameters() if p not in spread}
+    fully_shard(decoder, mesh=mesh, ignored_params=unsharded | trained)
     _fill(model, read, device, group)
     _fill_buffers(model, buffers, device, group)
     lm.tie_weights()

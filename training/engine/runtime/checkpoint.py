@@ -103,8 +103,8 @@ def kept_steps(run_dir: Path) -> list[int]:
 
 def _steps(run_dir: Path) -> list[tuple[int, Path]]:
     """All checkpoint folders, newest first."""
-    found = []
+    checkpoints = []
     for path in run_dir.glob("checkpoint-*"):
         if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
-            found.append((int(match[1]), path))
-    return sorted(found, reverse=True)
+            checkpoints.append((int(match[1]), path))
+    return sorted(checkpoints, reverse=True)

@@ -77,17 +77,17 @@ def take_run_dir(folder: Path, token: int | None, stop: StopRequest) -> int:
 def _read(handle: int) -> dict[str, Any]:
     """What the holder left in the lock; empty where it has not written it yet."""
     try:
-        found = json.loads(os.pread(handle, 4096, 0))
+        holder = json.loads(os.pread(handle, 4096, 0))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _signal(holder: dict[str, Any], *numbers: int) -> None:
     """Send the signals if the holder is on this machine and still the process that it was."""
     pid = holder.get("pid")
-    here = {name: holder.get(name) for name in _machine()} == _machine()
-    if not isinstance(pid, int) or not here or _started(pid) != holder.get("started"):
+    is_this_machine = {name: holder.get(name) for name in _machine()} == _machine()
+    if not isinstance(pid, int) or not is_this_machine or _started(pid) != holder.get("started"):
         return
     for number in numbers:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -135,7 +135,7 @@ class Device:
     The lock on ``path`` is the device. Who waits for it holds a ticket, a locked file in the
     folder ``PATH.queue``, and only the oldest ticket tries the lock: work that comes again and
     again, such as short sampling jobs, goes to the end of the queue each time. A ticket whose
-    owner died is not locked any more, and is removed by whoever looks.
+    owner died is not locked any more, and is removed by the next process that looks.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the machine is that the engine runs on, for whoever plans the next job.
+"""What the machine is that the engine runs on, for planning the next job.
 
 ``python -m training.engine.runtime.machine FOLDER`` writes it down and does nothing else.
 """

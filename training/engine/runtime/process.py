@@ -79,8 +79,8 @@ def _watch(parent: int) -> None:
 def obey_lease(lease: Path, seconds: float) -> None:
     """End when the file ``lease`` has not been touched for ``seconds``.
 
-    Whoever started this process touches it as long as it may go on. A supervisor that was stopped
-    or hangs may have been replaced, perhaps on another machine: its engine must be gone by then.
+    Its starter touches it as long as this process may go on. A supervisor that was stopped or
+    hangs may have been replaced, perhaps on another machine: its engine must be gone by then.
     """
     watch = threading.Thread(
         target=_watch_lease, args=(lease, seconds), name="lease watch", daemon=True

@@ -34,9 +34,9 @@ class Group:
         """What ``compute`` gives, worked out by the first process alone."""
         if self.world == 1:
             return compute()
-        found = [compute() if self.rank == 0 else None]
-        dist.broadcast_object_list(found, src=0)
-        return found[0]
+        result = [compute() if self.rank == 0 else None]
+        dist.broadcast_object_list(result, src=0)
+        return result[0]
 
     def all(self, value: Any) -> list[Any]:
         """Every process's ``value``, by rank."""
@@ -79,12 +79,12 @@ class Group:
 
 def _check_devices() -> None:
     """Raise EngineError where more processes were launched here than there are GPUs."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and here > gpus:
+    if torch.cuda.is_available() and launched > gpus:
         raise EngineError(
             "not_available",
-            f"{here} processes were launched here, for {gpus} GPU{'s' if gpus > 1 else ''}",
+            f"{launched} processes were launched here, for {gpus} GPU{'s' if gpus > 1 else ''}",
             f"Launch at most {gpus} on this machine (--num_processes): two on one GPU only share "
             "its memory.",
         )

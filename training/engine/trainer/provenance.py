@@ -47,11 +47,11 @@ def check_expected(inputs: dict[str, str | None], run: RunDir) -> None:
     if not path.exists():
         return
     expected = json.loads(path.read_text(encoding="utf-8"))
-    for name, words in WORDS.items():
+    for name, description in WORDS.items():
         if name in expected and expected[name] != inputs[name]:
             raise EngineError(
                 "other_inputs",
-                f"{words} are not what they were: SHA-256 {inputs[name]}, expected "
+                f"{description} are not what they were: SHA-256 {inputs[name]}, expected "
                 f"{expected[name]}",
                 "Nothing was trained. Bring back what the first run had.",
             )
@@ -66,7 +66,7 @@ def provenance(
 
 
 def this_part(device: torch.device, processes: int) -> dict[str, Any]:
-    """What computes from here on; ``code`` is what whoever started this process says it is."""
+    """What computes from here on; ``code`` is what the starting process says it is."""
     return {
         "code": os.environ.get("WHETSTONE_CODE_VERSION", "unknown"),
         "libraries": {
@@ -89,13 +89,13 @@ def parts_of(checkpoint: Path | None) -> list[dict[str, Any]]:
     """What has computed ``checkpoint``, in order; nothing where there is none."""
     if checkpoint is None or not (checkpoint / PARTS).exists():
         return []
-    found = json.loads((checkpoint / PARTS).read_text(encoding="utf-8"))
-    return list(found["parts"])
+    state = json.loads((checkpoint / PARTS).read_text(encoding="utf-8"))
+    return list(state["parts"])
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What computed it, as far as numbers depend on it."""
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "device": device.type,
         "platform": platform.platform(),
         "cpu": _cpu(),
@@ -104,8 +104,8 @@ def hardware(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        found["gpus"] = names
-    return found
+        report["gpus"] = names
+    return report
 
 
 def _cpu() -> str:

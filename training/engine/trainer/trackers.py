@@ -47,8 +47,8 @@ class Tracker(Protocol):
 class EventFiles:
     """``tensorboard/train`` and its siblings: one chart shows a metric of all splits.
 
-    A run that goes on begins its files anew, from the metrics recorded so far, so no step comes
-    twice whoever reads them.
+    A run that goes on begins its files again, from the metrics recorded so far, so that no step
+    comes twice.
     """
 
     def __init__(self, run: RunDir) -> None:
@@ -125,17 +125,21 @@ class Mlflow:
         )
 
         self._client = MlflowClient()
-        kept = self._path / "mlflow-id"
-        if kept.exists():
-            self._id = kept.read_text(encoding="utf-8").strip()
+        id_file = self._path / "mlflow-id"
+        if id_file.exists():
+            self._id = id_file.read_text(encoding="utf-8").strip()
             self._client.update_run(self._id, status="RUNNING")
             return
         name = _project()
-        found = self._client.get_experiment_by_name(name)
-        experiment = found.experiment_id if found else self._client.create_experiment(name)
+        experiment_found = self._client.get_experiment_by_name(name)
+        experiment = (
+            experiment_found.experiment_id
+            if experiment_found
+            else self._client.create_experiment(name)
+        )
         made = self._client.create_run(experiment, run_name=_run_name(self._path))
         self._id = made.info.run_id
-        kept.write_text(self._id + "\n", encoding="utf-8")
+        id_file.write_text(self._id + "\n", encoding="utf-8")
         for key, value in flat(job_to_dict(self._job)).items():
             self._client.log_param(self._id, key, str(value)[:500])
 
@@ -262,7 +266,7 @@ class Tracking:
 
 def wished(run: RunDir, job: EngineJob) -> dict[str, Callable[[], Tracker]]:
     """The trackers that WHETSTONE_TRACKERS names; what is not known or not there is told."""
-    found: dict[str, Callable[[], Tracker]] = {}
+    makers: dict[str, Callable[[], Tracker]] = {}
     for name in filter(
         None, (n.strip() for n in os.environ.get("WHETSTONE_TRACKERS", "").split(","))
     ):
@@ -277,8 +281,8 @@ def wished(run: RunDir, job: EngineJob) -> dict[str, Callable[[], Tracker]]:
             )
         else:
             maker: Callable[[RunDir, EngineJob], Tracker] = Wandb if name == "wandb" else Mlflow
-            found[name] = lambda maker=maker: maker(run, job)  # type: ignore[misc]
-    return found
+            makers[name] = lambda maker=maker: maker(run, job)  # type: ignore[misc]
+    return makers
 
 
 def _project() -> str:

@@ -111,11 +111,11 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        found = checkpoint.newest(self.run_dir.path)
-        if found:
-            log.info("going on from %s", found.name)
-            self._resume(found)
-        self.parts_before = [one for one in parts_of(found) if one != self.part]
+        newest = checkpoint.newest(self.run_dir.path)
+        if newest:
+            log.info("going on from %s", newest.name)
+            self._resume(newest)
+        self.parts_before = [part for part in parts_of(newest) if part != self.part]
         self.patience.recall(self.step)
         self._train()
         self._return_to_best()
@@ -239,10 +239,10 @@ class Trainer:
         logp = self.layout.logps(self.model, part)
         return self.objective.terms(logp, examples.reference(indices, logp.device), part), part
 
-    def _not_finite(self, what: str) -> EngineError:
+    def _not_finite(self, quantity: str) -> EngineError:
         return EngineError(
             "not_finite",
-            f"{what} at step {self.step + 1}",
+            f"{quantity} at step {self.step + 1}",
             "Lower optimisation.learning_rate, or look for broken pairs; the last checkpoint is "
             "kept as it was.",
         )
@@ -294,9 +294,9 @@ class Trainer:
 
     def _keep_rows(self, rows: dict[str, pairs_seen.HeldOutPair]) -> None:
         """What this evaluation says of every pair, from all processes, in the file's order."""
-        found = {key: row for part in self.group.all(rows) for key, row in part.items()}
-        if found and self.run_dir.writes:
-            in_order = [found[tree.id] for tree in self.held_out.trees if tree.id in found]
+        by_id = {key: row for part in self.group.all(rows) for key, row in part.items()}
+        if by_id and self.run_dir.writes:
+            in_order = [by_id[tree.id] for tree in self.held_out.trees if tree.id in by_id]
             pairs_seen.write(self.run_dir.path, in_order)
 
     # -- checkpoints ---------------------------------------------------------------------
@@ -334,7 +334,7 @@ class Trainer:
         try:
             states = _load(folder / self._random_state_file)
         except (OSError, pickle.UnpicklingError) as error:  # of an earlier version, say
-            log.warning("%s: dropout's noise starts anew: %s", folder.name, error)
+            log.warning("%s: dropout's noise starts again: %s", folder.name, error)
             return
         torch.set_rng_state(states["cpu"])
         if torch.cuda.is_available() and states.get("cuda") is not None:

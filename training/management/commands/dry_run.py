@@ -23,16 +23,16 @@ class Command(BaseCommand):
         parser.add_argument("--project", required=True, help="the project's short name")
 
     def handle(self, *, project: str, **_options: Any) -> None:
-        found = Project.objects.filter(slug=project).first()
-        if found is None:
+        named = Project.objects.filter(slug=project).first()
+        if named is None:
             raise CommandError(_("There is no project %(name)s.") % {"name": project})
-        seen = auto_start.dry_run(found)
+        seen = auto_start.dry_run(named)
         self.stdout.write(outlook_words(seen))
         self.stdout.write("")
-        for one in seen.verdict.conditions:
-            line = f"{STATES[one.state]} {one.name}: {one.words}"
+        for condition in seen.verdict.conditions:
+            line = f"{STATES[condition.state]} {condition.name}: {condition.words}"
             self.stdout.write(textwrap.fill(line, 96, subsequent_indent="  "))
         if seen.next_window is not None:
-            words = _("Next scheduled time: %(moment)s.")
+            message = _("Next scheduled time: %(moment)s.")
             self.stdout.write("")
-            self.stdout.write(words % {"moment": moment_words(seen.next_window, seen.zone)})
+            self.stdout.write(message % {"moment": moment_words(seen.next_window, seen.zone)})

@@ -32,21 +32,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        found = self._round(options["round"])
-        for words in warnings_before(found):
-            self.stdout.write(f"Note: {words}")
+        round_ = self._round(options["round"])
+        for warning in warnings_before(round_):
+            self.stdout.write(f"Note: {warning}")
         settings.RUNS_DIR.mkdir(parents=True, exist_ok=True)
         folder = options["out"] or Path(tempfile.mkdtemp(prefix="again-", dir=settings.RUNS_DIR))
-        said = ""
+        last_phase = ""
 
         def tell(progress: EngineProgress) -> None:
-            nonlocal said
-            if progress.phase != said and options["verbosity"] > 0:
-                said = progress.phase
-                self.stdout.write(f"  {said}")
+            nonlocal last_phase
+            if progress.phase != last_phase and options["verbosity"] > 0:
+                last_phase = progress.phase
+                self.stdout.write(f"  {last_phase}")
 
         try:
-            comparison = run_again(round_=found, run_dir=folder.resolve(), tell=tell)
+            comparison = run_again(round_=round_, run_dir=folder.resolve(), tell=tell)
         except ReproduceError as error:
             raise CommandError(str(error)) from error
         finally:
@@ -55,8 +55,8 @@ class Command(BaseCommand):
         for line in lines(comparison):
             self.stdout.write(line)
         if not comparison.is_equal:
-            raise CommandError(f"{found} of {found.project} was not reproduced exactly.")
-        self.stdout.write(f"{found} of {found.project} was reproduced.".capitalize())
+            raise CommandError(f"{round_} of {round_.project} was not reproduced exactly.")
+        self.stdout.write(f"{round_} of {round_.project} was reproduced.".capitalize())
 
     def _round(self, name: str) -> Round:
         slug, slash, number = name.rpartition("/")
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         if not number.isdigit():
             raise CommandError(f"{name!r} is no round: name it as PROJECT/NUMBER, such as demo/3.")
         wanted = {"project__slug": slug, "number": number} if slash else {"pk": number}
-        found = rounds.filter(**wanted).first()
-        if found is None:
+        round_ = rounds.filter(**wanted).first()
+        if round_ is None:
             raise CommandError(f"There is no round {name}.")
-        return found
+        return round_

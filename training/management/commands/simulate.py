@@ -121,11 +121,11 @@ class Command(BaseCommand):
         self._wait(lambda: _written(project), f"the answers of round {made.number}'s policy")
         return made.policy
 
-    def _wait(self, ready: Any, what: str) -> None:
+    def _wait(self, ready: Any, awaited: str) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
         while not ready():
             if time.monotonic() > until:
-                raise CommandError(f"Gave up waiting for {what}.")
+                raise CommandError(f"Gave up waiting for {awaited}.")
             time.sleep(1)
 
     def _measure(self, number: int, policy: Policy, base: Policy) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class RoundForm(forms.Form):
         self.choice("kind").choices = Round.Kind.choices
         self.choice("start").choices = [
             *BASE_CHOICES.choices,
-            *((one.slug, one.slug) for one in startable),
+            *((policy.slug, policy.slug) for policy in startable),
         ]
         slugs = Policy.objects.filter(project=project).order_by("pk").values_list("slug", flat=True)
         self.choice("policies").choices = [(slug, slug) for slug in slugs]
@@ -194,16 +194,16 @@ class RoundForm(forms.Form):
         elif not self.machine.is_gpu:
             field.help_text = _("The worker that ran last has none: one process trains on its CPU.")
         else:
-            words = _("One training process each. The worker that ran last has %(n)s.")
-            field.help_text = words % {"n": self.machine.devices}
+            help_text = _("One training process each. The worker that ran last has %(n)s.")
+            field.help_text = help_text % {"n": self.machine.devices}
 
     def clean_processes(self) -> int:
         wanted: int = self.cleaned_data["processes"]
         if settings.LAUNCHER or self.machine is None or wanted == 1:
             return wanted
         if wanted > max(1, self.machine.devices):
-            words = gettext("The worker that ran last has %(n)s: choose no more.")
-            raise forms.ValidationError(words % {"n": max(1, self.machine.devices)})
+            message = gettext("The worker that ran last has %(n)s: choose no more.")
+            raise forms.ValidationError(message % {"n": max(1, self.machine.devices)})
         return wanted
 
     def clean(self) -> dict[str, Any]:
@@ -235,9 +235,9 @@ class RoundForm(forms.Form):
         try:
             job_from_dict({**overrides, "kind": kind, "model": {"base": "any"}})
         except ConfigError as error:
-            place, _colon, words = str(error).partition(": ")
+            place, _colon, reason = str(error).partition(": ")
             name = PLACES.get(place)
-            self.add_error(name, words if name else str(error))
+            self.add_error(name, reason if name else str(error))
 
     def untouched(self) -> QueryDict:
         """What a browser would send if nothing were changed."""
@@ -252,26 +252,26 @@ class RoundForm(forms.Form):
 
     def recipe(self) -> Recipe:
         """What a valid form asks for."""
-        given = self.cleaned_data
-        recent = given["pairs_from"] == "recent"
+        data = self.cleaned_data
+        recent = data["pairs_from"] == "recent"
         return Recipe(
-            kind=given["kind"],
-            start=given["start"],
-            reference=given["reference"],
+            kind=data["kind"],
+            start=data["start"],
+            reference=data["reference"],
             selection=PairSelection(
-                half_life=given["half_life"] or None,
-                half_life_unit=given["half_life_unit"] if given["half_life"] else "rounds",
-                last_rounds=given["last_rounds"] if recent else None,
-                replay_share=(given["replay_percent"] or 0) / 100 if recent else 0.0,
-                tags=tuple(word.strip() for word in given["tags"].split(",") if word.strip()),
-                min_agreement=(given["min_agreement"] or 0) / 100,
-                since=given["since"],
-                until=given["until"],
-                policies=tuple(given["policies"]),
+                half_life=data["half_life"] or None,
+                half_life_unit=data["half_life_unit"] if data["half_life"] else "rounds",
+                last_rounds=data["last_rounds"] if recent else None,
+                replay_share=(data["replay_percent"] or 0) / 100 if recent else 0.0,
+                tags=tuple(word.strip() for word in data["tags"].split(",") if word.strip()),
+                min_agreement=(data["min_agreement"] or 0) / 100,
+                since=data["since"],
+                until=data["until"],
+                policies=tuple(data["policies"]),
             ),
             settings=self.settings,
-            processes=1 if settings.LAUNCHER else given["processes"],
-            seed=given["seed"],
+            processes=1 if settings.LAUNCHER else data["processes"],
+            seed=data["seed"],
         )
 
     def groups(self) -> list[dict[str, Any]]:
@@ -365,23 +365,23 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def overrides_of(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def overrides_of(data: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values as fields of a job: those that are not the engine's defaults, and
     ``others`` that the form does not have."""
     overrides: dict[str, Any] = copy.deepcopy(dict(others))
     for setting in SETTINGS:
-        setting.put(given[setting.name], overrides)
+        setting.put(data[setting.name], overrides)
     return overrides
 
 
 def beyond(overrides: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Those of a project's settings that the form has no field for."""
-    found: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     for name, value in overrides.items():
         place = f"{path}{name}"
         if isinstance(value, dict):
             if inner := beyond(value, f"{place}."):
-                found[name] = inner
+                extra[name] = inner
         elif place not in PLACES:
-            found[name] = value
-    return found
+            extra[name] = value
+    return extra

@@ -117,7 +117,7 @@ PRESETS = (
 
 def preset(slug: str) -> Preset:
     """The preset of that name, or the project's own."""
-    return next((one for one in PRESETS if one.slug == slug), PRESETS[0])
+    return next((candidate for candidate in PRESETS if candidate.slug == slug), PRESETS[0])
 
 
 def _rounded(value: float) -> float:

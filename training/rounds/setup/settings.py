@@ -71,22 +71,22 @@ class RoundSetting:
 
     def field(self) -> forms.Field:
         """The form's field, with the limits that a number has on both sides."""
-        words: dict[str, Any] = {"label": self.label, "help_text": self.help}
+        options: dict[str, Any] = {"label": self.label, "help_text": self.help}
         usual = reduce(operator.getitem, self.place.split("."), USUAL)
         if self.choices:
-            return forms.ChoiceField(**words, choices=self.choices)
+            return forms.ChoiceField(**options, choices=self.choices)
         if isinstance(usual, bool):
-            return forms.BooleanField(**words, required=False)
+            return forms.BooleanField(**options, required=False)
         if isinstance(usual, str):
             quiet = {"spellcheck": "false", "autocapitalize": "none"}
-            return forms.CharField(**words, max_length=500, widget=forms.TextInput(attrs=quiet))
+            return forms.CharField(**options, max_length=500, widget=forms.TextInput(attrs=quiet))
         scale = 100 if self.is_percent else 1
         most = self.bounds.cap if self.bounds.cap is not None else self.bounds.high
-        words["min_value"] = scale * (self.bounds.low or 0)
-        words["max_value"] = None if most is None else scale * most
+        options["min_value"] = scale * (self.bounds.low or 0)
+        options["max_value"] = None if most is None else scale * most
         if isinstance(usual, int):
-            return forms.IntegerField(**words)
-        return forms.FloatField(**words, widget=PlainNumber(attrs={"step": "any"}))
+            return forms.IntegerField(**options)
+        return forms.FloatField(**options, widget=PlainNumber(attrs={"step": "any"}))
 
 
 def plain(number: float) -> float | int:

@@ -51,12 +51,12 @@ RESULTS = [Comparison.Result.TIE, Comparison.Result.BOTH_BAD, Comparison.Result.
 def snapshot(request: MemberRequest, slug: str, sha256: str) -> FileResponse:
     """The very bytes that a round trained on."""
     project, _ = project_for(request, slug, manage=True)
-    found = get_object_or_404(Snapshot, project=project, sha256=sha256)
+    frozen = get_object_or_404(Snapshot, project=project, sha256=sha256)
     try:
-        file = found.file.open("rb")
+        file = frozen.file.open("rb")
     except OSError as error:
         raise Http404("The snapshot's file is no longer in the data folder.") from error
-    name = f"{project.slug}-{found.sha256[:12]}.jsonl"
+    name = f"{project.slug}-{frozen.sha256[:12]}.jsonl"
     return FileResponse(
         file, as_attachment=True, filename=name, content_type="application/jsonl; charset=utf-8"
     )

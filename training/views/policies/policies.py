@@ -55,17 +55,17 @@ def policy_page(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
     ``before`` is the number of the last pair seen of those behind it.
     """
     project, membership = project_for(request, slug, manage=True)
-    found = get_object_or_404(Policy, project=project, slug=policy)
-    pairs = pairs_behind(found).select_related("comparison__prompt").order_by("-pk")
+    row = get_object_or_404(Policy, project=project, slug=policy)
+    pairs = pairs_behind(row).select_related("comparison__prompt").order_by("-pk")
     before = request.GET.get("before", "")
     if before.isdecimal():
         pairs = pairs.filter(pk__lt=int(before))
     shown = list(pairs[: PAIRS_SHOWN + 1])
-    lineage = lineage_of(found)
+    lineage = lineage_of(row)
     context = {
         "project": project,
         "membership": membership,
-        "policy": found,
+        "policy": row,
         "lineage": lineage,
         "standings": [
             _standing(gates.standing(gate)) for gate in lineage.gates if gate.state == "open"
@@ -82,7 +82,18 @@ def policy_page(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
 @login_required
 @require_POST
 def promote(request: MemberRequest, slug: str, policy: str) -> HttpResponse:
-    """Make a policy the champion."""
+    """Make a policy the champion. For one whose answers nobody has judged, ask first."""
+    if "sure" not in request.POST:
+        project, membership = project_for(request, slug, manage=True)
+        row = get_object_or_404(Policy, project=project, slug=policy)
+        if not pool.is_judged(row):
+            context = {
+                "project": project,
+                "membership": membership,
+                "policy": row,
+                "stay": request.POST.get("stay", ""),
+            }
+            return render(request, "policies/promote.html", context)
     return _change(request, slug, policy, gates.promote, gettext("%(name)s is the champion now."))
 
 
@@ -120,24 +131,24 @@ def roll_back(request: MemberRequest, slug: str) -> HttpResponse:
     except Refused as error:
         messages.error(request, str(error))
     else:
-        words = gettext("%(name)s is the champion again.")
-        messages.success(request, words % {"name": champion.slug})
+        message = gettext("%(name)s is the champion again.")
+        messages.success(request, message % {"name": champion.slug})
     return redirect("policies", project.slug)
 
 
 def _change(
-    request: MemberRequest, slug: str, policy: str, change: Callable[..., None], words: str
+    request: MemberRequest, slug: str, policy: str, change: Callable[..., None], message: str
 ) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
-    found = get_object_or_404(Policy, project=project, slug=policy)
+    row = get_object_or_404(Policy, project=project, slug=policy)
     try:
-        change(policy=found, by=request.user)
+        change(policy=row, by=request.user)
     except Refused as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, words % {"name": found.slug})
+        messages.success(request, message % {"name": row.slug})
     if request.POST.get("stay"):
-        return redirect("policy", project.slug, found.slug)
+        return redirect("policy", project.slug, row.slug)
     return redirect(project)
 
 
@@ -163,38 +174,38 @@ def _is_automatic(project: Project) -> bool:
 
 def _standing(stands: GateStanding) -> dict[str, Any]:
     """A gate as its panel shows it: on a scale of 160 pixels, with a verdict in words."""
-    found = stands.evidence
+    evidence = stands.evidence
     return {
         "stands": stands,
         "gate": stands.gate,
-        "low": f"{160 * found.low:.1f}",
-        "high": f"{160 * found.high:.1f}",
-        "value": f"{160 * found.share:.1f}",
-        "interval": f"{in_percent(found.low)} – {in_percent(found.high)}",
+        "low": f"{160 * evidence.low:.1f}",
+        "high": f"{160 * evidence.high:.1f}",
+        "value": f"{160 * evidence.share:.1f}",
+        "interval": f"{in_percent(evidence.low)} – {in_percent(evidence.high)}",
         "words": _verdict(stands),
     }
 
 
 def _verdict(stands: GateStanding) -> str:
-    found = stands.evidence
+    evidence = stands.evidence
     names = {"candidate": stands.gate.candidate.slug, "champion": stands.gate.champion.slug}
-    if found.verdict == "promote" and stands.objections:
-        words = gettext(
+    if evidence.verdict == "promote" and stands.objections:
+        message = gettext(
             "%(candidate)s has proved better in the votes, but a check blocks it. You decide."
         )
-    elif found.verdict == "promote":
-        words = gettext("%(candidate)s has proved better than %(champion)s.")
-    elif found.is_cut_short:
-        words = gettext(
+    elif evidence.verdict == "promote":
+        message = gettext("%(candidate)s has proved better than %(champion)s.")
+    elif evidence.is_cut_short:
+        message = gettext(
             "%(candidate)s has not proved better within the number of comparisons allowed."
         )
-    elif found.verdict == "reject":
-        words = gettext("%(candidate)s has proved worse than %(champion)s.")
+    elif evidence.verdict == "reject":
+        message = gettext("%(candidate)s has proved worse than %(champion)s.")
     elif stands.has_run_dry:
-        words = gettext(
+        message = gettext(
             "Undecided, and no comparison is left. More held-out prompts would bring more; or "
             "you decide."
         )
     else:
-        words = gettext("Undecided so far; raters continue.")
-    return words % names
+        message = gettext("Undecided so far; raters continue.")
+    return message % names

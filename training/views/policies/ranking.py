@@ -39,26 +39,29 @@ SHADES = 5
 def ranking(request: MemberRequest, slug: str) -> HttpResponse:
     """Who is better than whom, and how sure that is."""
     project, membership = project_for(request, slug, manage=True)
-    found = _asked_for(request, project)
+    shown = _asked_for(request, project)
     context = {
         "project": project,
         "membership": membership,
-        "ranking": found,
-        "rows": _rows(found),
-        "even": _place(0, *_ends(found)),
+        "ranking": shown,
+        "rows": _rows(shown),
+        "even": _place(0, *_ends(shown)),
         "bar": BAR,
-        "matrix": _matrix(found),
-        "trend": _trend(found),
-        "trend_legend": _lines(found),
+        "matrix": _matrix(shown),
+        "trend": _trend(shown),
+        "trend_legend": _lines(shown),
         "tags": [
             (
                 row,
-                [None if one is None else (points(one.value), _margin(one)) for one in row.points],
+                [
+                    None if estimate is None else (points(estimate.value), _margin(estimate))
+                    for estimate in row.points
+                ],
             )
-            for row in found.tags
+            for row in shown.tags
         ],
         "query": request.GET.urlencode(),
-        "said": _said(found),
+        "said": _said(shown),
     }
     return render(request, "policies/ranking.html", context)
 
@@ -69,25 +72,25 @@ def ranking(request: MemberRequest, slug: str) -> HttpResponse:
 def ranking_csv(request: MemberRequest, slug: str) -> HttpResponse:
     """A line a policy, the best first."""
     project, _membership = project_for(request, slug, manage=True)
-    found = _asked_for(request, project)
+    shown = _asked_for(request, project)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-ranking.csv"'
     lines = csv.writer(response)
     head = ["place", "policy", "state", "points", "low", "high", "wins", "losses", "ties"]
     lines.writerow([*head, "against", "length_controlled"])
-    for one in found.rated:
-        numbers = (one.points.value, one.points.low, one.points.high)
+    for row in shown.rated:
+        numbers = (row.points.value, row.points.low, row.points.high)
         lines.writerow(
             [
-                one.place,
-                harmless(one.slug),
-                one.state,
+                row.place,
+                harmless(row.slug),
+                row.state,
                 *(f"{number:.2f}" for number in numbers),
-                one.share.wins,
-                one.share.losses,
-                one.share.undecided,
-                harmless(found.against or "mean"),
-                "yes" if found.length_controlled else "no",
+                row.share.wins,
+                row.share.losses,
+                row.share.undecided,
+                harmless(shown.against or "mean"),
+                "yes" if shown.length_controlled else "no",
             ]
         )
     return response
@@ -99,47 +102,47 @@ def ranking_csv(request: MemberRequest, slug: str) -> HttpResponse:
 def ranking_json(request: MemberRequest, slug: str) -> JsonResponse:
     """All figures of the page. Points are logits times ``points_per_logit``."""
     project, _membership = project_for(request, slug, manage=True)
-    found = _asked_for(request, project)
-    slugs = [one.slug for one in found.rated]
+    shown = _asked_for(request, project)
+    slugs = [item.slug for item in shown.rated]
     return JsonResponse(
         {
             "project": project.slug,
-            "made_at": found.made_at.isoformat(),
-            "votes": found.votes,
-            "raters": found.raters,
-            "against": found.against,
-            "length_controlled": found.length_controlled,
-            "clustered_by": "rater and prompt" if found.clustered_by_rater else "prompt",
+            "made_at": shown.made_at.isoformat(),
+            "votes": shown.votes,
+            "raters": shown.raters,
+            "against": shown.against,
+            "length_controlled": shown.length_controlled,
+            "clustered_by": "rater and prompt" if shown.clustered_by_rater else "prompt",
             "confidence": 0.95,
             "points_per_logit": POINTS,
             "policies": [
                 {
-                    "place": one.place,
-                    "policy": one.slug,
-                    "state": one.state,
-                    "points": _plain(one.points),
-                    "wins": one.share.wins,
-                    "losses": one.share.losses,
-                    "ties": one.share.undecided,
-                    "chance_against_champion": one.versus_champion,
+                    "place": item.place,
+                    "policy": item.slug,
+                    "state": item.state,
+                    "points": _plain(item.points),
+                    "wins": item.share.wins,
+                    "losses": item.share.losses,
+                    "ties": item.share.undecided,
+                    "chance_against_champion": item.versus_champion,
                 }
-                for one in found.rated
+                for item in shown.rated
             ],
-            "unlinked": found.unlinked,
-            "left_side": _plain(found.left),
-            "twice_as_long": _plain(found.twice),
-            "ties": found.tied,
+            "unlinked": shown.unlinked,
+            "left_side": _plain(shown.left),
+            "twice_as_long": _plain(shown.twice),
+            "ties": shown.tied,
             "matrix": [
                 {"policy": row, "against": column, **dataclasses.asdict(share)}
-                for row, shares in zip(slugs, found.matrix, strict=True)
+                for row, shares in zip(slugs, shown.matrix, strict=True)
                 for column, share in zip(slugs, shares, strict=True)
                 if share is not None
             ],
             "trend": {
-                "against": found.trend_against,
+                "against": shown.trend_against,
                 "moments": [
-                    {"votes": one.votes, "at": one.at.isoformat(), "points": one.points}
-                    for one in found.trend
+                    {"votes": item.votes, "at": item.at.isoformat(), "points": item.points}
+                    for item in shown.trend
                 ],
             },
             "tags": [
@@ -147,12 +150,12 @@ def ranking_json(request: MemberRequest, slug: str) -> JsonResponse:
                     "tag": row.tag,
                     "votes": row.votes,
                     "points": {
-                        name: _plain(one)
-                        for name, one in zip(slugs, row.points, strict=True)
-                        if one is not None
+                        name: _plain(item)
+                        for name, item in zip(slugs, row.points, strict=True)
+                        if item is not None
                     },
                 }
-                for row in found.tags
+                for row in shown.tags
             ],
         }
     )
@@ -177,8 +180,8 @@ def harmless(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def _plain(one: Estimated | None) -> dict[str, float] | None:
-    return None if one is None else dataclasses.asdict(one)
+def _plain(estimate: Estimated | None) -> dict[str, float] | None:
+    return None if estimate is None else dataclasses.asdict(estimate)
 
 
 # --- the page ---
@@ -197,9 +200,9 @@ class RankingRow:
     ends: str
 
 
-def _ends(found: Ranking) -> tuple[float, float]:
-    low = min([one.points.low for one in found.rated] + [-50])
-    high = max([one.points.high for one in found.rated] + [50])
+def _ends(ranking: Ranking) -> tuple[float, float]:
+    low = min([row.points.low for row in ranking.rated] + [-50])
+    high = max([row.points.high for row in ranking.rated] + [50])
     return max(low, -800), min(high, 800)
 
 
@@ -208,30 +211,30 @@ def _place(value: float, low: float, high: float) -> str:
     return f"{BAR * (min(max(value, low), high) - low) / (high - low):.1f}"
 
 
-def _rows(found: Ranking) -> list[RankingRow]:
-    low, high = _ends(found)
+def _rows(ranking: Ranking) -> list[RankingRow]:
+    low, high = _ends(ranking)
     return [
         RankingRow(
-            rated=one,
-            points=points(one.points.value),
-            low=points(one.points.low),
-            high=points(one.points.high),
-            at=_place(one.points.value, low, high),
-            begins=_place(one.points.low, low, high),
-            ends=_place(one.points.high, low, high),
+            rated=rated,
+            points=points(rated.points.value),
+            low=points(rated.points.low),
+            high=points(rated.points.high),
+            at=_place(rated.points.value, low, high),
+            begins=_place(rated.points.low, low, high),
+            ends=_place(rated.points.high, low, high),
         )
-        for one in found.rated
+        for rated in ranking.rated
     ]
 
 
-def _margin(one: Estimated) -> str:
-    return f"±{(one.high - one.low) / 2:.0f}"
+def _margin(estimate: Estimated) -> str:
+    return f"±{(estimate.high - estimate.low) / 2:.0f}"
 
 
-def _matrix(found: Ranking) -> list[tuple[Rated, list[dict[str, Any] | None]]]:
+def _matrix(ranking: Ranking) -> list[tuple[Rated, list[dict[str, Any] | None]]]:
     return [
-        (one, [None if share is None else _cell(share) for share in shares])
-        for one, shares in zip(found.rated, found.matrix, strict=True)
+        (rated, [None if share is None else _cell(share) for share in shares])
+        for rated, shares in zip(ranking.rated, ranking.matrix, strict=True)
     ]
 
 
@@ -244,19 +247,25 @@ def _cell(share: WinRate) -> dict[str, Any]:
     return {"words": in_percent(share.value), "shade": shade, "share": share}
 
 
-def _lines(found: Ranking) -> list[tuple[str, str]]:
+def _lines(ranking: Ranking) -> list[tuple[str, str]]:
     """The policies whose lines are drawn, with their looks: the champion's stands out."""
-    drawn = {slug for moment in found.trend for slug in moment.points}
-    chosen = [one for one in found.rated if one.slug in drawn and one.slug != found.trend_against]
-    chosen = sorted(chosen, key=lambda one: one.state != Policy.State.CHAMPION)[:MOST_LINES]
+    drawn = {slug for moment in ranking.trend for slug in moment.points}
+    chosen = [
+        rated
+        for rated in ranking.rated
+        if rated.slug in drawn and rated.slug != ranking.trend_against
+    ]
+    chosen = sorted(chosen, key=lambda rated: rated.state != Policy.State.CHAMPION)[:MOST_LINES]
     looks = []
-    for number, one in enumerate(chosen):
-        is_champion = one.state == Policy.State.CHAMPION
-        looks.append((one.slug, "points champion-line" if is_champion else f"points line-{number}"))
+    for number, rated in enumerate(chosen):
+        is_champion = rated.state == Policy.State.CHAMPION
+        looks.append(
+            (rated.slug, "points champion-line" if is_champion else f"points line-{number}")
+        )
     return looks
 
 
-def _trend(found: Ranking) -> SafeString:
+def _trend(ranking: Ranking) -> SafeString:
     hover = _("%(policy)s after %(votes)s votes: %(points)s")
     lines = [
         ChartLine(
@@ -273,36 +282,36 @@ def _trend(found: Ranking) -> SafeString:
                         "points": points(moment.points[slug]),
                     },
                 )
-                for moment in found.trend
+                for moment in ranking.trend
                 if slug in moment.points
             ],
         )
-        for slug, look in _lines(found)
+        for slug, look in _lines(ranking)
     ]
     lasts = [f"{line.name} {points(line.points[-1].y)}" for line in lines if line.points]
     summary = _("Points against %(policy)s after more and more votes. In the end: %(points)s.")
     return line_chart(
         lines,
-        summary=summary % {"policy": found.trend_against, "points": ", ".join(lasts)},
+        summary=summary % {"policy": ranking.trend_against, "points": ", ".join(lasts)},
         y_words=points,
-        x_range=(0, found.trend[-1].votes if found.trend else 1),
+        x_range=(0, ranking.trend[-1].votes if ranking.trend else 1),
     )
 
 
-def _said(found: Ranking) -> str:
+def _said(ranking: Ranking) -> str:
     """How sure the first place is, in a sentence; empty where nobody is rated."""
-    if not found.rated:
+    if not ranking.rated:
         return ""
-    first = found.rated[0]
-    sharing = [one for one in found.rated[1:] if one.place == 1]
+    first = ranking.rated[0]
+    sharing = [rated for rated in ranking.rated[1:] if rated.place == 1]
     if not sharing:
         return _("%(policy)s is better than every other policy.") % {"policy": first.slug}
-    words = ngettext(
+    message = ngettext(
         "%(policy)s is ahead, but %(count)s other policy may be as good.",
         "%(policy)s is ahead, but %(count)s other policies may be as good.",
         len(sharing),
     )
-    return words % {"policy": first.slug, "count": grouped(len(sharing))}
+    return message % {"policy": first.slug, "count": grouped(len(sharing))}
 
 
 def trusted(project: Project) -> dict[int, float]:

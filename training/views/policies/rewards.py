@@ -63,7 +63,7 @@ def rewards(request: MemberRequest, slug: str) -> HttpResponse:
         "project": project,
         "membership": membership,
         "scorer": scorer,
-        "scorers": [(one, name_of(one)) for one in scorers(project)[:SCORERS_SHOWN]],
+        "scorers": [(choice, name_of(choice)) for choice in scorers(project)[:SCORERS_SHOWN]],
         "training": _training(project),
     }
     if scorer is not None:
@@ -166,7 +166,7 @@ def rewards_csv(request: MemberRequest, slug: str) -> HttpResponse:
         lines.writerow(
             [pk, comparison, prompt, split]
             + [f"{number:.6g}" for number in numbers]
-            + [harmless(one) for one in slugs]
+            + [harmless(heading) for heading in slugs]
         )
     return response
 
@@ -180,7 +180,7 @@ def rewards_json(request: MemberRequest, slug: str) -> JsonResponse:
     scorer = _asked_for(request, project)
     if scorer is None:
         raise Http404
-    found = agreement(scored_pairs.told(project, scorer))
+    figures = agreement(scored_pairs.told(project, scorer))
     champion, opinions = judging.opinions(project, scorer)
     return JsonResponse(
         {
@@ -190,14 +190,14 @@ def rewards_json(request: MemberRequest, slug: str) -> JsonResponse:
             "scored": Score.objects.filter(round=scorer).count(),
             "confidence": 0.95,
             "agreement": {
-                "all": _plain(found.everywhere),
-                "held_out": _plain(found.held_out),
-                "trained_on": _plain(found.trained_on),
-                "neither": _plain(found.neither),
-                "tags": {tag: _plain(share) for tag, share in found.tags},
+                "all": _plain(figures.everywhere),
+                "held_out": _plain(figures.held_out),
+                "trained_on": _plain(figures.trained_on),
+                "neither": _plain(figures.neither),
+                "tags": {tag: _plain(share) for tag, share in figures.tags},
             },
             "calibration": {
-                "held_out": found.steps_held_out,
+                "held_out": figures.steps_held_out,
                 "steps": [
                     {
                         "from": step.low,
@@ -205,26 +205,26 @@ def rewards_json(request: MemberRequest, slug: str) -> JsonResponse:
                         "expected": step.expected,
                         **_plain(step.share),
                     }
-                    for step in found.steps
+                    for step in figures.steps
                 ],
-                "log_loss": found.surprise,
-                "error": found.off_by,
+                "log_loss": figures.surprise,
+                "error": figures.off_by,
             },
             "side_by_side": [
-                {"round": one.scorer.number, "name": one.name, **_plain(one.share)}
-                for one in _beside(project, scorer)
+                {"round": row.scorer.number, "name": row.name, **_plain(row.share)}
+                for row in _beside(project, scorer)
             ],
             "expected_wins": {
                 "against": champion.slug if champion else None,
                 "policies": [
                     {
-                        "policy": one.policy.slug,
-                        "value": one.value,
-                        "low": one.low,
-                        "high": one.high,
-                        "prompts": one.prompts,
+                        "policy": row.policy.slug,
+                        "value": row.value,
+                        "low": row.low,
+                        "high": row.high,
+                        "prompts": row.prompts,
                     }
-                    for one in opinions
+                    for row in opinions
                 ],
             },
         }
@@ -236,9 +236,9 @@ def rewards_json(request: MemberRequest, slug: str) -> JsonResponse:
 def reward_adapter(request: MemberRequest, slug: str, number: int) -> StreamingHttpResponse:
     """The reward model's adapter with its head, as a tar that peft loads once it is unpacked."""
     project, _membership = project_for(request, slug, manage=True)
-    found = get_object_or_404(project.rounds.exclude(reward_adapter=""), number=number)
+    round_ = get_object_or_404(project.rounds.exclude(reward_adapter=""), number=number)
     try:
-        members = members_of(local_adapter(found.reward_adapter), f"{slug}-reward-{number}", {})
+        members = members_of(local_adapter(round_.reward_adapter), f"{slug}-reward-{number}", {})
     except (ArtifactError, FileNotFoundError) as error:
         raise Http404(_("The files are no longer in the data folder.")) from error
     return tar_response(members, f"{slug}-reward-{number}")
@@ -279,7 +279,7 @@ def _live(scorer: Round) -> dict[str, Any]:
 
 
 def _figures(request: MemberRequest, project: Project, scorer: Round) -> dict[str, Any]:
-    found = agreement(scored_pairs.told(project, scorer))
+    figures = agreement(scored_pairs.told(project, scorer))
     pairs = _pairs(request, project, scorer).select_related(
         "comparison__prompt", "chosen__policy", "rejected__policy"
     )
@@ -291,10 +291,10 @@ def _figures(request: MemberRequest, project: Project, scorer: Round) -> dict[st
     query.pop("page", None)
     return {
         "name": name_of(scorer),
-        "agreement": found,
-        "groups": _groups(found),
-        "chart": calibration_chart(found),
-        "steps": found.steps,
+        "agreement": figures,
+        "groups": _groups(figures),
+        "chart": calibration_chart(figures),
+        "steps": figures.steps,
         "beside": _beside(project, scorer),
         "page": page,
         "rows": [_row(pair, votes.get(pair.comparison_id)) for pair in shown],
@@ -311,11 +311,11 @@ def _figures(request: MemberRequest, project: Project, scorer: Round) -> dict[st
     }
 
 
-def _groups(found: RewardAgreement) -> list[tuple[str, WinRate]]:
+def _groups(figures: RewardAgreement) -> list[tuple[str, WinRate]]:
     named = [
-        (_("Held-out pairs"), found.held_out),
-        (_("Pairs it was trained on"), found.trained_on),
-        (_("Pairs since then, or left out"), found.neither),
+        (_("Held-out pairs"), figures.held_out),
+        (_("Pairs it was trained on"), figures.trained_on),
+        (_("Pairs since then, or left out"), figures.neither),
     ]
     return [(name, share) for name, share in named if share.decided + share.undecided]
 
@@ -354,22 +354,24 @@ def _training(project: Project) -> dict[str, Any]:
     }
 
 
-def calibration_chart(found: RewardAgreement) -> SafeString:
+def calibration_chart(figures: RewardAgreement) -> SafeString:
     """How often raters preferred what the scorer did, by how sure it was."""
-    said = "; ".join(
+    sentences = "; ".join(
         _("%(expected)s expected, %(share)s found")
         % {"expected": in_percent(step.expected), "share": in_percent(step.share.value)}
-        for step in found.steps
+        for step in figures.steps
         if step.expected is not None
     )
     return estimate_chart(
         [
-            Estimates(_("Raters"), "wins held-out", [_found(step) for step in found.steps]),
-            Estimates(_("Expected"), "wins everywhere", [_expected(step) for step in found.steps]),
+            Estimates(_("Raters"), "wins held-out", [_found(step) for step in figures.steps]),
+            Estimates(
+                _("Expected"), "wins everywhere", [_expected(step) for step in figures.steps]
+            ),
         ],
-        labels=[f"{100 * step.low:.0f}–{in_percent(step.high)}" for step in found.steps],
+        labels=[f"{100 * step.low:.0f}–{in_percent(step.high)}" for step in figures.steps],
         summary=_("How often raters preferred the answer with the higher reward: %(said)s.")
-        % {"said": said or _("nothing yet")},
+        % {"said": sentences or _("nothing yet")},
         y_words=in_percent,
         y_labels=[0, 0.25, 0.5, 0.75, 1],
     )
@@ -378,24 +380,24 @@ def calibration_chart(found: RewardAgreement) -> SafeString:
 def _found(step: CalibrationStep) -> ChartPoint | None:
     if step.share.value is None or step.share.interval is None:
         return None
-    words = ngettext(
+    label = ngettext(
         "%(share)s (%(interval)s) of %(count)s pair",
         "%(share)s (%(interval)s) of %(count)s pairs",
         step.share.decided,
     )
-    told = {
+    values = {
         "share": in_percent(step.share.value),
         "interval": interval_in_percent(step.share),
         "count": grouped(step.share.decided),
     }
-    return ChartPoint(step.share.value, *step.share.interval, words % told)
+    return ChartPoint(step.share.value, *step.share.interval, label % values)
 
 
 def _expected(step: CalibrationStep) -> ChartPoint | None:
     if step.expected is None:
         return None
-    words = _("%(share)s expected") % {"share": in_percent(step.expected)}
-    return ChartPoint(step.expected, step.expected, step.expected, words)
+    label = _("%(share)s expected") % {"share": in_percent(step.expected)}
+    return ChartPoint(step.expected, step.expected, step.expected, label)
 
 
 def _plain(share: WinRate) -> dict[str, Any]:

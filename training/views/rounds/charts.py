@@ -69,12 +69,12 @@ def line_chart(
 
     ``summary`` says in words what the chart shows, for those who do not see it.
     """
-    kept = []
+    drawn = []
     for line in lines:
         points = thinned([point for point in line.points if math.isfinite(point.y)])
         if points:
-            kept.append(dataclasses.replace(line, points=points))
-    if not kept:
+            drawn.append(dataclasses.replace(line, points=points))
+    if not drawn:
         return SafeString("")
     drawing = pygal.XY(
         **_shape(width=480, height=220, y_words=y_words),
@@ -83,10 +83,10 @@ def line_chart(
         max_scale=5,
         x_value_formatter="{:g}".format,
     )
-    for line in kept:
+    for line in drawn:
         drawing.add(line.name, [(point.x, point.y) for point in line.points])
     return _finish(
-        drawing, summary, [(line.look, [point.words for point in line.points]) for line in kept]
+        drawing, summary, [(line.look, [point.words for point in line.points]) for line in drawn]
     )
 
 
@@ -99,8 +99,8 @@ def estimate_chart(
     y_labels: Sequence[float],
 ) -> SafeString:
     """An ``<svg>`` of estimates with their intervals, one column a label; empty without any."""
-    kept = [row for row in rows if any(row.estimates)]
-    if not kept:
+    drawn = [row for row in rows if any(row.estimates)]
+    if not drawn:
         return SafeString("")
     drawing = pygal.Line(
         **_shape(width=600, height=270, y_words=y_words),
@@ -108,10 +108,12 @@ def estimate_chart(
         y_labels=list(y_labels),
         range=(min(y_labels), max(y_labels)),
     )
-    for row in kept:
+    for row in drawn:
         drawing.add(row.name, [None, *map(_with_interval, row.estimates), None])
     return _finish(
-        drawing, summary, [(row.look, [one.words for one in row.estimates if one]) for row in kept]
+        drawing,
+        summary,
+        [(row.look, [point.words for point in row.estimates if point]) for row in drawn],
     )
 
 
@@ -139,17 +141,17 @@ def _shape(*, width: int, height: int, y_words: Callable[[float], str]) -> dict[
     }
 
 
-def _with_interval(one: ChartPoint | None) -> dict[str, Any] | None:
-    if one is None:
+def _with_interval(point: ChartPoint | None) -> dict[str, Any] | None:
+    if point is None:
         return None
-    return {"value": one.y, "ci": {"low": one.low, "high": one.high}}
+    return {"value": point.y, "ci": {"low": point.low, "high": point.high}}
 
 
 def _finish(drawing: Any, summary: str, looks: Sequence[tuple[str, Sequence[str]]]) -> SafeString:
     root = drawing.render_tree()
     _clean(root)
-    for index, (look, words) in enumerate(looks):
-        _dress(root, index, look, words)
+    for index, (look, labels) in enumerate(looks):
+        _dress(root, index, look, labels)
     root.set("class", "chart")
     root.set("role", "img")
     root.set("aria-label", summary)
@@ -167,14 +169,14 @@ def _clean(node: Any) -> None:
         node.attrib.pop(attribute, None)
 
 
-def _dress(root: Any, index: int, look: str, words: Sequence[str]) -> None:
+def _dress(root: Any, index: int, look: str, labels: Sequence[str]) -> None:
     """Give a drawn row its look, and every dot its words."""
     for group in root.iter():
         if f"serie-{index}" not in (group.get("class") or "").split():
             continue
         group.set("class", f"series {look}")
         dots = [node for node in group.iter() if _name(node) == "circle"]
-        for dot, text in zip(dots, words, strict=False):
+        for dot, text in zip(dots, labels, strict=False):
             dot.set("class", "dot")
             etree.SubElement(dot, "title").text = text
 

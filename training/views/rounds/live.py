@@ -22,7 +22,7 @@ from training.rounds.pausing import can_be_resumed
 from training.views.figures import RoundChart
 
 SHOWN_STEPS = 200
-"""About so many places a chart has for steps."""
+"""About how many places a chart has for steps."""
 PARTS = ("live", "progress", "controls", "concerns", "charts", "samples", "log")
 
 
@@ -41,8 +41,8 @@ class Sample:
 def samples_of(round_: Round) -> list[Sample]:
     """What the engine wrote to the round's fixed prompts, by place."""
     by_place: dict[int, list[RoundSample]] = {}
-    for one in round_.samples.order_by("place", "step"):
-        by_place.setdefault(one.place, []).append(one)
+    for sample in round_.samples.order_by("place", "step"):
+        by_place.setdefault(sample.place, []).append(sample)
     return [
         Sample(
             place=place,
@@ -59,7 +59,7 @@ def samples_of(round_: Round) -> list[Sample]:
 def versions(round_: Round, words_of_concerns: list[str]) -> dict[str, str]:
     """What each part of the page looks like now, as a short word that changes with it.
 
-    Charts are drawn anew at an evaluation and where the drawing can show it: drawing all of them
+    Charts are drawn again at an evaluation and where the drawing can show it: drawing all of them
     costs a few tenths of a second, and many may be watching.
     """
     newest = round_.metrics.aggregate(
@@ -104,13 +104,13 @@ def changed_parts(
 def shown(round_: Round, figures: list[RoundChart]) -> list[RoundChart]:
     """The figures with values; while a round runs, all that its kind will have."""
     if round_.is_finished:
-        return [one for one in figures if one.svg]
+        return [figure for figure in figures if figure.svg]
     absent: set[str] = set()
     if round_.config.get("kind", "dpo") != "dpo":
         absent |= {"reward-accuracy", "reward-margin"}
     if not (round_.config.get("watch") or {}).get("answers"):
         absent |= {"kl", "tokens"}
-    return [one for one in figures if one.svg or one.key not in absent]
+    return [figure for figure in figures if figure.svg or figure.key not in absent]
 
 
 def controls(round_: Round) -> dict[str, Any]:

@@ -44,13 +44,13 @@ SUFFIX = ".tar"
 def report(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Everything that a succeeded round comes to, to be read, printed and taken along."""
     project, membership = project_for(request, slug, manage=True)
-    found = _succeeded(project, number)
+    round_ = _succeeded(project, number)
     context = {
-        **_taken_along(found),
+        **_taken_along(round_),
         "project": project,
         "membership": membership,
-        "report": report_of(found),
-        "settings": flat(found.config).items(),
+        "report": report_of(round_),
+        "settings": flat(round_.config).items(),
     }
     return render(request, "exports/report.html", context)
 
@@ -102,8 +102,8 @@ def compare(request: MemberRequest, slug: str) -> HttpResponse:
 def download_adapter(request: MemberRequest, slug: str, number: int) -> StreamingHttpResponse:
     """The adapter with its card, as a tar archive."""
     project, _ = project_for(request, slug, manage=True)
-    found = _succeeded(project, number)
-    return _archive(found, _adapter_of(found), "adapter")
+    round_ = _succeeded(project, number)
+    return _archive(round_, _adapter_of(round_), "adapter")
 
 
 @login_required
@@ -111,8 +111,8 @@ def download_adapter(request: MemberRequest, slug: str, number: int) -> Streamin
 def download_merged(request: MemberRequest, slug: str, number: int) -> StreamingHttpResponse:
     """The merged model with its card, as a tar archive."""
     project, _ = project_for(request, slug, manage=True)
-    found = _succeeded(project, number)
-    return _archive(found, _merged_of(found), "merged")
+    round_ = _succeeded(project, number)
+    return _archive(round_, _merged_of(round_), "merged")
 
 
 @login_required
@@ -126,14 +126,14 @@ def model_card(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-def _archive(found: Round, folder: Path | None, what: str) -> StreamingHttpResponse:
+def _archive(round_: Round, folder: Path | None, part: str) -> StreamingHttpResponse:
     from training.exports.model_card import CARD, card_of
 
-    top = f"{found.project.slug}-round-{found.number}{'-merged' if what == 'merged' else ''}"
+    top = f"{round_.project.slug}-round-{round_.number}{'-merged' if part == 'merged' else ''}"
     try:
         if folder is None:
             raise FileNotFoundError
-        card = card_of(found, what="merged" if what == "merged" else "adapter")
+        card = card_of(round_, what="merged" if part == "merged" else "adapter")
         members = members_of(folder, top, {CARD: card})
     except FileNotFoundError as error:
         raise Http404(gettext("The files are no longer in the data folder.")) from error
@@ -153,8 +153,8 @@ def tar_response(members: list[Member], name: str) -> StreamingHttpResponse:
 def merge(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Queue the merging of the adapter into its base."""
 
-    def act(found: Round) -> None:
-        start_merge(round_=found, requested_by=request.user)
+    def act(round_: Round) -> None:
+        start_merge(round_=round_, requested_by=request.user)
 
     return _do(request, slug, number, act)
 
@@ -164,8 +164,8 @@ def merge(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 def cancel_merge(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Ask a merge to stop."""
 
-    def act(found: Round) -> None:
-        running = newest_merge(found)
+    def act(round_: Round) -> None:
+        running = newest_merge(round_)
         if running is not None and not running.is_finished:
             request_cancel(job=running)
 
@@ -177,10 +177,10 @@ def cancel_merge(request: MemberRequest, slug: str, number: int) -> HttpResponse
 def unmerge(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Delete the merged model's files; it can be made again."""
 
-    def act(found: Round) -> None:
-        freed = remove_merged(round_=found)
-        words = gettext("The merged model was removed; %(size)s are free again.")
-        messages.success(request, words % {"size": filesizeformat(freed)})
+    def act(round_: Round) -> None:
+        freed = remove_merged(round_=round_)
+        message = gettext("The merged model was removed; %(size)s are free again.")
+        messages.success(request, message % {"size": filesizeformat(freed)})
 
     return _do(request, slug, number, act)
 
@@ -192,11 +192,11 @@ def push(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Queue a push to the hub."""
     what = request.POST.get("what", "")
 
-    def act(found: Round) -> None:
+    def act(round_: Round) -> None:
         if what not in HubPush.What.values:
             raise Refused(gettext("Nothing to do."))
         start_push(
-            round_=found,
+            round_=round_,
             what=what,
             repo=request.POST.get("repo", "")[:200],
             is_private=request.POST.get("public") != "yes",
@@ -211,34 +211,34 @@ def _do(
     request: MemberRequest, slug: str, number: int, act: Callable[[Round], None]
 ) -> HttpResponse:
     project, _ = project_for(request, slug, manage=True)
-    found = _succeeded(project, number)
+    round_ = _succeeded(project, number)
     try:
-        act(found)
+        act(round_)
     except Refused as error:
         messages.error(request, str(error))
     return redirect(f"{reverse('report', args=[project.slug, number])}#take")
 
 
-def _taken_along(found: Round) -> dict[str, Any]:
-    merged = newest_merge(found)
-    kept = merge_kept(found)
-    pushes = list(found.pushes.all()[:PUSHES_SHOWN])
+def _taken_along(round_: Round) -> dict[str, Any]:
+    merged = newest_merge(round_)
+    kept_merge = merge_kept(round_)
+    pushes = list(round_.pushes.all()[:PUSHES_SHOWN])
     busy = (merged is not None and not merged.is_finished) or any(
-        not one.is_finished for one in pushes
+        not push_.is_finished for push_ in pushes
     )
-    policy = found.policy
+    policy = round_.policy
     adapter = Path(policy.adapter_path) if policy else None
     lines: list[Lines] = []
     if policy is not None:
         lines.append(with_peft(policy.adapter_path, policy.base_model))
-    if kept is not None:
-        folder = str(Path(kept.run_dir) / FOLDER)
+    if kept_merge is not None:
+        folder = str(Path(kept_merge.run_dir) / FOLDER)
         lines += [with_transformers(folder), with_vllm(folder)]
     return {
-        "round": found,
+        "round": round_,
         "merge": merged,
-        "merged": kept,
-        "merged_bytes": kept.result.get("bytes") if kept else None,
+        "merged": kept_merge,
+        "merged_bytes": kept_merge.result.get("bytes") if kept_merge else None,
         "adapter_bytes": _bytes_in(adapter) if adapter and adapter.is_dir() else None,
         "pushes": pushes,
         "is_busy": busy,
@@ -248,18 +248,18 @@ def _taken_along(found: Round) -> dict[str, Any]:
     }
 
 
-def _adapter_of(found: Round) -> Path | None:
+def _adapter_of(round_: Round) -> Path | None:
     """Its folder, whole, on this machine, from wherever it is kept."""
     try:
-        return artifacts.local_adapter(found.policy.adapter_path) if found.policy else None
+        return artifacts.local_adapter(round_.policy.adapter_path) if round_.policy else None
     except artifacts.ArtifactError:
         return None
 
 
-def _merged_of(found: Round) -> Path | None:
-    kept = merge_kept(found)
+def _merged_of(round_: Round) -> Path | None:
+    merge_ = merge_kept(round_)
     try:
-        return artifacts.local_made(kept.run, FOLDER) if kept else None
+        return artifacts.local_made(merge_.run, FOLDER) if merge_ else None
     except artifacts.ArtifactError:
         return None
 
@@ -269,10 +269,10 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _succeeded(project: Project, number: int) -> Round:
-    found = _round(project, number)
-    if found.state != Round.State.SUCCEEDED or found.policy is None:  # as of a reward model
+    round_ = _round(project, number)
+    if round_.state != Round.State.SUCCEEDED or round_.policy is None:  # as of a reward model
         raise Http404(gettext("Only a round that has succeeded has a report."))
-    return found
+    return round_
 
 
 def _round(project: Project, number: int) -> Round:

@@ -38,11 +38,11 @@ from training.views.rounds import live
 def rounds(request: MemberRequest, slug: str) -> HttpResponse:
     """All rounds of the project, and what the next one would be."""
     project, membership = project_for(request, slug, manage=True)
-    found = project.rounds.select_related("policy", "start", "snapshot", "requested_by")
+    rows = project.rounds.select_related("policy", "start", "snapshot", "requested_by")
     context = {
         "project": project,
         "membership": membership,
-        "rounds": found.order_by("-number"),
+        "rounds": rows.order_by("-number"),
         "plan": service.plan(project),
     }
     return render(request, "rounds/rounds.html", context)
@@ -67,8 +67,8 @@ def start_round(request: MemberRequest, slug: str) -> HttpResponse:
 def round_page(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """One round: live while it runs, its report afterwards."""
     project, membership = project_for(request, slug, manage=True)
-    found = _round(project, number)
-    context = {**_live(found), "project": project, "membership": membership}
+    round_ = _round(project, number)
+    context = {**_live(round_), "project": project, "membership": membership}
     return render(request, "rounds/round.html", context)
 
 
@@ -78,11 +78,11 @@ def round_page(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 def round_live(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """The changing part of a round's page: 204 while nothing changed, 286 with the last one."""
     project, membership = project_for(request, slug, manage=True)
-    found = _round(project, number)
-    held = _live(found)
+    round_ = _round(project, number)
+    held = _live(round_)
     context = {**held, "project": project, "membership": membership}
     parts = live.changed_parts(request, held["versions"], lambda: context)
-    if found.is_finished:
+    if round_.is_finished:
         return HttpResponseStopPolling(parts or "")
     return HttpResponse(status=204) if parts is None else HttpResponse(parts)
 
@@ -92,15 +92,15 @@ def round_live(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Ask the round to stop."""
     project, _ = project_for(request, slug, manage=True)
-    found = _round(project, number)
-    if found.is_finished:
-        words = gettext("Round %(number)s had finished already.")
-        messages.info(request, words % {"number": number})
+    round_ = _round(project, number)
+    if round_.is_finished:
+        message = gettext("Round %(number)s had finished already.")
+        messages.info(request, message % {"number": number})
     else:
-        request_cancel(job=found)
-        words = gettext("Round %(number)s was asked to stop. Its checkpoint and pairs are kept.")
-        messages.info(request, words % {"number": number})
-    return redirect(found)
+        request_cancel(job=round_)
+        message = gettext("Round %(number)s was asked to stop. Its checkpoint and pairs are kept.")
+        messages.info(request, message % {"number": number})
+    return redirect(round_)
 
 
 @login_required
@@ -108,14 +108,14 @@ def cancel_round(request: MemberRequest, slug: str, number: int) -> HttpResponse
 def pause_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Ask the round to pause: a checkpoint, and the device is free."""
     project, _ = project_for(request, slug, manage=True)
-    found = _round(project, number)
-    if found.is_finished:
-        words = gettext("Round %(number)s had finished already.")
+    round_ = _round(project, number)
+    if round_.is_finished:
+        message = gettext("Round %(number)s had finished already.")
     else:
-        pausing.request_pause(round_=found)
-        words = gettext("Round %(number)s was asked to pause. It continues when you resume it.")
-    messages.info(request, words % {"number": number})
-    return redirect(found)
+        pausing.request_pause(round_=round_)
+        message = gettext("Round %(number)s was asked to pause. It continues when you resume it.")
+    messages.info(request, message % {"number": number})
+    return redirect(round_)
 
 
 @login_required
@@ -123,12 +123,12 @@ def pause_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
 def resume_round(request: MemberRequest, slug: str, number: int) -> HttpResponse:
     """Take a paused, cancelled or failed round up again."""
     project, _ = project_for(request, slug, manage=True)
-    found = _round(project, number)
+    round_ = _round(project, number)
     try:
-        pausing.resume(round_=found)
+        pausing.resume(round_=round_)
     except Refused as error:
         messages.error(request, str(error))
-    return redirect(found)
+    return redirect(round_)
 
 
 def _round(project: Project, number: int) -> Round:
@@ -146,7 +146,7 @@ def _live(round_: Round) -> dict[str, Any]:
     accuracy = curves.get("held_out/reward_accuracy", [])
     meeting = overview.head_to_head(round_)
     worries = run_warnings(curves, config=round_.config)
-    now = live.versions(round_, [one.seen for one in worries])
+    now = live.versions(round_, [worry.seen for worry in worries])
     return {
         "round": round_,
         "versions": now,
