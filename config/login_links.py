@@ -26,7 +26,7 @@ class LoginLinkView(LoginView):  # type: ignore[misc]
         messages.error(
             self.request,
             gettext(
-                "This login link has been used or has grown old. "
+                "This login link has been used or has expired. "
                 "`manage.py login_link NAME` makes a new one."
             ),
         )

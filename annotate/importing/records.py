@@ -161,7 +161,7 @@ def _implicit(record: Record) -> Sides:
         if messages[-1].get("role") != "assistant":
             raise FieldError(f"{name}[{len(messages) - 1}].role", _("must be assistant"))
     if chosen[:-1] != rejected[:-1]:
-        raise FieldError("rejected", _("must differ from chosen in the last message alone"))
+        raise FieldError("rejected", _("must differ from chosen only in the last message"))
     prompt = _checked(_with_system(record, chosen[:-1]), "chosen")
     answers = [_answer_text(messages[-1], "chosen") for messages in (chosen, rejected)]
     return prompt, answers[0], answers[1]
@@ -190,7 +190,7 @@ def _none_of_the_keys() -> str:
 def _conversation_key(record: Record) -> str | None:
     keys = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
     if len(keys) > 1:
-        reason = _("stands beside %(name)s; one of them is wanted")
+        reason = _("is given together with %(name)s; give only one")
         raise FieldError(keys[1], reason % {"name": keys[0]})
     return keys[0] if keys else None
 
@@ -201,7 +201,7 @@ def _conversation(record: Record, key: str) -> list[Message]:
         if not isinstance(value, list) or not value:
             raise FieldError("turns", _("must be a list of texts"))
         if not all(isinstance(turn, str) for turn in value):
-            raise FieldError("turns", _("must hold texts alone"))
+            raise FieldError("turns", _("must hold only texts"))
         messages: list[Any] = [_user(value[0])]
     elif isinstance(value, str) and key == "prompt":
         transcript = split_transcript(value)

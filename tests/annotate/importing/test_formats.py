@@ -98,10 +98,10 @@ def test_mt_bench_keeps_category_turns_and_reference():
         ({"messages": [user("a"), user("")]}, "messages[1].content", "is empty"),
         ({"messages": [user("a"), assistant("b")]}, "messages[1].role", "from the user"),
         ({"messages": ["a"]}, "messages[0]", "expected an object"),
-        ({"prompt": "a", "messages": HELLO}, "messages", "stands beside prompt"),
+        ({"prompt": "a", "messages": HELLO}, "messages", "is given together with prompt"),
         ({"turns": []}, "turns", "must be a list of texts"),
         ({"turns": "Hello"}, "turns", "must be a list of texts"),
-        ({"turns": ["a", 1]}, "turns", "must hold texts alone"),
+        ({"turns": ["a", 1]}, "turns", "must hold only texts"),
         ({"conversations": [{"from": "bing", "value": "a"}]}, "conversations[0].role", "one of"),
         ({"conversations": [{"from": "human"}]}, "conversations[0].content", "must be text"),
         ({"prompt": "a", "system": 1}, "system", "must be text"),
@@ -277,7 +277,7 @@ def test_weight_and_agreement_are_taken():
         (
             {"chosen": [*HELLO, assistant("b")], "rejected": [user("x"), assistant("c")]},
             "rejected",
-            "in the last message alone",
+            "only in the last message",
         ),
         (
             {"chosen": [*HELLO, user("b")], "rejected": [*HELLO, user("c")]},
