@@ -44,7 +44,7 @@ def test_a_full_disk_is_an_error(monkeypatch):
 def test_an_open_data_folder_is_a_warning(settings, tmp_path):
     settings.HOME = tmp_path
     tmp_path.chmod(0o755)
-    assert "chmod 700" in list(doctor.data_folder())[-1].what
+    assert "chmod 700" in list(doctor.data_folder())[-1].message
 
 
 def test_a_redis_that_is_away_is_an_error(settings, tmp_path):
