@@ -23,6 +23,9 @@ urlpatterns: list[URLPattern] = [
     path("you/", preferences.you, name="you"),
     path("glossary/", glossary.glossary, name="glossary"),
     path("p/<slug:slug>/import/", importing.import_page, name="import"),
+    path(
+        "p/<slug:slug>/import/skipped/<str:name>", importing.download_skipped, name="skipped_lines"
+    ),
     path("p/<slug:slug>/pairs.jsonl", importing.download_pairs, name="export_pairs"),
     # People: joining, the first visit, a rater's own pages, managers' tools.
     path("join/<str:token>/", joining.join, name="join"),

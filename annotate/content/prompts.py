@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -143,6 +143,8 @@ class NewPrompt:
     messages: list[Message]
     tags: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    held_out: bool | None = None
+    """As its file says; None: the project's rule decides."""
 
     @cached_property
     def digest(self) -> str:
@@ -156,6 +158,9 @@ class StoredPrompts:
     ids: dict[str, int]
     new: int
     held_out: int
+    other_split: int = 0
+    """Of those that were there: how many are held out where they came as trained on, or the
+    other way round."""
 
 
 @transaction.atomic
@@ -186,7 +191,11 @@ def store_prompts(
             source=source[:200],
             tags=prompt.tags,
             details=prompt.details,
-            is_held_out=is_held_out(digest, project.held_out_percent),
+            is_held_out=(
+                is_held_out(digest, project.held_out_percent)
+                if prompt.held_out is None
+                else prompt.held_out
+            ),
             is_sampled=is_sampled,
         )
         for digest, prompt in by_digest.items()
@@ -199,7 +208,20 @@ def store_prompts(
         ids=stored | {prompt.digest: prompt.pk for prompt in new},
         new=len(new),
         held_out=sum(prompt.is_held_out for prompt in new),
+        other_split=_with_other_split(by_digest, stored),
     )
+
+
+def _with_other_split(prompts: Mapping[str, NewPrompt], stored: Mapping[str, int]) -> int:
+    expected = {
+        stored[digest]: prompt.held_out
+        for digest, prompt in prompts.items()
+        if digest in stored and prompt.held_out is not None
+    }
+    rows = (
+        Prompt.objects.filter(pk__in=expected).values_list("pk", "is_held_out") if expected else []
+    )
+    return sum(expected[pk] != held_out for pk, held_out in rows)
 
 
 def _ids_by_digest(project: Project, digests: Iterable[str]) -> dict[str, int]:

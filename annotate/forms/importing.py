@@ -11,7 +11,7 @@ from django.core.validators import validate_slug
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 
-from annotate.importing import FileKind
+from annotate.importing import FileKind, RowChoices
 
 
 class ImportForm(forms.Form):
@@ -20,9 +20,34 @@ class ImportForm(forms.Form):
     kind: FileKind
     file = forms.FileField(
         label=_("File"),
-        help_text=_("JSON Lines (.jsonl), plain or gzipped."),
+        help_text=_("JSON Lines (.jsonl) or a JSON array (.json), plain or gzipped."),
         widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.json,.gz"}),
     )
+
+    skip_bad = forms.BooleanField(
+        label=_("Skip rows that are wrong"),
+        required=False,
+        help_text=_("They are listed in a file for you to mend. Otherwise nothing is imported."),
+    )
+    take_rendered = forms.BooleanField(
+        label=_("Take prompts with the marks of a chat template in them"),
+        required=False,
+        help_text=_("Such as <|im_start|> or [INST]. The model's own template comes on top."),
+    )
+
+    CHOICES = ("skip_bad", "take_rendered", "take_empty")
+
+    @property
+    def choices(self) -> RowChoices:
+        """What was chosen about rows that are not taken as a matter of course."""
+        chosen = {name: bool(self.cleaned_data.get(name)) for name in self.CHOICES}
+        return RowChoices(**chosen)
+
+    def main_fields(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name not in self.CHOICES]
+
+    def choice_fields(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name in self.CHOICES]
 
     def clean_file(self) -> UploadedFile[Any]:
         file: UploadedFile[Any] = self.cleaned_data["file"]
@@ -44,7 +69,17 @@ class PromptsForm(ImportForm):
     kind = FileKind.PROMPTS
 
 
-class CompletionsForm(ImportForm):
+class AnswersForm(ImportForm):
+    """A file that holds answers."""
+
+    take_empty = forms.BooleanField(
+        label=_("Take answers without any text"),
+        required=False,
+        help_text=_("A model trained on them learns to say nothing."),
+    )
+
+
+class CompletionsForm(AnswersForm):
     kind = FileKind.COMPLETIONS
     policy = forms.CharField(
         label=_("Policy"),
@@ -58,7 +93,7 @@ class CompletionsForm(ImportForm):
     )
 
 
-class PairsForm(ImportForm):
+class PairsForm(AnswersForm):
     kind = FileKind.PAIRS
 
 

@@ -3,7 +3,7 @@
 from annotate.importing.completions import import_completions
 from annotate.importing.pairs import import_pairs
 from annotate.importing.prompts import import_prompts
-from annotate.importing.refusal import BadLine, ImportRefused
+from annotate.importing.refusal import BadLine, ImportRefused, RowChoices
 from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.services import import_file
 
@@ -12,6 +12,7 @@ __all__ = [
     "FileKind",
     "ImportRefused",
     "ImportReport",
+    "RowChoices",
     "import_completions",
     "import_file",
     "import_pairs",

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from annotate.content.completions import sampling_digest, store_completions
 from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.importing.lines import MAX_BYTES, Record
-from annotate.importing.records import CompletionRecord, completion_from
-from annotate.importing.refusal import FieldError, Problems
+from annotate.importing.records import COMPLETION_KEYS, CompletionRecord, completion_from
+from annotate.importing.refusal import FieldError, Intake, Problems
 from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Completion, Policy, Project
@@ -29,6 +29,7 @@ def import_completions(
     source: str = "",
     policy_slug: str | None = None,
     max_bytes: int = MAX_BYTES,
+    intake: Intake | None = None,
 ) -> ImportReport:
     """Add the completions in ``file`` to ``project``, with their prompts and policies.
 
@@ -38,17 +39,21 @@ def import_completions(
     for the same prompt, policy and sampling. Raises ImportRefused.
     """
     report = ImportReport(kind=FileKind.COMPLETIONS)
+    intake = intake or Intake()
     naming = _Naming(project, policy_slug)
 
     def read(record: Record) -> tuple[str, CompletionRecord]:
-        completion = completion_from(record)
+        intake.note_ignored(record, COMPLETION_KEYS)
+        completion = completion_from(record, intake.choices)
         return naming.slug_for(completion.model), completion
 
     def as_data(item: tuple[str, CompletionRecord]) -> dict[str, Any]:
         slug, completion = item
         return asdict(completion) | {"slug": slug, "html": render(completion.text)}
 
-    staged = checked_rows(file, read=read, as_data=as_data, max_bytes=max_bytes)
+    staged = checked_rows(
+        file, read=read, as_data=as_data, max_bytes=max_bytes, problems=intake.problems
+    )
     with staged as batches, transaction.atomic():
         policies = {
             slug: policy_for(project, slug, base_model=model)
@@ -64,6 +69,7 @@ def import_completions(
                 report.lines += len(lines)
                 report.prompts_new += stored.new
                 report.held_out += stored.held_out
+                report.other_split += stored.other_split
                 candidates = [
                     (number, _completion(data, stored.ids[prompt.digest], policies[data["slug"]]))
                     for (number, data), prompt in zip(lines, prompts, strict=True)

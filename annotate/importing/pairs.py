@@ -12,8 +12,9 @@ from django.utils import timezone
 from annotate.content.completions import store_completions
 from annotate.content.demonstrations import seed_of
 from annotate.content.prompts import NewPrompt, store_prompts
-from annotate.importing.lines import MAX_BYTES
-from annotate.importing.records import PairRecord, pair_from
+from annotate.importing.lines import MAX_BYTES, Record
+from annotate.importing.records import PAIR_KEYS, PairRecord, pair_from
+from annotate.importing.refusal import Intake
 from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows, policy_for
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project
@@ -26,7 +27,12 @@ _draw = random.SystemRandom()
 
 
 def import_pairs(
-    *, project: Project, file: IO[bytes], source: str = "", max_bytes: int = MAX_BYTES
+    *,
+    project: Project,
+    file: IO[bytes],
+    source: str = "",
+    max_bytes: int = MAX_BYTES,
+    intake: Intake | None = None,
 ) -> ImportReport:
     """Add the settled pairs in ``file`` to ``project``, with prompts and completions.
 
@@ -41,7 +47,19 @@ def import_pairs(
             "html": {"chosen": render(pair.chosen), "rejected": render(pair.rejected)}
         }
 
-    staged = checked_rows(file, read=pair_from, as_data=as_data, max_bytes=max_bytes)
+    intake = intake or Intake()
+
+    def read(record: Record) -> PairRecord:
+        intake.note_ignored(record, PAIR_KEYS)
+        return pair_from(record, intake.choices)
+
+    staged = checked_rows(
+        file,
+        read=read,
+        as_data=as_data,
+        max_bytes=max_bytes,
+        problems=intake.problems,
+    )
     with staged as batches, transaction.atomic():
         policy = policy_for(project, PAIRS_POLICY, state=Policy.State.RETIRED)
         for batch in batches():
@@ -53,6 +71,7 @@ def import_pairs(
             report.lines += len(rows)
             report.prompts_new += stored.new
             report.held_out += stored.held_out
+            report.other_split += stored.other_split
             ids = [stored.ids[prompt.digest] for prompt in prompts]
             report.new += _store_pairs(project, policy, list(zip(ids, rows, strict=True)))
     return report

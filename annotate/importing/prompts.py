@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import IO
 
 from django.db import transaction
@@ -12,18 +13,31 @@ from annotate.content.prompts import NewPrompt, store_prompts
 from annotate.formatting import grouped
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import FOLLOW_UPS, prompt_from
+from annotate.importing.refusal import Intake
 from annotate.importing.report import FileKind, ImportReport
 from annotate.importing.staging import checked_rows
 from annotate.models import Project
 
 
 def import_prompts(
-    *, project: Project, file: IO[bytes], source: str = "", max_bytes: int = MAX_BYTES
+    *,
+    project: Project,
+    file: IO[bytes],
+    source: str = "",
+    max_bytes: int = MAX_BYTES,
+    intake: Intake | None = None,
 ) -> ImportReport:
     """Add the prompts in ``file`` that ``project`` does not have. Raises ImportRefused."""
     report = ImportReport(kind=FileKind.PROMPTS)
     shortened = 0
-    staged = checked_rows(file, read=prompt_from, as_data=asdict, max_bytes=max_bytes)
+    intake = intake or Intake()
+    staged = checked_rows(
+        file,
+        read=partial(prompt_from, choices=intake.choices),
+        as_data=asdict,
+        max_bytes=max_bytes,
+        problems=intake.problems,
+    )
     with staged as batches, transaction.atomic():
         for batch in batches():
             prompts = [NewPrompt(**data) for _, data in batch]
@@ -31,6 +45,7 @@ def import_prompts(
             report.lines += len(batch)
             report.new += stored.new
             report.held_out += stored.held_out
+            report.other_split += stored.other_split
             shortened += sum(FOLLOW_UPS in prompt.details for prompt in prompts)
     report.prompts_new = report.new
     if shortened:

@@ -21,7 +21,7 @@ from annotate.content.prompts import (
     too_long,
 )
 from annotate.importing.lines import Record
-from annotate.importing.refusal import FieldError
+from annotate.importing.refusal import FieldError, RowChoices
 from annotate.models import Message
 
 MAX_COMPLETION_CHARS = 200_000
@@ -31,8 +31,33 @@ MAX_INT32 = 2**31 - 1
 FOLLOW_UPS = "follow_ups"
 """Where a prompt's details keep the later turns of an MT-Bench question."""
 
-_CONVERSATION_KEYS = ("prompt", "messages", "conversations", "turns")
-_SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
+_CONVERSATION_KEYS = ("prompt", "messages", "conversations", "turns", "question", "instruction")
+_TEXT_KEYS = ("prompt", "question", "instruction")
+"""Those that may hold text: a question as in Orca's sets, an instruction as in Alpaca's."""
+
+_ANSWER_KEYS = ("completion", "text", "response", "output")
+_ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "developer": "system",
+}
+_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+_MARKS = re.compile(
+    r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|(?:user|assistant|system)\|>|\[/?INST\]"
+)
+"""What chat templates put around messages."""
+
+_AS_IT_COMES = RowChoices()
+
+_OF_PROMPTS = {*_CONVERSATION_KEYS, "input", "system", "tags", "split"}
+COMPLETION_KEYS = frozenset(
+    {*_OF_PROMPTS, *_ANSWER_KEYS, "model", "sampling", "seed", "finish_reason", "token_count"}
+    | {"logprob"}
+)
+PAIR_KEYS = frozenset({*_OF_PROMPTS, "chosen", "rejected", "weight", "agreement", "id"})
+"""What is read of a record; anything else is left out, and the result says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +85,18 @@ class PairRecord:
     agreement: float = 1.0
 
 
-def prompt_from(record: Record) -> NewPrompt:
+def prompt_from(record: Record, choices: RowChoices = _AS_IT_COMES) -> NewPrompt:
     """The prompt in ``record``, with its tags; further keys are kept as its details."""
+    _refuse_what_would_be_lost(record)
     key = _conversation_key(record)
     if key is None:
         raise FieldError("", _none_of_the_keys())
     messages, tags = _conversation(record, key), _tags(record)
-    taken = {key, "system", "tags"}
+    _ask_about_marks(messages, key, choices)
+    held_out = _split(record)
+    taken = {key, "system", "tags", "split"}
+    if key == "instruction":
+        taken.add("input")
     details: dict[str, Any] = {}
     if key == "turns":
         taken.add("category")
@@ -75,24 +105,29 @@ def prompt_from(record: Record) -> NewPrompt:
         if record["turns"][1:]:
             details[FOLLOW_UPS] = record["turns"][1:]
     details |= {name: value for name, value in record.items() if name not in taken}
-    return NewPrompt(messages=messages, tags=tags, details=details)
+    return NewPrompt(messages=messages, tags=tags, details=details, held_out=held_out)
 
 
-def completion_from(record: Record) -> CompletionRecord:
+def completion_from(record: Record, choices: RowChoices = _AS_IT_COMES) -> CompletionRecord:
     """The completion in ``record``, with its prompt."""
+    _refuse_what_would_be_lost(record)
     key = _conversation_key(record)
     if key is None:
         raise FieldError("", _none_of_the_keys())
-    answer_keys = [name for name in ("completion", "text", "response") if name in record]
+    answer_keys = [name for name in _ANSWER_KEYS if name in record]
     if len(answer_keys) != 1:
         reason = _("given twice, as %(names)s") if answer_keys else _("missing")
         raise FieldError("completion", reason % {"names": ", ".join(answer_keys)})
     sampling = record.get("sampling")
     if not isinstance(sampling, dict | None):
         raise FieldError("sampling", _("must be an object"))
+    messages = _conversation(record, key)
+    _ask_about_marks(messages, key, choices)
+    text = _answer(record, answer_keys[0], is_transcript=_is_transcript(record[key]))
+    _ask_about_emptiness(text, answer_keys[0], choices)
     return CompletionRecord(
-        prompt=NewPrompt(messages=_conversation(record, key)),
-        text=_answer(record, answer_keys[0], is_transcript=_is_transcript(record[key])),
+        prompt=NewPrompt(messages=messages, held_out=_split(record)),
+        text=text,
         model=_text(record, "model", 500),
         sampling=sampling or {},
         seed=_integer(record, "seed", MAX_INT64),
@@ -102,16 +137,20 @@ def completion_from(record: Record) -> CompletionRecord:
     )
 
 
-def pair_from(record: Record) -> PairRecord:
+def pair_from(record: Record, choices: RowChoices = _AS_IT_COMES) -> PairRecord:
     """The pair in ``record``: with its prompt, or with the prompt that both answers begin with."""
+    _refuse_what_would_be_lost(record)
     for name in ("chosen", "rejected"):
         if name not in record:
-            raise FieldError(name, _("missing"))
+            raise FieldError(name, _known_format(record) or _("missing"))
     messages, chosen, rejected = _explicit(record) or _implicit(record)
     if chosen.strip() == rejected.strip():
         raise FieldError("rejected", _("is the same text as chosen"))
+    _ask_about_marks(messages, "prompt", choices)
+    for name, text in (("chosen", chosen), ("rejected", rejected)):
+        _ask_about_emptiness(text, name, choices)
     return PairRecord(
-        prompt=NewPrompt(messages=messages, tags=_tags(record)),
+        prompt=NewPrompt(messages=messages, tags=_tags(record), held_out=_split(record)),
         chosen=chosen,
         rejected=rejected,
         weight=_share(record, "weight"),
@@ -122,6 +161,67 @@ def pair_from(record: Record) -> PairRecord:
 def as_data(value: NewPrompt | CompletionRecord | PairRecord) -> dict[str, Any]:
     """``value`` as JSON-ready data."""
     return asdict(value)
+
+
+# --- what is not taken as a matter of course ---
+
+
+def _refuse_what_would_be_lost(record: Record) -> None:
+    """Raises FieldError where the record has tools, images or sound, which are not stored."""
+    for name in ("tools", *_MEDIA):
+        if record.get(name):
+            raise FieldError(name, _would_be_lost())
+
+
+def _would_be_lost() -> str:
+    return _("is not taken over and would be lost; remove it where it does not matter")
+
+
+def _ask_about_emptiness(text: str, name: str, choices: RowChoices) -> None:
+    if not text.strip() and not choices.take_empty:
+        reason = _("has no text. Choose to skip such rows, or to take answers without text")
+        raise FieldError(name, reason)
+
+
+def _ask_about_marks(messages: list[Message], key: str, choices: RowChoices) -> None:
+    if choices.take_rendered:
+        return
+    for message in messages:
+        if mark := _MARKS.search(message["content"]):
+            reason = _(
+                "has “%(mark)s”, so a chat template seems to have been applied already; the "
+                "model's own would come on top. Take the marks out, or choose to take such prompts"
+            )
+            raise FieldError(key, reason % {"mark": mark[0]})
+
+
+def _known_format(record: Record) -> str:
+    """Why a record of a known set of another kind holds no pair; empty where it is unknown."""
+    formats = [
+        ({"prompt", "completion", "label"}, _("missing: this looks like single judgements (KTO)")),
+        ({"model_a", "model_b", "winner"}, _("missing: this looks like battles of an arena")),
+        (
+            {"preferred_output", "non_preferred_output"},
+            _("missing: this looks like OpenAI's format"),
+        ),
+    ]
+    for keys, name in formats:
+        if keys <= set(record):
+            return name + ". " + _("It is not read yet; give prompt, chosen and rejected")
+    return ""
+
+
+def _split(record: Record) -> bool | None:
+    """Whether the file holds the prompt out of training; None where it does not say."""
+    value = record.get("split")
+    if value is None or value == "":
+        return None
+    name = value.lower() if isinstance(value, str) else ""
+    if name.startswith("train"):
+        return False
+    if name.startswith(("held", "test", "valid", "eval", "dev")):
+        return True
+    raise FieldError("split", _("must be train, or test, validation or held_out"))
 
 
 # --- pairs ---
@@ -189,21 +289,36 @@ def _none_of_the_keys() -> str:
 
 def _conversation_key(record: Record) -> str | None:
     keys = [name for name in _CONVERSATION_KEYS if record.get(name) is not None]
+    if "messages" in keys and len(keys) > 1 and _is_repeated(record):
+        keys.remove("messages")  # as UltraFeedback has them
     if len(keys) > 1:
         reason = _("is given together with %(name)s; give only one")
         raise FieldError(keys[1], reason % {"name": keys[0]})
     return keys[0] if keys else None
 
 
+def _is_repeated(record: Record) -> bool:
+    """Whether ``messages`` only repeats the conversation of one of the answers, or the prompt."""
+    return record["messages"] in (
+        record.get("chosen"),
+        record.get("rejected"),
+        record.get("prompt"),
+    )
+
+
 def _conversation(record: Record, key: str) -> list[Message]:
     value = record[key]
+    if key == "instruction" and isinstance(value, str) and record.get("input"):
+        if not isinstance(record["input"], str):
+            raise FieldError("input", _("must be text"))
+        value = f"{value}\n\n{record['input']}"
     if key == "turns":
         if not isinstance(value, list) or not value:
             raise FieldError("turns", _("must be a list of texts"))
         if not all(isinstance(turn, str) for turn in value):
             raise FieldError("turns", _("must hold only texts"))
         messages: list[Any] = [_user(value[0])]
-    elif isinstance(value, str) and key == "prompt":
+    elif isinstance(value, str) and key in _TEXT_KEYS:
         transcript = split_transcript(value)
         if transcript and transcript[-1] == {"role": "assistant", "content": ""}:
             transcript.pop()
@@ -211,13 +326,14 @@ def _conversation(record: Record, key: str) -> list[Message]:
     elif isinstance(value, list):
         messages = _from_sharegpt(value)
     else:
-        if key == "prompt":
+        if key in _TEXT_KEYS:
             raise FieldError(key, _("must be text or a list of messages"))
         raise FieldError(key, _("must be a list of messages"))
     return _checked(_with_system(record, messages), key, is_list=isinstance(value, list))
 
 
 def _checked(messages: list[Any], key: str, *, is_list: bool = True) -> list[Message]:
+    messages = [_plain(message, f"{key}[{i}]") for i, message in enumerate(messages)]
     try:
         return check_messages(messages)
     except MessagesError as error:
@@ -244,12 +360,38 @@ def _from_sharegpt(messages: list[Any]) -> list[Any]:
 
 
 def _message_from_sharegpt(message: Any) -> Any:
-    if not isinstance(message, dict) or "from" not in message or "role" in message:
+    """``message`` with role and content, its role as templates know it; other keys as they are."""
+    if not isinstance(message, dict):
         return message
-    role = message["from"]
+    named = dict(message)
+    if "from" in named and "role" not in named:
+        named["role"] = named.pop("from")
+        named["content"] = named.pop("value", None)
+    role = named.get("role")
     if isinstance(role, str):
-        role = _SHAREGPT_ROLES.get(role, role)
-    return {"role": role, "content": message.get("value")}
+        named["role"] = _ROLES.get(role, role)
+    return named
+
+
+def _plain(message: Any, place: str) -> Any:
+    """``message`` with its text alone: parts of text are joined. Raises FieldError, naming the
+    field, where it has more than that, which would be lost."""
+    if not isinstance(message, dict):
+        return message
+    for name, value in message.items():
+        if name not in ("role", "content") and value not in (None, "", [], {}):
+            raise FieldError(f"{place}.{name}", _would_be_lost())
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(_text_of(part, f"{place}.content[{i}]") for i, part in enumerate(content))
+    return {"role": message.get("role"), "content": content}
+
+
+def _text_of(part: Any, place: str) -> str:
+    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    kind = part.get("type") if isinstance(part, dict) else None
+    raise FieldError(place, _("is no text (%(kind)s) and would be lost") % {"kind": kind or "?"})
 
 
 # --- transcripts: "\n\nHuman: …\n\nAssistant: …" ---
@@ -307,7 +449,7 @@ def _answer(record: Record, name: str, *, is_transcript: bool) -> str:
 
 def _answer_text(value: Any, name: str) -> str:
     if isinstance(value, dict):
-        message = _message_from_sharegpt(value)
+        message = _plain(_message_from_sharegpt(value), name)
         if message.get("role") != "assistant":
             raise FieldError(f"{name}.role", _("must be assistant"))
         value = message.get("content")

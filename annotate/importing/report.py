@@ -27,6 +27,12 @@ class ImportReport:
     held_out: int = 0
     comparisons: int = 0
     kept_out: int = 0
+    other_split: int = 0
+    """Prompts that were there already, with another split than the file gives them."""
+
+    skipped: int = 0
+    skipped_name: str = ""
+    """The file with the lines that were left out, in the project's folder of such files."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -58,6 +64,18 @@ class ImportReport:
                 self.kept_out,
             )
             sentences.append(sentence % _numbers(new=self.kept_out))
+        if self.other_split:
+            sentence = ngettext(
+                "%(count)s prompt was there already with the other split, and keeps it.",
+                "%(count)s prompts were there already with the other split, and keep it.",
+                self.other_split,
+            )
+            sentences.append(sentence % _numbers(count=self.other_split))
+        if self.skipped:
+            sentence = ngettext(
+                "%(count)s line was skipped.", "%(count)s lines were skipped.", self.skipped
+            )
+            sentences.append(sentence % _numbers(count=self.skipped))
         return [*sentences, *self.notes]
 
 

@@ -35,12 +35,13 @@ def checked_rows(
     read: Callable[[Record], Item],
     as_data: Callable[[Item], dict[str, Any]],
     max_bytes: int,
+    problems: Problems,
 ) -> Iterator[Callable[[], Iterator[list[CheckedRow]]]]:
     """Read all of ``file``, then give a function that walks through its rows in batches.
 
-    ``as_data`` gives JSON-ready data. Raises ImportRefused where any line is bad.
+    ``as_data`` gives JSON-ready data. Raises ImportRefused where a line is bad, unless
+    ``problems`` skips it.
     """
-    problems = Problems()
     with SpooledTemporaryFile(SPOOL_MEMORY, "w+", encoding="utf-8", newline="\n") as spool:
         for number, record in read_records(file, problems, max_bytes=max_bytes):
             try:

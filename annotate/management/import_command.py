@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotate.importing import FileKind, ImportRefused, import_file
+from annotate.importing import FileKind, ImportRefused, RowChoices, import_file
+from annotate.importing.skipped import skipped_file
 from annotate.models import Project
 
 
@@ -28,7 +29,20 @@ class ImportCommand(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, plain or gzipped")
+        parser.add_argument(
+            "file", type=Path, metavar="FILE", help="JSON Lines or a JSON array, plain or gzipped"
+        )
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="leave bad rows out and list them in a file"
+        )
+        parser.add_argument(
+            "--take-empty", action="store_true", help="take answers without any text"
+        )
+        parser.add_argument(
+            "--take-rendered",
+            action="store_true",
+            help="take prompts with the marks of a chat template in them",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         project = project_named(options["project"])
@@ -41,6 +55,11 @@ class ImportCommand(BaseCommand):
                     file=file,
                     source=path.name,
                     policy_slug=options.get("policy"),
+                    choices=RowChoices(
+                        skip_bad=options["skip_bad"],
+                        take_empty=options["take_empty"],
+                        take_rendered=options["take_rendered"],
+                    ),
                 )
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
@@ -48,3 +67,5 @@ class ImportCommand(BaseCommand):
             raise CommandError(str(refused)) from refused
         for sentence in report.sentences():
             self.stdout.write(sentence)
+        if path_of_skipped := skipped_file(project, report.skipped_name):
+            self.stdout.write(f"The skipped lines are in {path_of_skipped}.")

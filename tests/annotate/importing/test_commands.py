@@ -79,14 +79,13 @@ def test_pairs_go_out_and_come_back_the_same(project, tmp_path, capsys):
         {"prompt": "One?", "chosen": "1 ü\u2028", "rejected": "", "weight": 0.25},
         {"prompt": "Two?", "chosen": " 2\n", "rejected": "3"},
     ]
-    call_command(
-        "import_pairs", "--project", "sharpen", str(write(tmp_path / "in.jsonl", *records))
-    )
+    file = str(write(tmp_path / "in.jsonl", *records))
+    call_command("import_pairs", "--project", "sharpen", "--take-empty", file)
     out = tmp_path / "out.jsonl"
     call_command("export_pairs", "--project", "sharpen", "--out", str(out))
     assert f"2 pairs in {out}." in capsys.readouterr().out
     make_project("copy")
-    call_command("import_pairs", "--project", "copy", str(out))
+    call_command("import_pairs", "--project", "copy", "--take-empty", str(out))
     copy = tmp_path / "copy.jsonl"
     call_command("export_pairs", "--project", "copy", "--out", str(copy))
 

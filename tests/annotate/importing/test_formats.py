@@ -125,7 +125,6 @@ def test_bad_prompts_are_refused(record, field, reason):
         ({"prompt": "a", "text": "b"}, "b"),
         ({"messages": HELLO, "response": "b"}, "b"),
         ({"prompt": HELLO, "completion": [assistant("b")]}, "b"),
-        ({"prompt": "a", "completion": ""}, ""),
         ({"prompt": "\n\nHuman: a\n\nAssistant:", "completion": " b"}, "b"),
     ],
 )
@@ -215,11 +214,11 @@ def test_bad_completions_are_refused(record, field):
             {
                 "prompt": "\n\nHuman: Hello\n\nAssistant:",
                 "chosen": " Hi.",
-                "rejected": " ",
+                "rejected": " Go. ",
             },
             HELLO,
             "Hi.",
-            "",
+            "Go.",
         ),
         (
             {

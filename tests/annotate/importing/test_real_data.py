@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from annotate.importing import FileKind, ImportRefused, import_file, import_pairs
+from annotate.importing import FileKind, ImportRefused, RowChoices, import_file, import_pairs
 from annotate.models import Comparison, Completion, Policy, PreferencePair, Project, Prompt
 from tests.conftest import NO_SHARED_DATA, SHARED_DATA
 
@@ -22,7 +22,9 @@ def project():
 
 def bring(project, kind, name):
     with (SHARED_DATA / name).open("rb") as file:
-        return import_file(project=project, kind=kind, file=file, source=name)
+        # Two answers of the published HH file have no text.
+        choices = RowChoices(take_empty=True)
+        return import_file(project=project, kind=kind, file=file, source=name, choices=choices)
 
 
 def rows_of(name):
