@@ -65,6 +65,7 @@ def test_a_policy_is_promoted_and_the_former_champion_comes_back(page, log_in, c
     log_in(cast.manager)
     page.goto("/p/sharpen/policies/round-2/")
     page.click("button:has-text('Promote')")
+    page.click("button:has-text('Promote it unjudged')")
     page.wait_for_selector(".page-head .state.champion")
     assert Policy.objects.get(slug="round-2").state == Policy.State.CHAMPION
     page.click("button:has-text('Back to round-1')")
