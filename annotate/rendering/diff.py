@@ -1,7 +1,8 @@
 """What differs between two answers, word by word, side by side.
 
-What only the left text has stands in ``<del>``, what only the right one has in ``<ins>``; the
-rest is as it was written, escaped, with its white space. The work is bounded by the number of
+What only one text has is marked there, on both sides with the same weight, for neither is the
+right one; the rest is as it was written, escaped, with its white space. Where hardly anything is
+common, marks would say nothing, and there are none. The work is bounded by the number of
 words, whatever they are: where there are too many, lines are compared instead, and where there
 are too many lines nothing is marked.
 """
@@ -24,6 +25,9 @@ MAX_PRODUCT = 150_000_000
 ISLAND = 2
 """A run of fewer equal words than this, between changes, is taken for a chance."""
 
+LEFT, RIGHT = "only-left", "only-right"
+"""How marks look: two hues of the same weight."""
+
 MAX_CHARS = 400_000
 """Longer texts are not compared."""
 
@@ -34,12 +38,16 @@ _LINES = re.compile(r"([^\n]+|\A)(\n*)")
 DiffPart = tuple[str, str]
 """A word or a line, and the white space after it, which is not compared."""
 
-DiffLevel = Literal["same", "words", "lines", "all"]
+COMMON = 0.15
+"""Where less than this share of the words is common, nothing is marked."""
+
+DiffLevel = Literal["same", "words", "lines", "apart", "all"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Both texts as safe HTML, and how finely they were compared ("all": not at all)."""
+    """Both texts as safe HTML, and how finely they were compared ("apart": hardly anything is
+    common; "all": not at all; neither is marked)."""
 
     left: str
     right: str
@@ -55,15 +63,18 @@ def difference(left: str, right: str) -> Difference:
             parts = pattern.findall(left), pattern.findall(right)
             if len(parts[0]) * len(parts[1]) <= MAX_PRODUCT:
                 return _marked(*parts, level=level)  # type: ignore[arg-type]
-    return Difference(_wrapped(left, "del"), _wrapped(right, "ins"), "all")
+    return Difference(_shown(left), _shown(right), "all")
 
 
 def _marked(left: list[DiffPart], right: list[DiffPart], *, level: DiffLevel) -> Difference:
     island = ISLAND if level == "words" else 1
     runs = _equal_runs([word for word, _ in left], [word for word, _ in right], island=island)
+    common = 2 * sum(size for _, _, size in runs)
+    if common < COMMON * (len(left) + len(right)):
+        return Difference(_shown(_joined(left)), _shown(_joined(right)), "apart")
     return Difference(
-        _side(left, [(start, start + size) for start, _, size in runs], "del"),
-        _side(right, [(start, start + size) for _, start, size in runs], "ins"),
+        _side(left, [(start, start + size) for start, _, size in runs], LEFT),
+        _side(right, [(start, start + size) for _, start, size in runs], RIGHT),
         level,
     )
 
@@ -87,11 +98,11 @@ def _equal_runs(
     ]
 
 
-def _side(parts: Sequence[DiffPart], equal: Sequence[tuple[int, int]], tag: str) -> str:
+def _side(parts: Sequence[DiffPart], equal: Sequence[tuple[int, int]], look: str) -> str:
     html, place = [], 0
     for start, end in [*equal, (len(parts), len(parts))]:
         changed, unchanged = parts[place:start], parts[start:end]
-        html += [_wrapped(_joined(changed), tag), _shown(_joined(unchanged))]
+        html += [_wrapped(_joined(changed), look), _shown(_joined(unchanged))]
         place = end
     return "".join(html)
 
@@ -100,13 +111,13 @@ def _joined(parts: Sequence[DiffPart]) -> str:
     return "".join(word + space for word, space in parts)
 
 
-def _wrapped(text: str, tag: str) -> str:
-    """``text`` within ``tag``, apart from the white space around it."""
+def _wrapped(text: str, look: str) -> str:
+    """``text`` as a mark that looks so, apart from the white space around it."""
     inner = text.strip()
     if not inner:
         return _shown(text)
     before, after = text[: text.index(inner)], text[text.index(inner) + len(inner) :]
-    return f"{_shown(before)}<{tag}>{_shown(inner)}</{tag}>{_shown(after)}"
+    return f'{_shown(before)}<mark class="{look}">{_shown(inner)}</mark>{_shown(after)}'
 
 
 def _shown(text: str) -> str:

@@ -19,6 +19,19 @@ from markdown_it.rules_inline import StateInline
 MAX_FORMULA_CHARS = 2_000
 
 CLOSERS = {"$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]"}
+ENVIRONMENT = ""
+"""The opener of an environment that stands outside of such signs."""
+
+_ENVIRONMENTS = ("align", "aligned", "gather", "gathered", "equation", "cases", "split", "array")
+_MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "vmatrix", "Vmatrix", "smallmatrix")
+_BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join((*_ENVIRONMENTS, *_MATRICES))})\*?)\}}")
+_SAME_LAYOUT = {  # by the names that the converter knows; without the numbers of align
+    "{aligned}": "{split}",
+    "{align}": "{align*}",
+    "{gather}": "{align*}",
+    "{gather*}": "{align*}",
+    "{gathered}": "{split}",
+}
 
 TAGS = {
     *("math", "mrow", "mi", "mo", "mn", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle"),
@@ -33,15 +46,20 @@ ATTRIBUTES = {
     "mfrac": {"linethickness"},
     "mtable": {"columnalign"},
     "mtd": {"columnalign"},
+    "menclose": {"notation"},
 }
 
 
 def formula(state: StateInline, silent: bool) -> bool:
-    """Inline rule for ``$…$``, ``$$…$$``, ``\\(…\\)`` and ``\\[…\\]``.
+    """Inline rule for ``$…$``, ``$$…$$``, ``\\(…\\)``, ``\\[…\\]`` and environments.
 
     A single dollar is money unless something follows it directly, something stands directly
-    before its partner, and neither touches a letter or digit outside: "$5 and $6" is text.
+    before its partner, and neither touches a letter or digit outside: "$5 and $6" is text. Escaped
+    brackets are a formula only around an operator or a command, or around single letters and
+    numbers: a regular expression and a remark are text.
     """
+    if begun := _BEGIN.match(state.src, state.pos):
+        return _environment(state, begun[1], silent)
     opener = next((o for o in CLOSERS if state.src.startswith(o, state.pos)), None)
     if opener is None:
         return False
@@ -50,6 +68,8 @@ def formula(state: StateInline, silent: bool) -> bool:
     if end < 0 or not state.src[start:end].strip():
         return False
     after = end + len(CLOSERS[opener])
+    if opener.startswith("\\") and not _is_mathematics(state.src[start:end], opener):
+        return False
     if opener == "$":
         inside, outside = state.src[start] + state.src[end - 1], state.src[after : after + 1]
         if state.pos:
@@ -64,13 +84,36 @@ def formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _environment(state: StateInline, name: str, silent: bool) -> bool:
+    closer = f"\\end{{{name}}}"
+    end = state.src.find(closer, state.pos, state.pos + MAX_FORMULA_CHARS)
+    if end < 0:
+        return False
+    end += len(closer)
+    if not silent:
+        token = state.push("formula", "", 0)
+        token.content = state.src[state.pos : end]
+        token.markup = ENVIRONMENT
+    state.pos = end
+    return True
+
+
+def _is_mathematics(source: str, opener: str) -> bool:
+    if _OPERATOR.search(source):
+        return True
+    return opener == "\\(" and _WORD.search(source) is None
+
+
+_OPERATOR = re.compile(r"\\[A-Za-z,;!]|[=+*/^_<>|!]|[^\x00-\u024f\s]|\s-\s|[a-z0-9]\s*-\s*[a-z]\b")
+_WORD = re.compile(r"[A-Za-z]{4}|\d-\d")
+
+
 def mathml(source: str, opener: str) -> str:
     """``source`` as MathML, or escaped as it was written where that would lose something."""
     try:
-        element = convert_to_element(
-            source.replace("{aligned}", "{split}"),  # the same layout, by the name it knows
-            display="block" if opener in ("$$", "\\[") else "inline",
-        )
+        known = _LAYOUTS.sub(lambda name: _SAME_LAYOUT[name[0]], source)
+        is_display = opener in ("$$", "\\[", ENVIRONMENT)
+        element = convert_to_element(known, display="block" if is_display else "inline")
     except Exception:  # whatever a parser of hostile text may raise
         return as_written(source, opener)
     for part in element.iter():
@@ -79,6 +122,7 @@ def mathml(source: str, opener: str) -> str:
     if (
         _letters(source) - _letters(shown)
         or "\\" in shown
+        or any(part.get("notation", "box") != "box" for part in element.iter())
         or shown.count("&") > source.count("\\&")
     ):
         return as_written(source, opener)
@@ -87,9 +131,10 @@ def mathml(source: str, opener: str) -> str:
 
 def as_written(source: str, opener: str) -> str:
     """The formula's source, escaped, between its own signs."""
-    return escape(opener + source + CLOSERS[opener]).replace("\n", "<br>\n")
+    return escape(opener + source + CLOSERS.get(opener, "")).replace("\n", "<br>\n")
 
 
+_LAYOUTS = re.compile("|".join(map(re.escape, _SAME_LAYOUT)))
 _COMMANDS = re.compile(r"\\(?:begin|end)\{[a-z]+\*?\}(?:\{[lcr|]+\})?|\\[A-Za-z]+")
 
 

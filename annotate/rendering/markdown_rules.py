@@ -87,6 +87,40 @@ def _text(content: str) -> Token:
     return Token("text", "", 0, content=content)
 
 
+# --- emphasis ---
+
+
+def no_emphasis(state: StateInline, silent: bool) -> bool:
+    """Inline rule for stars and underlines that are no emphasis: between letters or digits
+    (``2*3*4``), and around a name as Python writes some (``__init__``). Signs that are written
+    without spaces between words, as in Chinese, may be emphasised within a sentence."""
+    run = _MARKER_RUN.match(state.src, state.pos, state.posMax)
+    if run is None:
+        return False
+    before = state.src[state.pos - 1] if state.pos else " "
+    after = state.src[run.end()] if run.end() < len(state.src) else " "
+    name = _DUNDER.match(state.src, state.pos, state.posMax)
+    if name is not None and not before.isalnum():
+        end = name.end()
+    elif _is_within_a_word(before) and _is_within_a_word(after):
+        end = run.end()
+    else:
+        return False
+    if not silent:
+        state.pending += state.src[state.pos : end]
+    state.pos = end
+    return True
+
+
+_MARKER_RUN = re.compile(r"\*+|_+")
+_DUNDER = re.compile(r"__[a-z][a-z0-9_]*__(?!\w)")
+_SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+
+
+def _is_within_a_word(sign: str) -> bool:
+    return sign.isalnum() and _SPACELESS.match(sign) is None
+
+
 # --- lists and headings ---
 
 

