@@ -7,7 +7,6 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from django.db import transaction
@@ -114,17 +113,43 @@ def safe_messages(prompt: Prompt) -> list[dict[str, str]]:
     ]
 
 
-def prompt_digest(messages: Sequence[Message]) -> str:
+RUNS_OF_SPACE, LINES_COUNT = 1, 2
+"""The rules by which prompts are the same and are held out; a project keeps the one it began with.
+
+RUNS_OF_SPACE: any run of white space counts as one space, and the whole conversation's digest says
+whether it is held out. LINES_COUNT: line breaks and indentation count, blanks at the ends of lines
+do not; and the first turn of the user says it, letters and digits alone, so that near-doubles
+are never on both sides.
+"""
+
+
+def prompt_digest(messages: Sequence[Message], rule: int = RUNS_OF_SPACE) -> str:
     """SHA-256 in hex of what makes two prompts the same: roles and words.
 
-    Composed and decomposed letters count as equal (NFC), and so does any run of white space.
+    Composed and decomposed letters count as equal (NFC); white space counts as ``rule`` has it.
     Only the digest is normalised; the stored messages keep every byte for training.
     """
+    normal = _lines_kept if rule == LINES_COUNT else _spaces_joined
     normalised = [
-        [message["role"], " ".join(unicodedata.normalize("NFC", message["content"]).split())]
+        [message["role"], normal(unicodedata.normalize("NFC", message["content"]))]
         for message in messages
     ]
     return hashlib.sha256(json.dumps(normalised).encode()).hexdigest()
+
+
+def _spaces_joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _lines_kept(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip()
+
+
+def first_turn(messages: Sequence[Message]) -> str:
+    """The user's first words as near-doubles share them: letters and digits, in one case."""
+    text = next((m["content"] for m in messages if m["role"] == "user"), "")
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(sign for sign in folded if sign.isalnum()) or folded.strip()
 
 
 def is_held_out(digest: str, percent: int) -> bool:
@@ -134,6 +159,15 @@ def is_held_out(digest: str, percent: int) -> bool:
     arrives before or after. A larger percentage keeps all that a smaller one does.
     """
     return int(digest[:16], 16) % 100 < percent
+
+
+def splits_off(messages: Sequence[Message], project: Project) -> bool:
+    """Whether the rule of ``project`` holds this prompt out of training."""
+    if project.prompt_rule == LINES_COUNT:
+        digest = hashlib.sha256(first_turn(messages).encode()).hexdigest()
+    else:
+        digest = prompt_digest(messages)
+    return is_held_out(digest, project.held_out_percent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,21 +180,22 @@ class NewPrompt:
     held_out: bool | None = None
     """As its file says; None: the project's rule decides."""
 
-    @cached_property
-    def digest(self) -> str:
-        return prompt_digest(self.messages)
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPrompts:
     """The result of storing prompts: all their rows by digest, and how many were new."""
 
     ids: dict[str, int]
+    rule: int
     new: int
     held_out: int
     other_split: int = 0
     """Of those that were there: how many are held out where they came as trained on, or the
     other way round."""
+
+    def id_of(self, prompt: NewPrompt) -> int:
+        """The row of one of the prompts that were stored."""
+        return self.ids[prompt_digest(prompt.messages, self.rule)]
 
 
 @transaction.atomic
@@ -181,7 +216,7 @@ def store_prompts(
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     by_digest: dict[str, NewPrompt] = {}
     for prompt in prompts:
-        by_digest.setdefault(prompt.digest, prompt)
+        by_digest.setdefault(prompt_digest(prompt.messages, project.prompt_rule), prompt)
     stored = _ids_by_digest(project, by_digest)
     new = [
         Prompt(
@@ -192,9 +227,7 @@ def store_prompts(
             tags=prompt.tags,
             details=prompt.details,
             is_held_out=(
-                is_held_out(digest, project.held_out_percent)
-                if prompt.held_out is None
-                else prompt.held_out
+                splits_off(prompt.messages, project) if prompt.held_out is None else prompt.held_out
             ),
             is_sampled=is_sampled,
         )
@@ -205,9 +238,10 @@ def store_prompts(
     if is_sampled:
         Prompt.objects.filter(pk__in=stored.values(), is_sampled=False).update(is_sampled=True)
     return StoredPrompts(
-        ids=stored | {prompt.digest: prompt.pk for prompt in new},
+        ids=stored | {row.digest: row.pk for row in new},
+        rule=project.prompt_rule,
         new=len(new),
-        held_out=sum(prompt.is_held_out for prompt in new),
+        held_out=sum(row.is_held_out for row in new),
         other_split=_with_other_split(by_digest, stored),
     )
 

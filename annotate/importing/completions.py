@@ -71,7 +71,7 @@ def import_completions(
                 report.held_out += stored.held_out
                 report.other_split += stored.other_split
                 candidates = [
-                    (number, _completion(data, stored.ids[prompt.digest], policies[data["slug"]]))
+                    (number, _completion(data, stored.id_of(prompt), policies[data["slug"]]))
                     for (number, data), prompt in zip(lines, prompts, strict=True)
                 ]
                 rows = arrival.new_among(candidates)

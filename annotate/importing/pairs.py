@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from annotate.content.completions import store_completions
 from annotate.content.demonstrations import seed_of
-from annotate.content.prompts import NewPrompt, store_prompts
+from annotate.content.prompts import NewPrompt, first_turn, store_prompts
 from annotate.importing.lines import MAX_BYTES, Record
 from annotate.importing.records import PAIR_KEYS, PairRecord, pair_from
 from annotate.importing.refusal import Intake
@@ -65,6 +65,7 @@ def import_pairs(
         for batch in batches():
             rows = [data for _, data in batch]
             prompts = [NewPrompt(**data["prompt"]) for data in rows]
+            intake.first_turns.update(first_turn(prompt.messages)[:200] for prompt in prompts)
             stored = store_prompts(
                 project=project, prompts=prompts, source=source, is_sampled=False
             )
@@ -72,7 +73,7 @@ def import_pairs(
             report.prompts_new += stored.new
             report.held_out += stored.held_out
             report.other_split += stored.other_split
-            ids = [stored.ids[prompt.digest] for prompt in prompts]
+            ids = [stored.id_of(prompt) for prompt in prompts]
             report.new += _store_pairs(project, policy, list(zip(ids, rows, strict=True)))
     return report
 

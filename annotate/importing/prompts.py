@@ -9,7 +9,7 @@ from typing import IO
 from django.db import transaction
 from django.utils.translation import ngettext
 
-from annotate.content.prompts import NewPrompt, store_prompts
+from annotate.content.prompts import NewPrompt, first_turn, store_prompts
 from annotate.formatting import grouped
 from annotate.importing.lines import MAX_BYTES
 from annotate.importing.records import FOLLOW_UPS, prompt_from
@@ -41,6 +41,7 @@ def import_prompts(
     with staged as batches, transaction.atomic():
         for batch in batches():
             prompts = [NewPrompt(**data) for _, data in batch]
+            intake.first_turns.update(first_turn(prompt.messages)[:200] for prompt in prompts)
             stored = store_prompts(project=project, prompts=prompts, source=source)
             report.lines += len(batch)
             report.new += stored.new

@@ -15,6 +15,9 @@ from annotate.formatting import grouped
 
 LINES_NAMED = 50
 
+FEWEST_SHARED, SHARED = 20, 0.05
+"""This many records, and this share of the file, with one first turn: worth a word."""
+
 
 class FieldError(ValueError):
     """What is wrong with one record: ``field`` says where in it, ``reason`` says why."""
@@ -124,6 +127,15 @@ class Intake:
     problems: Problems = field(default_factory=Problems)
     ignored: Counter[str] = field(default_factory=Counter)
     """Keys that are not taken over, with the number of records that have them."""
+
+    first_turns: Counter[str] = field(default_factory=Counter)
+    """How many records begin with the same words of the user."""
+
+    @property
+    def shared_first_turn(self) -> int:
+        """How many records share the commonest first turn; 0 where that is no large share."""
+        most = max(self.first_turns.values(), default=0)
+        return most if most >= max(FEWEST_SHARED, SHARED * self.first_turns.total()) else 0
 
     def note_ignored(self, record: Mapping[str, Any], known: Collection[str]) -> None:
         """Remember which of the record's keys say something and are not ``known``."""

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from django.utils.translation import gettext as _
 
+from annotate.content.prompts import LINES_COUNT
 from annotate.formatting import grouped
 from annotate.importing.completions import import_completions
 from annotate.importing.lines import MAX_BYTES
@@ -56,6 +57,13 @@ def import_file(
             )
             note = _("Not taken over, with the number of lines that have it: %(names)s.")
             report.notes.append(note % {"names": names})
+        shared = intake.shared_first_turn
+        if shared and project.prompt_rule == LINES_COUNT:
+            note = _(
+                "%(count)s of the lines begin with the same words of the user: these prompts are "
+                "either all held out or all trained on."
+            )
+            report.notes.append(note % {"count": grouped(shared)})
         report.skipped = intake.problems.skipped
         if report.skipped:
             report.skipped_name = keep_skipped(project, kind, skipped)

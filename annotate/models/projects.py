@@ -61,6 +61,11 @@ class Project(models.Model):
         validators=[MaxValueValidator(50)],
         help_text="Share of the prompts that no round ever trains on.",
     )
+    prompt_rule = models.PositiveSmallIntegerField(
+        default=2,
+        editable=False,
+        help_text="By which prompts are the same and held out: annotate.content.prompts.",
+    )
     screening = models.JSONField(
         default=dict,
         blank=True,

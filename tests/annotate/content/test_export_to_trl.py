@@ -5,7 +5,7 @@ import json
 import pytest
 
 from annotate.content.export import pair_lines, pairs_of
-from annotate.importing import import_pairs
+from annotate.importing import FileKind, RowChoices, import_file
 from tests.factories import make_project
 
 pytestmark = [pytest.mark.django_db, pytest.mark.peer]
@@ -37,7 +37,12 @@ def exported(tmp_path):
     file = tmp_path / "in.jsonl"
     file.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
     with file.open("rb") as opened:
-        import_pairs(project=project, file=opened)
+        import_file(
+            project=project,
+            kind=FileKind.PAIRS,
+            file=opened,
+            choices=RowChoices(take_empty=True),
+        )
     out = tmp_path / "pairs.jsonl"
     out.write_bytes(b"".join(pair_lines(pairs_of(project))))
     return out

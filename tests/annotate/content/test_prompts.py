@@ -6,14 +6,18 @@ import pytest
 
 from annotate.content import prompts
 from annotate.content.prompts import (
+    LINES_COUNT,
+    RUNS_OF_SPACE,
     MessagesError,
     NewPrompt,
     check_messages,
     is_held_out,
     prompt_digest,
+    splits_off,
     store_prompts,
 )
 from annotate.models import Project, Prompt
+from tests.factories import make_project
 
 
 def user(content: str) -> dict[str, str]:
@@ -134,4 +138,56 @@ def test_held_out_is_stored_and_counted(project):
     stored = store_prompts(project=project, prompts=rows)
     held = Prompt.objects.filter(is_held_out=True)
     assert stored.held_out == held.count() > 0
-    assert all(is_held_out(prompt.digest, project.held_out_percent) for prompt in held)
+    assert all(splits_off(prompt.messages, project) for prompt in held)
+
+
+# --- the second rule ---
+
+INDENTED = "Is this right?\n\nif x:\n    y()\n    z()"
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        (INDENTED, INDENTED.replace("    z", "z"), False),
+        ("one\ntwo", "one two", False),
+        ("a  b", "a b", False),
+        ("one  \ntwo\n", "one\ntwo", True),
+        ("caf\u00e9", "cafe\u0301", True),
+    ],
+)
+def test_line_breaks_and_indentation_make_other_prompts(text, other, same):
+    digests = [prompt_digest([user(each)], LINES_COUNT) for each in (text, other)]
+    assert (digests[0] == digests[1]) is same
+
+
+def test_prompts_without_lines_and_indentation_have_the_digest_that_they_had():
+    messages = [user("What is the capital of France?")]
+    assert prompt_digest(messages, LINES_COUNT) == prompt_digest(messages)
+
+
+def test_near_doubles_are_never_on_both_sides():
+    project = Project(held_out_percent=40)
+    assert project.prompt_rule == LINES_COUNT
+    sides = set()
+    for number in range(200):
+        asked = f"How do I fix error {number}?"
+        doubles = [
+            [user(asked)],
+            [user(asked.upper())],
+            [user(f"  how do I fix: error {number} ")],
+            [{"role": "system", "content": "Be brief."}, user(asked)],
+            [user(asked), {"role": "assistant", "content": "Like so."}, user("And then?")],
+        ]
+        (side,) = {splits_off(messages, project) for messages in doubles}
+        sides.add(side)
+    assert sides == {True, False}
+
+
+@pytest.mark.django_db
+def test_an_older_project_keeps_its_rule():
+    project = make_project(prompt_rule=RUNS_OF_SPACE)
+    rows = [NewPrompt(messages=[user(text)]) for text in ("a\nb", "a b")]
+    assert store_prompts(project=project, prompts=rows).new == 1
+    newer = make_project(prompt_rule=LINES_COUNT)
+    assert store_prompts(project=newer, prompts=rows).new == 2

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
+from annotate.content.prompts import first_turn
 from annotate.importing import FileKind, ImportRefused, RowChoices, import_file
 from annotate.models import PreferencePair, Prompt
 from tests.factories import make_project
@@ -77,6 +78,21 @@ def pairs():
         ),
         ("04-json-array.json", [(chat("2+2?"), "4", "5"), (chat("3+3?"), "6", "5")]),
         ("18-content-parts.jsonl", [(chat("What is 2+2?"), "4", "5")]),
+        (
+            "36-code-indent-prompts.jsonl",
+            [
+                (
+                    chat("Is this Python right?\n\nif x:\n    y()\n    z()"),
+                    "Both calls are inside the if.",
+                    "z() always runs.",
+                ),
+                (
+                    chat("Is this Python right?\n\nif x:\n    y()\nz()"),
+                    "z() always runs.",
+                    "Both calls are inside the if.",
+                ),
+            ],
+        ),
         (
             "20-developer-role.jsonl",
             [
@@ -252,3 +268,20 @@ def test_the_command_skips_too_and_says_where_the_lines_are(project, tmp_path, c
 def test_what_concerns_the_whole_file_is_not_skipped(project):
     with pytest.raises(ImportRefused, match="is empty"):
         bring(project, b"\n", kind=FileKind.PROMPTS, skip_bad=True)
+
+
+def test_a_large_share_of_prompts_with_one_first_turn_is_told(project):
+    alike = [{"prompt": [*chat("Hello there", "Hi."), *chat(f"Question {n}")]} for n in range(30)]
+    report = bring(project, lines_of(*alike), kind=FileKind.PROMPTS)
+    assert "30 of the lines begin with the same words" in " ".join(report.sentences())
+
+
+def test_of_a_published_file_no_first_turn_is_on_both_sides(shared_data):
+    project = make_project("hh", held_out_percent=20)
+    with (shared_data / "hh_harmless_pairs.jsonl.gz").open("rb") as file:
+        bring(project, file.read(), take_empty=True)
+    sides = {}
+    for messages, held_out in project.prompts.values_list("messages", "is_held_out"):
+        sides.setdefault(first_turn(messages), set()).add(held_out)
+    assert all(len(side) == 1 for side in sides.values())
+    assert 0.1 < project.prompts.filter(is_held_out=True).count() / project.prompts.count() < 0.3

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from annotate.content.prompts import is_held_out
+from annotate.content.prompts import splits_off
 from annotate.importing import (
     FileKind,
     ImportRefused,
@@ -87,7 +87,7 @@ def test_a_conflict_found_while_storing_takes_everything_back(project):
 def test_prompts_are_counted_as_new_and_present(project):
     import_prompts(project=project, file=jsonl({"prompt": "One?"}))
     report = import_prompts(
-        project=project, file=jsonl(*({"prompt": p} for p in ("One?", "Two?", " Two? ")))
+        project=project, file=jsonl(*({"prompt": p} for p in ("One?", "Two?", "Two? ")))
     )
     assert (report.lines, report.new, report.present) == (3, 1, 2)
 
@@ -98,7 +98,7 @@ def test_prompts_keep_source_and_are_held_out_by_digest(project):
     prompts = list(Prompt.objects.all())
     assert {prompt.source for prompt in prompts} == {"questions.jsonl"}
     assert report.held_out == sum(prompt.is_held_out for prompt in prompts) > 0
-    assert all(p.is_held_out == is_held_out(p.digest, project.held_out_percent) for p in prompts)
+    assert all(p.is_held_out == splits_off(p.messages, project) for p in prompts)
 
 
 def test_report_in_words(project):

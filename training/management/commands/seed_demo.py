@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from annotate.content.prompts import is_held_out, prompt_digest
+from annotate.content.prompts import RUNS_OF_SPACE, is_held_out, prompt_digest
 from annotate.models import Membership, Project, Prompt, User
 from annotate.onboarding import texts
 from training.demo import MODEL_DIR
@@ -45,7 +45,9 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, **_options: Any) -> None:
-        project, is_new = Project.objects.get_or_create(slug="demo", defaults={"name": "Demo"})
+        project, is_new = Project.objects.get_or_create(
+            slug="demo", defaults={"name": "Demo", "prompt_rule": RUNS_OF_SPACE}
+        )
         if not is_new:
             self.stdout.write("The demo project is there already; nothing was changed.")
             return
