@@ -143,8 +143,8 @@ def _plan_for_gate(policy: Policy) -> list[PlannedJob]:
         digest = sampling_digest(sampling)
         written = seeds_written(writer, held_out, sampling) | others.draws(writer, digest)
         draws = [
-            (prompt, pk, draw_seed(prompt_digest=digest, policy=writer.slug, draw=number))
-            for prompt, digest in held_out.items()
+            (prompt, pk, draw_seed(prompt_digest=prompt_digest, policy=writer.slug, draw=number))
+            for prompt, prompt_digest in held_out.items()
             for number in range(others.covered(writer, digest), loop.completions_per_prompt)
         ]
         if owed := [draw for draw in draws if (draw[0], draw[2]) not in written]:
