@@ -163,3 +163,12 @@ def test_after_a_success_the_wait_is_short_again(project):
     base = job.policies.get()
     waits = underway.tried_again_at(base) - SamplingJob.objects.get(pk=job.pk).finished_at
     assert waits == underway.FIRST_RETRY
+
+
+def test_a_gate_asks_for_nothing_that_another_job_is_writing(project):
+    made = make_policy(project, "round-1", kind=Policy.Kind.ADAPTER, base_model="some/model")
+    make_prompt(project, held_out=True)
+    sampling_jobs.start_sampling(project=project)
+    LoopSettings.objects.update(queue_level=100)
+    with pytest.raises(Refused):
+        refill.write_for_gate(policy=made)
