@@ -81,7 +81,7 @@ def test_what_opens_has_no_fault_either(site, path, selector):
     site.goto(path)
     site.click(selector)
     if selector == "#difference":
-        site.wait_for_selector(".difference del")
+        site.wait_for_selector(".difference")
     assert not faults(site)
 
 
