@@ -65,7 +65,7 @@ def import_pairs(
         for batch in batches():
             rows = [data for _, data in batch]
             prompts = [NewPrompt(**data["prompt"]) for data in rows]
-            intake.first_turns.update(first_turn(prompt.messages)[:200] for prompt in prompts)
+            intake.first_turns.update(hash(first_turn(prompt.messages)) for prompt in prompts)
             stored = store_prompts(
                 project=project, prompts=prompts, source=source, is_sampled=False
             )

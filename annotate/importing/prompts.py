@@ -41,7 +41,7 @@ def import_prompts(
     with staged as batches, transaction.atomic():
         for batch in batches():
             prompts = [NewPrompt(**data) for _, data in batch]
-            intake.first_turns.update(first_turn(prompt.messages)[:200] for prompt in prompts)
+            intake.first_turns.update(hash(first_turn(prompt.messages)) for prompt in prompts)
             stored = store_prompts(project=project, prompts=prompts, source=source)
             report.lines += len(batch)
             report.new += stored.new

@@ -51,7 +51,7 @@ _MARKS = re.compile(
 
 _AS_IT_COMES = RowChoices()
 
-_OF_PROMPTS = {*_CONVERSATION_KEYS, "input", "system", "tags", "split"}
+_OF_PROMPTS = {*_CONVERSATION_KEYS, "system", "tags", "split"}
 COMPLETION_KEYS = frozenset(
     {*_OF_PROMPTS, *_ANSWER_KEYS, "model", "sampling", "seed", "finish_reason", "token_count"}
     | {"logprob"}
@@ -121,12 +121,12 @@ def completion_from(record: Record, choices: RowChoices = _AS_IT_COMES) -> Compl
     sampling = record.get("sampling")
     if not isinstance(sampling, dict | None):
         raise FieldError("sampling", _("must be an object"))
-    messages = _conversation(record, key)
+    messages = _only_turn(record, key)
     _ask_about_marks(messages, key, choices)
     text = _answer(record, answer_keys[0], is_transcript=_is_transcript(record[key]))
     _ask_about_emptiness(text, answer_keys[0], choices)
     return CompletionRecord(
-        prompt=NewPrompt(messages=messages, held_out=_split(record)),
+        prompt=NewPrompt(messages=messages, tags=_tags(record), held_out=_split(record)),
         text=text,
         model=_text(record, "model", 500),
         sampling=sampling or {},
@@ -219,7 +219,7 @@ def _split(record: Record) -> bool | None:
     name = value.lower() if isinstance(value, str) else ""
     if name.startswith("train"):
         return False
-    if name.startswith(("held", "test", "valid", "eval", "dev")):
+    if name.startswith(("held", "hold", "test", "val", "eval", "dev")):
         return True
     raise FieldError("split", _("must be train, or test, validation or held_out"))
 
@@ -234,12 +234,19 @@ def _explicit(record: Record) -> Sides | None:
     key = _conversation_key(record)
     if key is None:
         return None
-    prompt = _conversation(record, key)
+    prompt = _only_turn(record, key)
     conversations = [_whole(record, name) for name in ("chosen", "rejected")]
     if all(conversations):
         # Some sets repeat the whole conversation in both answers, beside a prompt.
         messages, chosen, rejected = _implicit(record)
-        if prompt[-1]["content"].strip() != messages[-1]["content"].strip():
+        system = [message for message in prompt[:1] if message["role"] == "system"]
+        spoken = prompt[len(system) :]
+        if system and messages[0]["role"] != "system":
+            messages = [*system, *messages]
+        is_last_turn = len(spoken) == 1 and _said(spoken) == _said(messages[-1:])
+        if _said(prompt) != _said(messages) and not (
+            is_last_turn and (not system or system == messages[:1])
+        ):
             raise FieldError(key, _("is not the conversation that chosen and rejected begin with"))
         return messages, chosen, rejected
     is_transcript = _is_transcript(record[key])
@@ -248,6 +255,11 @@ def _explicit(record: Record) -> Sides | None:
         _answer(record, "chosen", is_transcript=is_transcript),
         _answer(record, "rejected", is_transcript=is_transcript),
     )
+
+
+def _said(messages: list[Message]) -> list[tuple[str, str]]:
+    """Roles and words, without the white space around them."""
+    return [(message["role"], message["content"].strip()) for message in messages]
 
 
 def _implicit(record: Record) -> Sides:
@@ -304,6 +316,13 @@ def _is_repeated(record: Record) -> bool:
         record.get("rejected"),
         record.get("prompt"),
     )
+
+
+def _only_turn(record: Record, key: str) -> list[Message]:
+    """The conversation where answers stand beside it: further turns would be lost."""
+    if key == "turns" and isinstance(record["turns"], list) and len(record["turns"]) > 1:
+        raise FieldError("turns[1]", _would_be_lost())
+    return _conversation(record, key)
 
 
 def _conversation(record: Record, key: str) -> list[Message]:

@@ -103,7 +103,7 @@ class Problems:
             return
         self.skipped += 1
         remembered, line = self._line
-        text = line.decode(errors="replace").rstrip("\r\n") if remembered == number else ""
+        text = line.decode(errors="backslashreplace").rstrip("\r\n") if remembered == number else ""
         row = {"line": number, "field": field, "reason": reason, "record": text}
         self._skipped_file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -128,8 +128,8 @@ class Intake:
     ignored: Counter[str] = field(default_factory=Counter)
     """Keys that are not taken over, with the number of records that have them."""
 
-    first_turns: Counter[str] = field(default_factory=Counter)
-    """How many records begin with the same words of the user."""
+    first_turns: Counter[int] = field(default_factory=Counter)
+    """How many records begin with the same words of the user, by their hash."""
 
     @property
     def shared_first_turn(self) -> int:
@@ -139,6 +139,8 @@ class Intake:
 
     def note_ignored(self, record: Mapping[str, Any], known: Collection[str]) -> None:
         """Remember which of the record's keys say something and are not ``known``."""
+        if "instruction" in record:
+            known = {*known, "input"}
         empty: tuple[object, ...] = (None, "", [], {})
         self.ignored.update(
             name for name, value in record.items() if name not in known and value not in empty

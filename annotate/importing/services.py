@@ -42,8 +42,8 @@ def import_file(
             "file": file,
             "source": source,
             "max_bytes": max_bytes,
+            "intake": intake,
         }
-        common["intake"] = intake
         if kind == FileKind.PROMPTS:
             report = import_prompts(**common)
         elif kind == FileKind.PAIRS:

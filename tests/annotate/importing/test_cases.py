@@ -212,7 +212,15 @@ def test_a_rendered_prompt_is_asked_about(project, mark):
 
 @pytest.mark.parametrize(
     ("split", "held_out"),
-    [("train", False), ("train_sft", False), ("test", True), ("validation", True), ("dev", True)],
+    [
+        ("train", False),
+        ("train_sft", False),
+        ("test", True),
+        ("validation", True),
+        ("dev", True),
+        ("val", True),
+        ("holdout", True),
+    ],
 )
 def test_a_split_is_read_by_its_usual_names(project, split, held_out):
     bring(project, lines_of({"prompt": "a", "split": split}), kind=FileKind.PROMPTS)
@@ -285,3 +293,39 @@ def test_of_a_published_file_no_first_turn_is_on_both_sides(shared_data):
         sides.setdefault(first_turn(messages), set()).add(held_out)
     assert all(len(side) == 1 for side in sides.values())
     assert 0.1 < project.prompts.filter(is_held_out=True).count() / project.prompts.count() < 0.3
+
+
+# --- what stands beside an answer ---
+
+ASKED = {"prompt": "a", "completion": "b", "model": "m"}
+
+
+def test_tags_beside_a_completion_are_kept(project):
+    bring(project, lines_of({**ASKED, "tags": ["code"]}), kind=FileKind.COMPLETIONS)
+    assert Prompt.objects.get().tags == ["code"]
+
+
+def test_an_input_without_an_instruction_is_told(project):
+    row = {"prompt": "a", "input": "x", "chosen": "b", "rejected": "c"}
+    assert "input (1)" in " ".join(bring(project, lines_of(row)).sentences())
+
+
+def test_a_system_message_beside_whole_conversations_is_kept(project):
+    row = {
+        "prompt": [{"role": "system", "content": "Be brief."}, *chat("a")],
+        "chosen": chat("a", "b"),
+        "rejected": chat("a", "c"),
+    }
+    bring(project, lines_of(row))
+    assert pairs() == [(row["prompt"], "b", "c")]
+
+
+def test_another_conversation_than_the_answers_begin_with_is_refused(project):
+    row = {"prompt": chat("x", "y", "a"), "chosen": chat("a", "b"), "rejected": chat("a", "c")}
+    assert refusal(project, lines_of(row))[0][1] == "prompt"
+
+
+@pytest.mark.parametrize("kind", [FileKind.PAIRS, FileKind.COMPLETIONS])
+def test_later_turns_beside_an_answer_are_refused(project, kind):
+    row = {"turns": ["a", "b"], "completion": "c", "model": "m", "chosen": "c", "rejected": "d"}
+    assert refusal(project, lines_of(row), kind)[0][1] == "turns[1]"
