@@ -51,7 +51,7 @@ def import_page(request: HttpRequest, slug: str) -> HttpResponse:
             else:
                 messages.success(request, " ".join(report.sentences()))
                 address = reverse("import", args=[project.slug])
-                skipped = f"?skipped={report.skipped_name}" if report.skipped_name else ""
+                skipped = f"?skipped={report.skipped_name}#top" if report.skipped_name else "#top"
                 return redirect(address + skipped)
     context = {
         "project": project,
